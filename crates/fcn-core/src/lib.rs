@@ -9,6 +9,7 @@
 pub mod error;
 pub mod image;
 pub mod labels;
+pub mod rng;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
