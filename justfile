@@ -1,0 +1,24 @@
+# `just` lists the recipes; `just check` is what must pass before a change lands.
+
+default:
+    @just --list
+
+# Format, lint, test, document: exactly what .ci/run runs.
+check:
+    .ci/run
+
+# The suite alone.
+test:
+    cargo test --release --workspace
+
+# Draw a data set, train on it and look at the pictures: minutes on two cores.
+quickstart *FLAGS:
+    cargo run --release -- quickstart {{ FLAGS }}
+
+# Licences, duplicate and unmaintained dependencies (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Spelling (needs typos-cli).
+typos:
+    typos
