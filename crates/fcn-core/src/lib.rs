@@ -6,6 +6,7 @@
 //! [`checkpoint`] and [`weights`] keep it.
 #![deny(missing_docs)]
 
+pub mod device;
 pub mod error;
 pub mod image;
 pub mod labels;

@@ -1,1 +1,16 @@
-fn main() {}
+//! `fcn`: a folder of photographs and masks in, a trained, evaluated and served segmentation network out.
+//!
+//! Parse, run the command, print the error, exit.
+
+mod commands;
+mod report;
+
+use clap::Parser;
+
+fn main() {
+    let cli = commands::Cli::parse();
+    if let Err(error) = commands::run(cli.command, &cli.global) {
+        report::print_error(&error, cli.global.json);
+        std::process::exit(error.kind.exit_code());
+    }
+}

@@ -1,0 +1,21 @@
+//! `fcn completions SHELL`: tab completion for a shell.
+
+use clap::CommandFactory;
+use fcn_core::Result;
+
+/// Print tab completions for a shell.
+///
+/// Example: fcn completions bash > ~/.local/share/bash-completion/completions/fcn
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The shell to write completions for
+    shell: clap_complete::Shell,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "fcn", &mut script);
+    crate::report::print_bytes(&script);
+    Ok(())
+}

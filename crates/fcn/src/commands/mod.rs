@@ -1,0 +1,54 @@
+//! One file a subcommand: its flags and one call into the core. Here: the flags that all share, and the dispatch.
+
+use clap::{Parser, Subcommand};
+use fcn_core::{Error, Result};
+
+mod completions;
+
+/// Semantic segmentation in one binary: photographs and masks in, a trained and evaluated FCN out.
+#[derive(Parser)]
+#[command(name = "fcn", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every subcommand.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Global {
+    /// Print one JSON document on stdout; progress and logs go to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less: no progress, warnings only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Worker threads [default: one a core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Where to compute: cpu, cuda[:i], vulkan, metal or webgpu; all but cpu must be compiled in
+    #[arg(long, global = true, default_value = "cpu")]
+    pub device: String,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Completions(completions::Args),
+}
+
+/// Sets up what all commands share, then runs one.
+pub fn run(command: Command, global: &Global) -> Result<()> {
+    if let Some(threads) = global.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .map_err(|e| Error::internal(format!("cannot start {threads} worker threads: {e}")))?;
+    }
+    match command {
+        Command::Completions(args) => completions::run(args),
+    }
+}
