@@ -2,6 +2,7 @@
 //!
 //! * [`record`]: the TFRecord container, written, streamed and read at random; both checksums are verified.
 //! * [`example`]: `tf.train.Example`, the message that data-set records hold, decoded without copying its payloads.
+//! * [`events`]: TensorBoard event files, written.
 //!
 //! The crate works on byte slices, `Read` and `Write`. It logs nothing, knows no tensor framework, and treats every
 //! byte it reads as hostile: lengths are checked against what is there before anything is allocated, and an error
@@ -9,11 +10,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod events;
 pub mod example;
 pub mod record;
 
 mod masked_crc;
 mod wire;
 
+pub use events::{EventError, EventWriter};
 pub use example::{Example, ExampleError, Feature};
 pub use record::{Limits, RecordError, RecordReader, RecordWriter};
