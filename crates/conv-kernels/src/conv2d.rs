@@ -1,0 +1,261 @@
+//! The front door: a convolution of fixed sizes, forward and backward.
+
+use rayon::prelude::*;
+
+use crate::direct::{self, DirectWeights};
+use crate::kernel::simd::Isa;
+use crate::shape::{Conv2dShape, ShapeError, check_len};
+
+/// How exactness is traded for speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Convolution by its definition: relative rms error about 2e-7, as any plain f32 sum.
+    Direct,
+    /// Fewer multiplications where that costs little accuracy.
+    Accurate,
+    /// Fewest multiplications.
+    Fast,
+}
+
+/// What is applied to a sum before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// max(0, x).
+    Relu,
+}
+
+/// A two-dimensional convolution with stride 1: checked sizes and a choice of algorithm.
+///
+/// Making one costs nothing, so it need not be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d {
+    shape: Conv2dShape,
+    #[allow(dead_code)]
+    algorithm: Algorithm,
+    isa: Isa,
+}
+
+/// Weights in the layout and domain of the kernels, for many forward passes with the same weights.
+pub struct PreparedWeights {
+    direct: DirectWeights,
+    /// The sizes that fix the layout: K, C and the kernel.
+    key: [usize; 4],
+}
+
+impl Conv2d {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// The convolution does not exist: a size is zero, or the kernel is larger than the padded input.
+    pub fn new(shape: Conv2dShape, algorithm: Algorithm) -> Result<Conv2d, ShapeError> {
+        shape.check()?;
+        Ok(Conv2d { shape, algorithm, isa: Isa::best() })
+    }
+
+    /// The same convolution on another instruction set, for comparisons.
+    pub fn on(self, isa: Isa) -> Conv2d {
+        Conv2d { isa, ..self }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// `y = activation(x * w + bias)`.
+    ///
+    /// # Shapes
+    /// `x` `[N, C, H, W]`, `w` `[K, C, R, S]`, `bias` `[K]`, `y` `[N, K, OH, OW]`.
+    ///
+    /// # Errors
+    /// A slice has another length.
+    pub fn forward(
+        &self,
+        x: &[f32],
+        w: &[f32],
+        bias: Option<&[f32]>,
+        activation: Activation,
+        y: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        self.forward_prepared(x, &self.prepare(w)?, bias, activation, y)
+    }
+
+    /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
+    ///
+    /// # Errors
+    /// `w` is not `[K, C, R, S]`.
+    pub fn prepare(&self, w: &[f32]) -> Result<PreparedWeights, ShapeError> {
+        self.check_weight(w.len())?;
+        let direct = DirectWeights::forward(self.isa, &self.shape.geometry(), w);
+        Ok(PreparedWeights { direct, key: self.key() })
+    }
+
+    /// As [`Conv2d::forward`], with prepared weights.
+    ///
+    /// # Errors
+    /// A slice has another length, or the weights were prepared for other channels or another kernel.
+    pub fn forward_prepared(
+        &self,
+        x: &[f32],
+        weights: &PreparedWeights,
+        bias: Option<&[f32]>,
+        activation: Activation,
+        y: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        self.check_input("the input", x.len())?;
+        self.check_output("the output", y.len())?;
+        if let Some(bias) = bias {
+            check_len("the bias", bias.len(), &[self.shape.out_channels])?;
+        }
+        if weights.key != self.key() {
+            return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
+        }
+        direct::forward(self.isa, &self.shape.geometry(), x, &weights.direct, bias, activation, y);
+        Ok(())
+    }
+
+    /// `dx` = the gradient of the input, given `dy`, the gradient of the convolution's output (before any activation).
+    ///
+    /// # Shapes
+    /// `dy` `[N, K, OH, OW]`, `w` `[K, C, R, S]`, `dx` `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// A slice has another length.
+    pub fn backward_data(&self, dy: &[f32], w: &[f32], dx: &mut [f32]) -> Result<(), ShapeError> {
+        self.check_output("the output's gradient", dy.len())?;
+        self.check_weight(w.len())?;
+        self.check_input("the input's gradient", dx.len())?;
+        let g = self.shape.geometry().transposed();
+        let weights = DirectWeights::transposed(self.isa, &g, w);
+        direct::forward(self.isa, &g, dy, &weights, None, Activation::Identity, dx);
+        Ok(())
+    }
+
+    /// `dw` = the gradient of the weight, given `dy`, the gradient of the convolution's output (before any activation).
+    ///
+    /// # Shapes
+    /// `x` `[N, C, H, W]`, `dy` `[N, K, OH, OW]`, `dw` `[K, C, R, S]`.
+    ///
+    /// # Errors
+    /// A slice has another length.
+    pub fn backward_weight(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) -> Result<(), ShapeError> {
+        self.check_input("the input", x.len())?;
+        self.check_output("the output's gradient", dy.len())?;
+        self.check_weight(dw.len())?;
+        direct::backward_weight(self.isa, &self.shape.geometry(), x, dy, dw);
+        Ok(())
+    }
+
+    /// `db` = the gradient of the bias: the sum of `dy` over images and pixels, in f64.
+    ///
+    /// # Shapes
+    /// `dy` `[N, K, OH, OW]`, `db` `[K]`.
+    ///
+    /// # Errors
+    /// A slice has another length.
+    pub fn backward_bias(&self, dy: &[f32], db: &mut [f32]) -> Result<(), ShapeError> {
+        self.check_output("the output's gradient", dy.len())?;
+        check_len("the bias's gradient", db.len(), &[self.shape.out_channels])?;
+        let (channels, plane) = (self.shape.out_channels, self.shape.out_height() * self.shape.out_width());
+        db.par_iter_mut().enumerate().for_each(|(k, db)| {
+            let planes = (0..self.shape.batch).map(|n| &dy[(n * channels + k) * plane..][..plane]);
+            *db = planes.map(|plane| plane.iter().map(|v| f64::from(*v)).sum::<f64>()).sum::<f64>() as f32;
+        });
+        Ok(())
+    }
+
+    fn key(&self) -> [usize; 4] {
+        let Conv2dShape { out_channels, in_channels, kernel: [r, s], .. } = self.shape;
+        [out_channels, in_channels, r, s]
+    }
+
+    fn check_input(&self, name: &str, len: usize) -> Result<(), ShapeError> {
+        let s = &self.shape;
+        check_len(name, len, &[s.batch, s.in_channels, s.height, s.width])
+    }
+
+    fn check_weight(&self, len: usize) -> Result<(), ShapeError> {
+        let s = &self.shape;
+        check_len("the weight", len, &[s.out_channels, s.in_channels, s.kernel[0], s.kernel[1]])
+    }
+
+    fn check_output(&self, name: &str, len: usize) -> Result<(), ShapeError> {
+        let s = &self.shape;
+        check_len(name, len, &[s.batch, s.out_channels, s.out_height(), s.out_width()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::noise;
+
+    /// All results of a convolution.
+    fn everything(conv: &Conv2d) -> [Vec<f32>; 4] {
+        let shape = conv.shape();
+        let (x, w, dy) = (noise(1, shape.input_len()), noise(2, shape.weight_len()), noise(3, shape.output_len()));
+        let bias = noise(4, shape.out_channels);
+        let (mut y, mut dx, mut dw, mut db) = (dy.clone(), x.clone(), w.clone(), bias.clone());
+        conv.forward(&x, &w, Some(&bias), Activation::Relu, &mut y).unwrap();
+        conv.backward_data(&dy, &w, &mut dx).unwrap();
+        conv.backward_weight(&x, &dy, &mut dw).unwrap();
+        conv.backward_bias(&dy, &mut db).unwrap();
+        [y, dx, dw, db]
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let mut wrong = Vec::new();
+        for shape in [
+            Conv2dShape::square(3, [3, 20], [61, 45], 3, 1),
+            Conv2dShape::square(2, [24, 40], [30, 30], 3, 1),
+            Conv2dShape::square(1, [70, 130], [9, 9], 3, 1),
+            Conv2dShape::square(2, [20, 36], [7, 7], 7, 3),
+            Conv2dShape::square(2, [33, 20], [19, 8], 1, 0),
+        ] {
+            for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
+                let conv = Conv2d::new(shape, algorithm).unwrap();
+                let on = |threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    pool.install(|| everything(&conv))
+                };
+                let one = on(1);
+                for threads in [2, 3, 7] {
+                    if on(threads) != one {
+                        wrong.push(format!("{shape}, {algorithm:?}: {threads} threads differ from one"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn wrong_lengths_are_refused_by_name() {
+        let conv = Conv2d::new(Conv2dShape::square(1, [2, 3], [4, 4], 3, 1), Algorithm::Fast).unwrap();
+        let (x, w, mut y) = (vec![0.0; 32], vec![0.0; 54], vec![0.0; 48]);
+        let cases = [
+            (
+                conv.forward(&x[1..], &w, None, Activation::Relu, &mut y),
+                "the input [1, 2, 4, 4] has 31 values, expected 32",
+            ),
+            (conv.forward(&x, &w[1..], None, Activation::Relu, &mut y), "the weight [3, 2, 3, 3] has 53 values"),
+            (conv.forward(&x, &w, Some(&x), Activation::Relu, &mut y), "the bias [3] has 32 values"),
+            (conv.forward(&x, &w, None, Activation::Relu, &mut y[1..]), "the output [1, 3, 4, 4] has 47 values"),
+        ];
+        for (got, want) in cases {
+            let message = got.expect_err(want).to_string();
+            assert!(message.contains(want), "{message:?} lacks {want:?}");
+        }
+    }
+
+    #[test]
+    fn weights_prepared_for_another_convolution_are_refused() {
+        let of = |channels| Conv2d::new(Conv2dShape::square(1, channels, [4, 4], 3, 1), Algorithm::Direct).unwrap();
+        let prepared = of([3, 2]).prepare(&[0.0; 54]).unwrap();
+        let refused = of([2, 3]).forward_prepared(&[0.0; 32], &prepared, None, Activation::Relu, &mut [0.0; 48]);
+        assert!(refused.is_err(), "the number of weights is the same, the shape is not");
+    }
+}

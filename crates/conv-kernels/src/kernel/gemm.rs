@@ -1,0 +1,399 @@
+//! Two matrix products, single-threaded, on strided operands.
+//!
+//! * [`MatMul`]: C = A B, where A is packed in panels and vectors run along the columns of B and C;
+//! * [`DotMul`]: C += A B^T, where vectors run along the common dimension, so that neither operand is ever transposed.
+//!
+//! The register tile of both is at most `ROWS x 3` vectors. Loops are blocked so that the panel of B (24 KiB with eight
+//! lanes) stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
+
+use super::simd::{Kernel, Simd};
+
+/// Depth of a block of the common dimension of [`MatMul`].
+const DEPTH: usize = 256;
+
+/// Values in a block of packed A: 128 KiB.
+const BLOCK: usize = 32 * 1024;
+
+/// Rows of A in a block of [`DotMul`].
+const DOT_ROWS: usize = 16;
+
+/// Lays out a matrix for [`MatMul`]: panels of `rows` rows, each `[depth, rows]`, the last one filled with zeros.
+///
+/// `at(i, d)` gives the values.
+pub(crate) fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: impl Fn(usize, usize) -> f32) {
+    assert_eq!(packed.len(), packed_len(m, depth, rows), "packed length of {m} x {depth}");
+    for (p, panel) in packed.chunks_exact_mut((depth * rows).max(1)).enumerate() {
+        for (d, column) in panel.chunks_exact_mut(rows).enumerate() {
+            for (r, value) in column.iter_mut().enumerate() {
+                *value = if p * rows + r < m { at(p * rows + r, d) } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Values in a packed `m x depth` matrix.
+pub(crate) fn packed_len(m: usize, depth: usize, rows: usize) -> usize {
+    m.next_multiple_of(rows) * depth
+}
+
+/// C = A B or C += A B.
+///
+/// Columns are computed in whole vectors: rows of B and C must be readable and writable up to `columns` rounded up to
+/// the vector's length, and what is beyond `columns` in C is overwritten with nonsense.
+pub(crate) struct MatMul<'a> {
+    /// Rows of A and C.
+    pub rows: usize,
+    /// Columns of B and C.
+    pub columns: usize,
+    /// Columns of A and rows of B that are multiplied.
+    pub depth: usize,
+    /// A, packed by [`pack`].
+    pub a: &'a [f32],
+    /// Depth with which A was packed.
+    pub a_depth: usize,
+    /// First column of A to use.
+    pub a_from: usize,
+    /// B: `depth` rows.
+    pub b: &'a [f32],
+    /// Distance of two rows of B.
+    pub b_stride: usize,
+    /// C: `rows` rows.
+    pub c: &'a mut [f32],
+    /// Distance of two rows of C.
+    pub c_stride: usize,
+    /// Add to C instead of overwriting it.
+    pub accumulate: bool,
+}
+
+impl Kernel for MatMul<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.rows == 0 || self.columns == 0 || self.depth == 0 {
+            return;
+        }
+        let width = self.columns.next_multiple_of(S::LANES);
+        assert!(self.a_from + self.depth <= self.a_depth, "columns of A");
+        assert!(self.a.len() >= packed_len(self.rows, self.a_depth, S::ROWS), "length of A");
+        assert!(self.b_stride >= width && self.b.len() >= (self.depth - 1) * self.b_stride + width, "length of B");
+        assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
+
+        let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+        let mut d0 = 0;
+        while d0 < self.depth {
+            let depth = DEPTH.min(self.depth - d0);
+            let accumulate = self.accumulate || d0 > 0;
+            let block = (BLOCK / depth).next_multiple_of(S::ROWS);
+            let mut i0 = 0;
+            while i0 < self.rows {
+                let i1 = (i0 + block).min(self.rows);
+                let mut vectors = Split::new(width / S::LANES, 3);
+                while let Some((j, count)) = vectors.next() {
+                    let mut i = i0;
+                    while i < i1 {
+                        // SAFETY: the lengths were checked above for all rows below `rows`, whole vectors below
+                        // `width` and the depths below `depth`; panels are whole.
+                        unsafe {
+                            let tile = Tile {
+                                depth,
+                                a: a.add(i * self.a_depth + (self.a_from + d0) * S::ROWS),
+                                b: b.add(d0 * self.b_stride + j * S::LANES),
+                                b_stride: self.b_stride,
+                                c: c.add(i * self.c_stride + j * S::LANES),
+                                c_stride: self.c_stride,
+                                rows: (self.rows - i).min(S::ROWS),
+                                accumulate,
+                            };
+                            s.multiply(count, tile);
+                        }
+                        i += S::ROWS;
+                    }
+                }
+                i0 = i1;
+            }
+            d0 += depth;
+        }
+    }
+}
+
+/// Cuts `total` into runs of at most `most` that differ by at most one, so that no run is needlessly thin.
+struct Split {
+    at: usize,
+    total: usize,
+    runs: usize,
+}
+
+impl Split {
+    #[inline(always)]
+    fn new(total: usize, most: usize) -> Split {
+        Split { at: 0, total, runs: total.div_ceil(most) }
+    }
+
+    /// Start and length of the next run.
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.runs == 0 {
+            return None;
+        }
+        let count = (self.total - self.at).div_ceil(self.runs);
+        let start = self.at;
+        self.at += count;
+        self.runs -= 1;
+        Some((start, count))
+    }
+}
+
+/// One register tile of [`MatMul`].
+#[derive(Clone, Copy)]
+pub(crate) struct Tile {
+    depth: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    rows: usize,
+    accumulate: bool,
+}
+
+/// Computes a register tile of `ROWS` rows and `V` vectors.
+///
+/// # Safety
+/// `a` has `depth * ROWS` values, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
+    let mut sums = [[s.splat(0.0); V]; ROWS];
+    let (mut a, mut b) = (t.a, t.b);
+    for _ in 0..t.depth {
+        // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
+        unsafe {
+            let mut right = [s.splat(0.0); V];
+            for (j, right) in right.iter_mut().enumerate() {
+                *right = s.load(b.add(j * S::LANES));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let left = s.splat(*a.add(i));
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = s.mul_add(left, right, *sum);
+                }
+            }
+            a = a.add(ROWS);
+            b = b.add(t.b_stride);
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        if i < t.rows {
+            for (j, sum) in sums.iter().enumerate() {
+                // SAFETY: row i < rows and vector j < V of `c`, as the caller vouches.
+                unsafe {
+                    let c = t.c.add(i * t.c_stride + j * S::LANES);
+                    let sum = if t.accumulate { s.add(s.load(c), *sum) } else { *sum };
+                    s.store(c, sum);
+                }
+            }
+        }
+    }
+}
+
+/// C += A B^T, where the rows of A and B are `depth` long.
+pub(crate) struct DotMul<'a> {
+    /// Rows of A and C.
+    pub rows: usize,
+    /// Rows of B, columns of C.
+    pub columns: usize,
+    /// Length of the rows of A and B: a multiple of the vector's length.
+    pub depth: usize,
+    /// A.
+    pub a: &'a [f32],
+    /// Distance of two rows of A.
+    pub a_stride: usize,
+    /// B.
+    pub b: &'a [f32],
+    /// Distance of two rows of B.
+    pub b_stride: usize,
+    /// C.
+    pub c: &'a mut [f32],
+    /// Distance of two rows of C.
+    pub c_stride: usize,
+}
+
+impl Kernel for DotMul<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.rows == 0 || self.columns == 0 || self.depth == 0 {
+            return;
+        }
+        assert_eq!(self.depth % S::LANES, 0, "depth in whole vectors");
+        assert!(self.a.len() >= (self.rows - 1) * self.a_stride + self.depth, "length of A");
+        assert!(self.b.len() >= (self.columns - 1) * self.b_stride + self.depth, "length of B");
+        assert!(self.c.len() >= (self.rows - 1) * self.c_stride + self.columns, "length of C");
+
+        let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
+        let mut i0 = 0;
+        while i0 < self.rows {
+            let block = DOT_ROWS.min(self.rows - i0);
+            let mut columns = Split::new(self.columns, 3);
+            while let Some((j, wide)) = columns.next() {
+                let mut rows = Split::new(block, 4);
+                while let Some((i, high)) = rows.next() {
+                    // SAFETY: rows below `rows`, columns below `columns`, `depth` values each: checked above.
+                    unsafe {
+                        let tile = DotTile {
+                            depth: self.depth,
+                            a: a.add((i0 + i) * self.a_stride),
+                            a_stride: self.a_stride,
+                            b: b.add(j * self.b_stride),
+                            b_stride: self.b_stride,
+                            c: c.add((i0 + i) * self.c_stride + j),
+                            c_stride: self.c_stride,
+                        };
+                        match (high, wide) {
+                            (4, 3) => dot::<S, 4, 3>(s, tile),
+                            (4, 2) => dot::<S, 4, 2>(s, tile),
+                            (4, _) => dot::<S, 4, 1>(s, tile),
+                            (3, 3) => dot::<S, 3, 3>(s, tile),
+                            (3, 2) => dot::<S, 3, 2>(s, tile),
+                            (3, _) => dot::<S, 3, 1>(s, tile),
+                            (2, 3) => dot::<S, 2, 3>(s, tile),
+                            (2, 2) => dot::<S, 2, 2>(s, tile),
+                            (2, _) => dot::<S, 2, 1>(s, tile),
+                            (_, 3) => dot::<S, 1, 3>(s, tile),
+                            (_, 2) => dot::<S, 1, 2>(s, tile),
+                            (_, _) => dot::<S, 1, 1>(s, tile),
+                        }
+                    }
+                }
+            }
+            i0 += block;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DotTile {
+    depth: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+}
+
+/// Adds `M x N` dot products to C.
+///
+/// # Safety
+/// `a` has M rows and `b` N rows of `depth` values, `c` M rows of N values.
+#[inline(always)]
+unsafe fn dot<S: Simd, const M: usize, const N: usize>(s: S, t: DotTile) {
+    let mut sums = [[s.splat(0.0); N]; M];
+    let mut d = 0;
+    while d < t.depth {
+        // SAFETY: `depth` is a multiple of LANES, so a whole vector begins at d in each row.
+        unsafe {
+            let mut right = [s.splat(0.0); N];
+            for (j, right) in right.iter_mut().enumerate() {
+                *right = s.load(t.b.add(j * t.b_stride + d));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let left = s.load(t.a.add(i * t.a_stride + d));
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = s.mul_add(left, right, *sum);
+                }
+            }
+        }
+        d += S::LANES;
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
+            // SAFETY: M rows of N values of `c`, as the caller vouches.
+            unsafe { *t.c.add(i * t.c_stride + j) += s.sum(*sum) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::simd::Isa;
+    use crate::reference::{close, noise};
+
+    #[test]
+    fn products_agree_with_the_definition_on_every_instruction_set() {
+        let mut wrong = Vec::new();
+        for isa in Isa::available() {
+            for (m, n, k) in
+                [(1, 1, 1), (4, 24, 8), (5, 17, 3), (16, 56, 300), (33, 40, 64), (7, 100, 513), (300, 9, 300)]
+            {
+                let (a, b) = (noise(1, m * k), noise(2, n * k));
+                let want: Vec<f64> = (0..m * n)
+                    .map(|ij| (0..k).map(|d| a[ij / n * k + d] as f64 * b[ij % n * k + d] as f64).sum::<f64>() + 1.0)
+                    .collect();
+
+                let (rows, stride) = (isa.panel_rows(), n.next_multiple_of(16) + 16);
+                let mut packed = vec![f32::NAN; packed_len(m, k, rows)];
+                pack(m, k, rows, &mut packed, |i, d| a[i * k + d]);
+                let mut bt = vec![0.0; k * stride];
+                (0..k * n).for_each(|dj| bt[dj / n * stride + dj % n] = b[dj % n * k + dj / n]);
+                let mut c = vec![1.0; m * stride];
+                let (b, b_stride, c_stride) = (&bt[..], stride, stride);
+                let half = k / 2;
+                let product = |c: &mut [f32], a_from, depth, b| {
+                    isa.run(MatMul {
+                        rows: m,
+                        columns: n,
+                        depth,
+                        a: &packed,
+                        a_depth: k,
+                        a_from,
+                        b,
+                        b_stride,
+                        c,
+                        c_stride,
+                        accumulate: true,
+                    });
+                };
+                product(&mut c, 0, half, b);
+                product(&mut c, half, k - half, &b[half * stride..]);
+                let got: Vec<f32> = (0..m * n).map(|ij| c[ij / n * stride + ij % n]).collect();
+                wrong.extend(close(&format!("{isa:?} MatMul {m} x {n} x {k}"), &got, &want, 1e-6));
+
+                let depth = k.next_multiple_of(16);
+                let padded = |x: &[f32], rows| {
+                    let mut out = vec![0.0; rows * depth];
+                    (0..rows * k).for_each(|i| out[i / k * depth + i % k] = x[i]);
+                    out
+                };
+                let (a, b) = (padded(&a, m), padded(&noise(2, n * k), n));
+                let mut c = vec![1.0; m * n];
+                isa.run(DotMul {
+                    rows: m,
+                    columns: n,
+                    depth,
+                    a: &a,
+                    a_stride: depth,
+                    b: &b,
+                    b_stride: depth,
+                    c: &mut c,
+                    c_stride: n,
+                });
+                wrong.extend(close(&format!("{isa:?} DotMul {m} x {n} x {k}"), &c, &want, 1e-6));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn splits_are_even() {
+        for (total, want) in
+            [(0, vec![]), (1, vec![1]), (4, vec![2, 2]), (7, vec![3, 2, 2]), (16, vec![3, 3, 3, 3, 2, 2])]
+        {
+            let mut split = Split::new(total, 3);
+            let runs: Vec<usize> = std::iter::from_fn(|| split.next()).map(|(_, count)| count).collect();
+            assert_eq!(runs, want);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One output tensor written by many threads.
+//!
+//! An output `[N, K, H, W]` is cut into shards: a run of cells (a cell is `cell x cell` pixels of all images, counted
+//! image by image, row by row) times a run of channels. Each shard can be claimed once, and a claimed shard hands out
+//! only rows inside it; so no two threads ever hold the same value, and the interface is safe.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How an output is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// N, K, H and W of the output.
+    pub size: [usize; 4],
+    /// Pixels of a cell in each direction; cells at the right and lower edge may be smaller.
+    pub cell: usize,
+    /// Cells in a shard (the last may have fewer).
+    pub cells: usize,
+    /// Channels in a shard (the last may have fewer).
+    pub channels: usize,
+}
+
+impl Cut {
+    /// Cells in a row of an image.
+    pub(crate) fn columns(&self) -> usize {
+        self.size[3].div_ceil(self.cell)
+    }
+
+    /// Cells in the whole output.
+    pub(crate) fn cell_count(&self) -> usize {
+        self.size[0] * self.size[2].div_ceil(self.cell) * self.columns()
+    }
+
+    /// Shards along cells, shards along channels.
+    pub(crate) fn shards(&self) -> (usize, usize) {
+        (self.cell_count().div_ceil(self.cells), self.size[1].div_ceil(self.channels))
+    }
+
+    /// Cells of shard `i`.
+    pub(crate) fn cell_range(&self, i: usize) -> Range<usize> {
+        i * self.cells..((i + 1) * self.cells).min(self.cell_count())
+    }
+
+    /// Channels of shard `j`.
+    pub(crate) fn channel_range(&self, j: usize) -> Range<usize> {
+        j * self.channels..((j + 1) * self.channels).min(self.size[1])
+    }
+
+    /// The pieces of cell rows that make up a run of cells, in order.
+    pub(crate) fn segments(&self, cells: Range<usize>) -> impl Iterator<Item = Segment> + Clone {
+        let (columns, rows) = (self.columns(), self.size[2].div_ceil(self.cell));
+        let mut at = cells.start;
+        std::iter::from_fn(move || {
+            if at >= cells.end {
+                return None;
+            }
+            let (row, column) = (at / columns, at % columns);
+            let count = (columns - column).min(cells.end - at);
+            let offset = at - cells.start;
+            at += count;
+            Some(Segment { image: row / rows, row: row % rows, column, count, offset })
+        })
+    }
+}
+
+/// A run of cells in one row of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// The image.
+    pub image: usize,
+    /// The row of cells.
+    pub row: usize,
+    /// The first cell in it.
+    pub column: usize,
+    /// Number of cells.
+    pub count: usize,
+    /// Cells of the run before this segment.
+    pub offset: usize,
+}
+
+/// An output tensor cut into shards.
+pub(crate) struct Sharded<'a> {
+    start: *mut f32,
+    cut: Cut,
+    claimed: Vec<AtomicBool>,
+    values: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the tensor is reached only through shards, each claimed once, and shards are disjoint.
+unsafe impl Sync for Sharded<'_> {}
+
+impl<'a> Sharded<'a> {
+    /// Cuts `out`, whose length must be the product of the sizes.
+    pub(crate) fn new(out: &'a mut [f32], cut: Cut) -> Sharded<'a> {
+        assert_eq!(out.len(), cut.size.iter().product(), "output of {:?}", cut.size);
+        assert!(cut.cell > 0 && cut.cells > 0 && cut.channels > 0, "empty shards: {cut:?}");
+        let (cells, channels) = cut.shards();
+        let claimed = (0..cells * channels).map(|_| AtomicBool::new(false)).collect();
+        Sharded { start: out.as_mut_ptr(), cut, claimed, values: PhantomData }
+    }
+
+    /// Claims the shard of cell run `i` and channel run `j`. Claiming one twice is a bug and panics.
+    pub(crate) fn claim(&self, i: usize, j: usize) -> Shard<'_> {
+        let (cells, channels) = self.cut.shards();
+        assert!(i < cells && j < channels, "shard ({i}, {j}) of ({cells}, {channels})");
+        let taken = self.claimed[i * channels + j].swap(true, Ordering::Relaxed);
+        assert!(!taken, "shard ({i}, {j}) was claimed before");
+        Shard {
+            start: self.start,
+            cut: self.cut,
+            cells: self.cut.cell_range(i),
+            channels: self.cut.channel_range(j),
+            values: PhantomData,
+        }
+    }
+}
+
+/// The part of an output that one task may write.
+pub(crate) struct Shard<'a> {
+    start: *mut f32,
+    cut: Cut,
+    /// Its cells.
+    pub cells: Range<usize>,
+    /// Its channels.
+    pub channels: Range<usize>,
+    values: PhantomData<&'a mut [f32]>,
+}
+
+impl Shard<'_> {
+    /// Pixels `x` of row `y` of channel `k` of image `n`; they must be in the shard.
+    #[inline]
+    pub(crate) fn row(&mut self, n: usize, k: usize, y: usize, x: Range<usize>) -> &mut [f32] {
+        let [images, channels, height, width] = self.cut.size;
+        assert!(n < images && y < height && x.start < x.end && x.end <= width, "row outside the output");
+        let rows = height.div_ceil(self.cut.cell);
+        let first = (n * rows + y / self.cut.cell) * self.cut.columns();
+        let cells = first + x.start / self.cut.cell..first + (x.end - 1) / self.cut.cell + 1;
+        assert!(cells.start >= self.cells.start && cells.end <= self.cells.end, "row outside the shard's cells");
+        assert!(self.channels.contains(&k), "row outside the shard's channels");
+        // SAFETY: the range is inside the output (checked against its sizes, whose product is its length) and inside
+        // this shard's cells and channels, which no other shard has; `&mut self` keeps two rows from being held at once.
+        unsafe {
+            let at = ((n * channels + k) * height + y) * width + x.start;
+            std::slice::from_raw_parts_mut(self.start.add(at), x.len())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shards_cover_every_value_once() {
+        for (size, cell, cells, channels) in
+            [([2, 5, 7, 9], 4, 3, 2), ([1, 1, 1, 1], 4, 1, 1), ([3, 4, 8, 8], 1, 50, 4), ([2, 3, 5, 4], 2, 100, 9)]
+        {
+            let cut = Cut { size, cell, cells, channels };
+            let mut out = vec![0.0; size.iter().product()];
+            let sharded = Sharded::new(&mut out, cut);
+            let (a, b) = cut.shards();
+            for (i, j) in (0..a).flat_map(|i| (0..b).map(move |j| (i, j))) {
+                let mut shard = sharded.claim(i, j);
+                let mut seen = 0;
+                for s in cut.segments(shard.cells.clone()) {
+                    assert_eq!(s.offset, seen);
+                    seen += s.count;
+                    for k in shard.channels.clone() {
+                        for y in s.row * cell..((s.row + 1) * cell).min(size[2]) {
+                            let x = s.column * cell..((s.column + s.count) * cell).min(size[3]);
+                            shard.row(s.image, k, y, x).iter_mut().for_each(|v| *v += 1.0);
+                        }
+                    }
+                }
+                assert_eq!(seen, shard.cells.len());
+            }
+            assert!(out.iter().all(|v| *v == 1.0), "{cut:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "claimed before")]
+    fn a_shard_is_claimed_once() {
+        let mut out = vec![0.0; 16];
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
+        sharded.claim(1, 0);
+        sharded.claim(1, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "outside the shard's cells")]
+    fn a_row_outside_the_shard_is_refused() {
+        let mut out = vec![0.0; 16];
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
+        sharded.claim(1, 0).row(0, 0, 1, 0..4);
+    }
+}

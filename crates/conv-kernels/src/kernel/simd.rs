@@ -1,0 +1,219 @@
+//! One vector interface over every instruction set, and the run-time choice between them.
+//!
+//! A kernel is written once, generic over [`Simd`], and handed to [`Isa::run`], which enters a function compiled with
+//! the right `#[target_feature]`. Everything below that function is `#[inline(always)]`, so that the whole kernel is
+//! compiled for the instruction set and vectors stay in registers. A kernel must therefore never hand work to another
+//! thread: parallelism belongs above [`Isa::run`].
+
+use std::sync::OnceLock;
+
+use super::gemm::Tile;
+use super::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
+
+/// Vectors of `LANES` f32 values.
+///
+/// A value of an implementing type is a proof that the processor has the instructions: it is only made by [`Isa::run`].
+/// `load*` and `store*` are unsafe because they take bare pointers; everything else is safe to call.
+pub(crate) trait Simd: Copy {
+    /// Values in a vector.
+    const LANES: usize;
+    /// Rows of the register tile of [`super::gemm::MatMul`], hence also the height of a packed panel.
+    const ROWS: usize;
+    /// A vector.
+    type V: Copy;
+
+    /// Reads `LANES` values; no alignment is needed.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// Writes `LANES` values; no alignment is needed.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// Reads `4 * LANES` values; lane t of vector j is value 4 t + j.
+    unsafe fn load4(self, from: *const f32) -> [Self::V; 4];
+    /// Writes `4 * LANES` values: the inverse of `load4`.
+    unsafe fn store4(self, to: *mut f32, v: [Self::V; 4]);
+    /// All lanes equal to `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Lanewise a + b.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanewise a - b.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanewise a * b.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanewise maximum; lanes of `b` where `a` is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanewise a * b + c, fused where the instruction set has it.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Lanewise c - a * b, fused where the instruction set has it.
+    fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Lanes 1.. of `v`, then `next`.
+    fn shift_in(self, v: Self::V, next: f32) -> Self::V;
+    /// The sum of all lanes, always in the same order.
+    fn sum(self, v: Self::V) -> f32;
+
+    /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors.
+    ///
+    /// # Safety
+    /// As for [`super::gemm::multiply`].
+    unsafe fn multiply(self, vectors: usize, tile: Tile);
+}
+
+/// Work that is compiled once for each instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+    /// Does the work; implementations are `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set with kernels of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Four lanes, no fused multiply-add: what every processor of the architecture has.
+    Portable,
+    /// Eight lanes with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Sixteen lanes, 32 registers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// Four lanes, 32 registers, fused multiply-add.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Isa {
+    /// The instruction sets this processor runs, slowest first.
+    pub fn available() -> Vec<Isa> {
+        #[allow(unused_mut)]
+        let mut found = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                found.push(Isa::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    found.push(Isa::Avx512);
+                }
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        found.push(Isa::Neon);
+        found
+    }
+
+    /// The fastest instruction set of this processor, looked up once.
+    pub fn best() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa::Portable))
+    }
+
+    /// f32 values in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Isa::Portable => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Avx512::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => super::neon::Neon::LANES,
+        }
+    }
+
+    /// Rows of a packed panel of the left operand of a product.
+    pub(crate) fn panel_rows(self) -> usize {
+        match self {
+            Isa::Portable => Portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Avx512::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => super::neon::Neon::ROWS,
+        }
+    }
+
+    /// Runs a kernel compiled for this instruction set.
+    ///
+    /// An `Isa` the processor does not have can be named but not run: the portable kernel is run in its place.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma") =>
+            {
+                // SAFETY: the features that the function is compiled with were detected just now.
+                unsafe { super::x86::run_avx512(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
+                // SAFETY: the features that the function is compiled with were detected just now.
+                unsafe { super::x86::run_avx2(kernel) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel.run(super::neon::Neon::new()),
+            _ => kernel.run(Portable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts every operation of a `Simd` beside its definition and lists what differs.
+    struct EveryOperation;
+
+    impl Kernel for EveryOperation {
+        type Output = Vec<String>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<String> {
+            let n = S::LANES;
+            let a: Vec<f32> = (0..4 * n).map(|i| i as f32 * 0.5 - 3.0).collect();
+            let b: Vec<f32> = (0..4 * n).map(|i| 2.0 - i as f32 * 0.25).collect();
+            let mut wrong = Vec::new();
+            let mut check = |name: &str, got: &[f32], want: Vec<f32>| {
+                if got != want {
+                    wrong.push(format!("{name}: {got:?}, expected {want:?}"));
+                }
+            };
+            let one = |v: S::V| {
+                let mut out = vec![0.0; n];
+                // SAFETY: `out` has LANES values.
+                unsafe { s.store(out.as_mut_ptr(), v) };
+                out
+            };
+            // SAFETY: `a` and `b` have 4 LANES values.
+            let (va, vb, a4) = unsafe { (s.load(a.as_ptr()), s.load(b.as_ptr()), s.load4(a.as_ptr())) };
+            let zip = |f: fn(f32, f32) -> f32| a.iter().zip(&b).take(n).map(|(x, y)| f(*x, *y)).collect::<Vec<_>>();
+            check("load", &one(va), a[..n].to_vec());
+            check("add", &one(s.add(va, vb)), zip(|x, y| x + y));
+            check("sub", &one(s.sub(va, vb)), zip(|x, y| x - y));
+            check("mul", &one(s.mul(va, vb)), zip(|x, y| x * y));
+            check("max", &one(s.max(va, vb)), zip(f32::max));
+            check("mul_add", &one(s.mul_add(va, vb, s.splat(1.5))), zip(|x, y| x * y + 1.5));
+            check("neg_mul_add", &one(s.neg_mul_add(va, vb, s.splat(1.5))), zip(|x, y| 1.5 - x * y));
+            check("shift_in", &one(s.shift_in(va, a[n])), a[1..=n].to_vec());
+            check("sum", &[s.sum(va)], vec![a[..n].iter().sum()]);
+            for (j, v) in a4.iter().enumerate() {
+                check("load4", &one(*v), (0..n).map(|t| a[4 * t + j]).collect());
+            }
+            let mut back = vec![0.0; 4 * n];
+            // SAFETY: `back` has 4 LANES values.
+            unsafe { s.store4(back.as_mut_ptr(), a4) };
+            check("store4", &back, a.clone());
+            wrong
+        }
+    }
+
+    #[test]
+    fn every_operation_of_every_instruction_set_does_what_it_says() {
+        for isa in Isa::available() {
+            let wrong = isa.run(EveryOperation);
+            assert!(wrong.is_empty(), "{isa:?}: {wrong:#?}");
+        }
+    }
+}

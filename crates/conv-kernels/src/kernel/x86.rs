@@ -1,0 +1,303 @@
+//! AVX2 with FMA (8 lanes, 16 registers) and AVX-512F (16 lanes, 32 registers).
+
+use std::arch::x86_64::*;
+
+use super::gemm::{Tile, multiply};
+use super::simd::{Kernel, Simd};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Proof that the processor has AVX-512F, AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Runs a kernel compiled with AVX2 and FMA.
+///
+/// # Safety
+/// The processor must have both.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+/// Runs a kernel compiled with AVX-512F, AVX2 and FMA.
+///
+/// # Safety
+/// The processor must have all three.
+#[target_feature(enable = "avx512f,avx2,fma")]
+pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+/// Transposes the 4x4 blocks that the four vectors form in each 128-bit lane.
+#[inline(always)]
+fn transpose_avx2(v: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: only called by `Avx2`, whose value proves AVX2.
+    unsafe {
+        let (ab_lo, ab_hi) = (_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+        let (cd_lo, cd_hi) = (_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+        [
+            _mm256_shuffle_ps::<0x44>(ab_lo, cd_lo),
+            _mm256_shuffle_ps::<0xee>(ab_lo, cd_lo),
+            _mm256_shuffle_ps::<0x44>(ab_hi, cd_hi),
+            _mm256_shuffle_ps::<0xee>(ab_hi, cd_hi),
+        ]
+    }
+}
+
+/// Transposes the 4x4 blocks that the four vectors form in each 128-bit lane.
+#[inline(always)]
+fn transpose_avx512(v: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: only called by `Avx512`, whose value proves AVX-512F.
+    unsafe {
+        let (ab_lo, ab_hi) = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+        let (cd_lo, cd_hi) = (_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+        [
+            _mm512_shuffle_ps::<0x44>(ab_lo, cd_lo),
+            _mm512_shuffle_ps::<0xee>(ab_lo, cd_lo),
+            _mm512_shuffle_ps::<0x44>(ab_hi, cd_hi),
+            _mm512_shuffle_ps::<0xee>(ab_hi, cd_hi),
+        ]
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const ROWS: usize = 4;
+    type V = __m256;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for 8 readable values; `self` proves AVX2.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m256) {
+        // SAFETY: the caller vouches for 8 writable values; `self` proves AVX2.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load4(self, from: *const f32) -> [__m256; 4] {
+        // Vector i holds quartets i and i + 4, so that the transposition within 128-bit lanes leaves lane t = quartet t.
+        // SAFETY: the caller vouches for 32 readable values; `self` proves AVX2.
+        unsafe {
+            let mut v = [_mm256_setzero_ps(); 4];
+            for (i, v) in v.iter_mut().enumerate() {
+                let low = _mm256_castps128_ps256(_mm_loadu_ps(from.add(4 * i)));
+                *v = _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add(4 * i + 16)));
+            }
+            transpose_avx2(v)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store4(self, to: *mut f32, v: [__m256; 4]) {
+        for (i, v) in transpose_avx2(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 32 writable values; `self` proves AVX2.
+            unsafe {
+                _mm_storeu_ps(to.add(4 * i), _mm256_castps256_ps128(v));
+                _mm_storeu_ps(to.add(4 * i + 16), _mm256_extractf128_ps::<1>(v));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves FMA.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves FMA.
+        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn shift_in(self, v: __m256, next: f32) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let rotated = _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 0));
+            _mm256_blend_ps::<0x80>(rotated, _mm256_set1_ps(next))
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self, v: __m256) -> f32 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let quad = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let pair = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
+            _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(self, vectors: usize, tile: Tile) {
+        // SAFETY: the caller vouches for the tile.
+        unsafe {
+            match vectors {
+                3 => multiply::<Self, 4, 3>(self, tile),
+                2 => multiply::<Self, 4, 2>(self, tile),
+                _ => multiply::<Self, 4, 1>(self, tile),
+            }
+        }
+    }
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    const ROWS: usize = 8;
+    type V = __m512;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 readable values; `self` proves AVX-512F.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for 16 writable values; `self` proves AVX-512F.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load4(self, from: *const f32) -> [__m512; 4] {
+        // After the transposition within 128-bit lanes, lane 4 q + i holds quartet q + 4 i: the permutation sorts them.
+        // SAFETY: the caller vouches for 64 readable values; `self` proves AVX-512F.
+        unsafe {
+            let mut v = [_mm512_setzero_ps(); 4];
+            for (i, v) in v.iter_mut().enumerate() {
+                *v = _mm512_loadu_ps(from.add(16 * i));
+            }
+            let [a, b, c, d] = transpose_avx512(v);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            [
+                _mm512_permutexvar_ps(order, a),
+                _mm512_permutexvar_ps(order, b),
+                _mm512_permutexvar_ps(order, c),
+                _mm512_permutexvar_ps(order, d),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store4(self, to: *mut f32, v: [__m512; 4]) {
+        // SAFETY: the caller vouches for 64 writable values; `self` proves AVX-512F.
+        unsafe {
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let mut sorted = v;
+            for v in sorted.iter_mut() {
+                *v = _mm512_permutexvar_ps(order, *v);
+            }
+            let v = transpose_avx512(sorted);
+            for (i, v) in v.iter().enumerate() {
+                _mm512_storeu_ps(to.add(16 * i), *v);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn shift_in(self, v: __m512, next: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe {
+            let next = _mm512_castps_si512(_mm512_set1_ps(next));
+            _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(next, _mm512_castps_si512(v)))
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self, v: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(self, vectors: usize, tile: Tile) {
+        // SAFETY: the caller vouches for the tile.
+        unsafe {
+            match vectors {
+                3 => multiply::<Self, 8, 3>(self, tile),
+                2 => multiply::<Self, 8, 2>(self, tile),
+                _ => multiply::<Self, 8, 1>(self, tile),
+            }
+        }
+    }
+}
