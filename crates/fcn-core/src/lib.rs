@@ -8,9 +8,13 @@
 
 pub mod device;
 pub mod error;
+pub mod host;
 pub mod image;
 pub mod labels;
+pub mod loss;
+pub mod model;
 pub mod rng;
+pub mod tensor_file;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};

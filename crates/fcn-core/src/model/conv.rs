@@ -1,0 +1,74 @@
+//! The one place that calls the engine's convolutions and poolings, so that a faster operation can stand in for them.
+//!
+//! `N` images, `C` channels in, `O` channels out, `H x W` pixels, `k` taps a side.
+
+use burn::tensor::Tensor;
+use burn::tensor::module;
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
+
+/// Convolution with stride 1: `[N, C, H, W]` and `[O, C, k, k]` to `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p`
+/// zeros are put around the input.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize) -> Tensor<4> {
+    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1))
+}
+
+/// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is
+/// the stride and `p` pixels are cut from each side of the result.
+pub fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+    let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
+    module::conv_transpose2d(x, weight, None, options)
+}
+
+/// Maximum over 2 x 2 windows: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at an odd border are
+/// cut off (Caffe's rule); for even sizes there is no difference to rounding down.
+pub fn max_pool2d(x: Tensor<4>) -> Tensor<4> {
+    module::max_pool2d(x, MaxPoolOptions::new([2, 2]).with_ceil_mode(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    /// Height, width; the pooled values of 0, 1, 2, .. in row-major order, which rise along both axes.
+    const POOLS: [(usize, usize); 8] = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (3, 4), (5, 2), (7, 9)];
+
+    #[test]
+    fn pooling_keeps_the_windows_at_odd_borders_and_sends_their_gradient_back() {
+        let device = Device::flex().autodiff();
+        for (h, w) in POOLS {
+            let values: Vec<f32> = (0..h * w).map(|i| i as f32).collect();
+            let x = Tensor::<4>::from_data(TensorData::new(values, [1, 1, h, w]), &device).require_grad();
+            let pooled = max_pool2d(x.clone());
+            let (ph, pw) = (h.div_ceil(2), w.div_ceil(2));
+            assert_eq!(pooled.dims(), [1, 1, ph, pw], "{h}x{w}");
+            let mut expected_gradient = vec![0.0; h * w];
+            let expected: Vec<f32> = (0..ph * pw)
+                .map(|i| {
+                    let (y, x) = ((2 * (i / pw) + 1).min(h - 1), (2 * (i % pw) + 1).min(w - 1));
+                    expected_gradient[y * w + x] = 1.0;
+                    (y * w + x) as f32
+                })
+                .collect();
+            let gradients = pooled.clone().sum().backward();
+            assert_eq!(pooled.into_data().as_slice::<f32>().unwrap(), expected, "{h}x{w}");
+            let gradient = x.grad(&gradients).unwrap().into_data();
+            assert_eq!(gradient.as_slice::<f32>().unwrap(), expected_gradient, "{h}x{w}");
+        }
+    }
+
+    #[test]
+    fn a_transposed_convolution_is_the_adjoint_of_the_convolution() {
+        // <conv(x), y> = <x, conv_transpose(y)> with stride 1 and the same weight.
+        let device = Device::flex();
+        let ramp = |shape: [usize; 4], step: f32| {
+            let n = shape.iter().product::<usize>();
+            let values: Vec<f32> = (0..n).map(|i| (i as f32 * step).sin()).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        let (x, weight, y) = (ramp([2, 3, 6, 5], 0.7), ramp([4, 3, 3, 3], 0.3), ramp([2, 4, 6, 5], 1.1));
+        let left = (conv2d(x.clone(), weight.clone(), None, 1) * y.clone()).sum().into_scalar::<f32>();
+        let right = (conv_transpose2d(y, weight, 1, 1) * x).sum().into_scalar::<f32>();
+        assert!((left - right).abs() < 1e-4, "{left} {right}");
+    }
+}

@@ -1,0 +1,590 @@
+//! Fully convolutional networks for semantic segmentation (Long, Shelhamer & Darrell, CVPR 2015; PAMI 2017): FCN-32s,
+//! FCN-16s and FCN-8s on the trunk of [`super::vgg16`].
+//!
+//! `N` images, `K` classes, `C` channels, `H x W` pixels.
+//!
+//! Two geometries. `same`: every layer keeps its size by padding; an input whose sides are no multiples of 32 gets a
+//! frame of zeros (the mean colour, once normalised), and the logits are cropped back. `caffe`: the published models;
+//! conv1_1 is padded by 100 so that fc6 can go unpadded, pools round up, and fixed crops bring the maps together.
+//!
+//! Differs from the paper: the published models' skip layers of the "at once" kind scale pool4 and pool3 by constants
+//! first; importers fold the constants into `score_pool4` and `score_pool3`.
+
+use burn::tensor::module::{batch_norm_train, BatchNormTrainOutput};
+use burn::tensor::ops::PadMode;
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use rayon::prelude::*;
+
+use super::bilinear::bilinear_weights;
+use super::conv::{conv_transpose2d, conv2d, max_pool2d};
+use super::parameter::{Parameter, ParameterKind, ParameterSpec};
+use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
+use crate::rng::{Purpose, Rng};
+use crate::weights::{Geometry, ModelMeta, Variant};
+use crate::{Error, Result};
+
+/// Ratio of the input's sides to those of the coarsest map.
+pub const COARSEST_STRIDE: usize = 32;
+
+/// Added to the variance of a batch normalisation; PyTorch's value.
+const NORM_EPSILON: f64 = 1e-5;
+
+/// Share of the newest batch in a running mean or variance; PyTorch's value.
+const NORM_MOMENTUM: f64 = 0.1;
+
+/// Zeros around the input of conv1_1 in the published models.
+const CAFFE_FIRST_PADDING: usize = 100;
+
+/// Values drawn from one stream when weights start: streams are independent, so that threads can share a tensor.
+const DRAWS_PER_STREAM: usize = 1 << 16;
+
+/// What the weights do not depend on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FcnOptions {
+    /// Probability of dropping a channel value behind fc6 and fc7 in training; the paper's is 0.5.
+    pub dropout: f32,
+    /// Whether the bilinear kernels are learnt. The paper's last one is fixed; the others it learns with little gain.
+    pub trainable_upsampling: bool,
+}
+
+impl Default for FcnOptions {
+    fn default() -> Self {
+        FcnOptions { dropout: 0.5, trainable_upsampling: false }
+    }
+}
+
+/// Selects the dropout masks of one forward pass. Masks are drawn for each image by itself, so that `m` micro-batches of
+/// `N` images see the masks of one batch of `m N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropoutKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Training step.
+    pub step: u64,
+    /// Which micro-batch of the step, from 0.
+    pub micro: u64,
+}
+
+/// One upsampling of the decoder, and what happens to its result.
+#[derive(Clone, Copy, Debug)]
+struct DecoderStep {
+    name: &'static str,
+    /// The kernel has twice as many taps a side.
+    stride: usize,
+    /// Score layer that is added, and the stage (from 0) whose pool it looks at.
+    skip: Option<(&'static str, usize)>,
+    /// Caffe geometry: rows and columns cut from the top and left of the skip, or of the result where there is none.
+    crop: usize,
+}
+
+const FCN_32S: [DecoderStep; 1] = [DecoderStep { name: "upscore", stride: 32, skip: None, crop: 19 }];
+const FCN_16S: [DecoderStep; 2] = [
+    DecoderStep { name: "upscore2", stride: 2, skip: Some(("score_pool4", 3)), crop: 5 },
+    DecoderStep { name: "upscore16", stride: 16, skip: None, crop: 27 },
+];
+const FCN_8S: [DecoderStep; 3] = [
+    DecoderStep { name: "upscore2", stride: 2, skip: Some(("score_pool4", 3)), crop: 5 },
+    DecoderStep { name: "upscore_pool4", stride: 2, skip: Some(("score_pool3", 2)), crop: 9 },
+    DecoderStep { name: "upscore8", stride: 8, skip: None, crop: 31 },
+];
+
+fn decoder(variant: Variant) -> &'static [DecoderStep] {
+    match variant {
+        Variant::Fcn32s => &FCN_32S,
+        Variant::Fcn16s => &FCN_16S,
+        Variant::Fcn8s => &FCN_8S,
+    }
+}
+
+/// Which parameter belongs to which layer.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) table: Vec<ParameterSpec>,
+    trunk: Trunk,
+    score_fr: Layer,
+    /// For each decoder step its kernel and the score layer of its skip.
+    decoder: Vec<(usize, Option<Layer>)>,
+}
+
+impl Layout {
+    pub(super) fn new(meta: &ModelMeta) -> Self {
+        let mut builder = TableBuilder { table: Vec::new(), backbone: meta.backbone };
+        let (first_padding, fc6_padding) = match meta.geometry {
+            Geometry::Same => (1, super::vgg16::FC6_TAPS / 2),
+            Geometry::Caffe => (CAFFE_FIRST_PADDING, 0),
+        };
+        let classes = meta.classes.len();
+        let trunk = Trunk::new(&mut builder, meta, first_padding, fc6_padding);
+        let hidden = builder.table[trunk.fc7.weight].shape[0];
+        let score_fr = builder.score("score_fr", [classes, hidden, 1]);
+        let mut steps = Vec::new();
+        for step in decoder(meta.variant) {
+            let taps = 2 * step.stride;
+            let kernel = builder.add(
+                format!("{}.weight", step.name),
+                ParameterKind::Upsampling,
+                vec![classes, classes, taps, taps],
+            );
+            let skip = step
+                .skip
+                .map(|(name, stage)| builder.score(name, [classes, scaled(STAGES[stage].1, meta.width), 1]));
+            steps.push((kernel, skip));
+        }
+        Layout { table: builder.table, trunk, score_fr, decoder: steps }
+    }
+}
+
+/// Whether statistics come from the batch and values are dropped.
+#[derive(Clone, Copy)]
+enum Mode {
+    Inference,
+    Training(DropoutKey),
+}
+
+/// Statistics that a training pass leaves for the running ones.
+struct BatchStatistics {
+    norm: Norm,
+    mean: Tensor<1>,
+    /// Divided by the number of values, not by one less.
+    variance: Tensor<1>,
+    values: usize,
+}
+
+/// A fully convolutional network.
+#[derive(Clone, Debug)]
+pub struct Fcn {
+    /// What network this is.
+    pub meta: ModelMeta,
+    /// What its weights do not depend on.
+    pub options: FcnOptions,
+    layout: Layout,
+    parameters: Vec<Parameter>,
+}
+
+impl Fcn {
+    /// A network with fresh weights: normal with variance `2 / (C k k)` in the trunk (He, Zhang, Ren & Sun 2015, equation
+    /// 10), zero in the score layers and all biases (the paper's choice for skips), bilinear kernels.
+    ///
+    /// The values depend on `meta` and `seed` alone, not on the device or the number of threads.
+    pub fn init(meta: ModelMeta, options: &FcnOptions, seed: u64, device: &Device) -> Fcn {
+        let layout = Layout::new(&meta);
+        let parameters = layout
+            .table
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| materialise(spec, initial_values(spec, index, seed), device))
+            .collect();
+        Fcn { meta, options: *options, layout, parameters }
+    }
+
+    /// A network whose parameters `values` supplies by their description, in the order of
+    /// [`parameter_table`](super::parameter_table).
+    ///
+    /// # Errors
+    /// Those of `values`, and a length that is not that of the shape.
+    pub fn from_values(
+        meta: ModelMeta,
+        options: &FcnOptions,
+        device: &Device,
+        mut values: impl FnMut(&ParameterSpec) -> Result<Vec<f32>>,
+    ) -> Result<Fcn> {
+        let layout = Layout::new(&meta);
+        let mut parameters = Vec::with_capacity(layout.table.len());
+        for spec in &layout.table {
+            let found = values(spec)?;
+            if found.len() != spec.len() {
+                let (name, shape) = (&spec.name, &spec.shape);
+                return Err(Error::weights(format!("{name} has {} values; its shape is {shape:?}", found.len())));
+            }
+            parameters.push(materialise(spec, found, device));
+        }
+        Ok(Fcn { meta, options: *options, layout, parameters })
+    }
+
+    /// Every parameter, in the order of [`parameter_table`](super::parameter_table).
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameters, to be replaced by an optimiser or filled by an importer. Shapes must stay.
+    pub fn parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters
+    }
+
+    /// The device the weights are on, without autodiff.
+    pub fn device(&self) -> Device {
+        self.parameters[0].tensor.device().inner()
+    }
+
+    /// Marks every trainable tensor as one whose gradient is wanted. Also after an optimiser has replaced tensors.
+    pub fn for_training(&mut self) {
+        let options = self.options;
+        for parameter in &mut self.parameters {
+            let trainable = parameter.trainable(&options);
+            parameter.tensor.inplace(|tensor| match trainable {
+                true => tensor.inner().autodiff().require_grad(),
+                false => tensor.inner(),
+            });
+        }
+    }
+
+    /// Undoes [`Fcn::for_training`].
+    pub fn for_inference(&mut self) {
+        for parameter in &mut self.parameters {
+            parameter.tensor.inplace(Tensor::inner);
+        }
+    }
+
+    /// Logits `[N, K, H, W]` of normalised images `[N, 3, H, W]`: running statistics, nothing dropped, no gradient.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        self.run(images.inner(), Mode::Inference, &mut Vec::new())
+    }
+
+    /// Logits `[N, K, H, W]` of normalised images `[N, 3, H, W]`, for learning: statistics of the batch, which also move
+    /// the running ones, and dropout. After [`Fcn::for_training`] the result carries gradients.
+    pub fn forward_train(&mut self, images: Tensor<4>, key: DropoutKey) -> Tensor<4> {
+        let mut statistics = Vec::new();
+        let logits = self.run(images.autodiff(), Mode::Training(key), &mut statistics);
+        for batch in statistics {
+            self.follow(batch);
+        }
+        logits
+    }
+
+    fn run(&self, images: Tensor<4>, mode: Mode, statistics: &mut Vec<BatchStatistics>) -> Tensor<4> {
+        let [_, _, height, width] = images.dims();
+        let frame = match self.meta.geometry {
+            Geometry::Same => Frame::to_multiple(height, width),
+            Geometry::Caffe => Frame::default(),
+        };
+        let mut x = frame.put(images);
+        let mut pools = Vec::with_capacity(STAGES.len()); // pools[i]: [N, C, H / 2^(i+1), W / 2^(i+1)]
+        for stage in &self.layout.trunk.stages {
+            for layer in stage {
+                x = self.convolve_and_rectify(x, layer, mode, statistics);
+            }
+            x = max_pool2d(x);
+            pools.push(x.clone());
+        }
+        for (index, layer) in [&self.layout.trunk.fc6, &self.layout.trunk.fc7].into_iter().enumerate() {
+            x = self.convolve_and_rectify(x, layer, mode, statistics); // [N, 4096, H/32, W/32]
+            x = self.drop_values(x, index, mode);
+        }
+        x = self.convolve(x, &self.layout.score_fr, mode); // [N, K, H/32, W/32]
+        for (step, (kernel, skip)) in decoder(self.meta.variant).iter().zip(&self.layout.decoder) {
+            let padding = match self.meta.geometry {
+                Geometry::Same => step.stride / 2,
+                Geometry::Caffe => 0,
+            };
+            x = conv_transpose2d(x, self.shaped(*kernel, mode), step.stride, padding);
+            match (skip, step.skip) {
+                (Some(layer), Some((_, stage))) => {
+                    let [_, _, rows, columns] = x.dims();
+                    let score = self.convolve(pools[stage].clone(), layer, mode);
+                    let offset = if self.meta.geometry == Geometry::Caffe { step.crop } else { 0 };
+                    x = x + crop(score, offset, offset, rows, columns);
+                }
+                _ if self.meta.geometry == Geometry::Caffe => x = crop(x, step.crop, step.crop, height, width),
+                _ => x = crop(x, frame.top, frame.left, height, width),
+            }
+        }
+        x // [N, K, H, W]
+    }
+
+    fn shaped<const D: usize>(&self, index: usize, mode: Mode) -> Tensor<D> {
+        match mode {
+            Mode::Inference => self.parameters[index].shaped().inner(),
+            Mode::Training(_) => self.parameters[index].shaped(),
+        }
+    }
+
+    fn convolve(&self, x: Tensor<4>, layer: &Layer, mode: Mode) -> Tensor<4> {
+        conv2d(x, self.shaped(layer.weight, mode), layer.bias.map(|bias| self.shaped(bias, mode)), layer.padding)
+    }
+
+    fn convolve_and_rectify(
+        &self,
+        x: Tensor<4>,
+        layer: &Layer,
+        mode: Mode,
+        statistics: &mut Vec<BatchStatistics>,
+    ) -> Tensor<4> {
+        let mut x = self.convolve(x, layer, mode);
+        if let Some(norm) = layer.norm {
+            x = match mode {
+                Mode::Inference => self.normalise(x, norm),
+                Mode::Training(_) => self.normalise_by_batch(x, norm, statistics),
+            };
+        }
+        activation::relu(x)
+    }
+
+    /// With running statistics, as one product and one sum a value.
+    fn normalise(&self, x: Tensor<4>, norm: Norm) -> Tensor<4> {
+        let [_, channels, _, _] = x.dims();
+        let of = |index: usize| self.shaped::<1>(index, Mode::Inference);
+        let factor = of(norm.scale) / (of(norm.var) + NORM_EPSILON).sqrt();
+        let summand = of(norm.shift) - of(norm.mean) * factor.clone();
+        x * factor.reshape([1, channels, 1, 1]) + summand.reshape([1, channels, 1, 1])
+    }
+
+    fn normalise_by_batch(&self, x: Tensor<4>, norm: Norm, statistics: &mut Vec<BatchStatistics>) -> Tensor<4> {
+        let [images, _, rows, columns] = x.dims();
+        let (scale, shift) = (self.parameters[norm.scale].tensor.clone(), self.parameters[norm.shift].tensor.clone());
+        let BatchNormTrainOutput { output, mean, variance } = batch_norm_train(x, scale, shift, NORM_EPSILON);
+        let (mean, variance) = (mean.inner(), variance.inner());
+        statistics.push(BatchStatistics { norm, mean, variance, values: images * rows * columns });
+        output
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn follow(&mut self, batch: BatchStatistics) {
+        // PyTorch's running variance divides by one less than the number of values.
+        let unbiased = batch.variance * (batch.values as f64 / batch.values.saturating_sub(1).max(1) as f64);
+        for (index, newest) in [(batch.norm.mean, batch.mean), (batch.norm.var, unbiased)] {
+            self.parameters[index]
+                .tensor
+                .inplace(|running| running.inner() * (1.0 - NORM_MOMENTUM) + newest * NORM_MOMENTUM);
+        }
+    }
+
+    /// Sets values to zero with the configured probability and scales the others so that the mean stays (inverted
+    /// dropout; Srivastava et al. 2014). The mask is drawn on the host, so that it is the same on every device.
+    fn drop_values(&self, x: Tensor<4>, layer: usize, mode: Mode) -> Tensor<4> {
+        let Mode::Training(key) = mode else { return x };
+        let dropout = self.options.dropout;
+        if dropout <= 0.0 {
+            return x;
+        }
+        let dims = x.dims();
+        let values = dims[1] * dims[2] * dims[3];
+        let kept = 1.0 / (1.0 - dropout);
+        let mut mask = vec![0.0f32; dims[0] * values];
+        mask.par_chunks_mut(values.max(1)).enumerate().for_each(|(image, mask)| {
+            let sample = key.micro * dims[0] as u64 + image as u64;
+            let mut rng = Rng::derive(key.seed, Purpose::Dropout, &[key.step, layer as u64, sample]);
+            mask.iter_mut().for_each(|value| *value = if rng.uniform() < dropout { 0.0 } else { kept });
+        });
+        let device = x.device().inner();
+        x * Tensor::<4>::from_data(TensorData::new(mask, dims), &device).autodiff()
+    }
+}
+
+fn materialise(spec: &ParameterSpec, values: Vec<f32>, device: &Device) -> Parameter {
+    let len = values.len();
+    let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), &device.clone().inner());
+    Parameter { name: spec.name.clone(), kind: spec.kind, shape: spec.shape.clone(), tensor }
+}
+
+fn initial_values(spec: &ParameterSpec, index: usize, seed: u64) -> Vec<f32> {
+    let is_score = spec.name.starts_with("score");
+    match spec.kind {
+        ParameterKind::Weight if !is_score => {
+            let fan_in: usize = spec.shape[1..].iter().product();
+            let deviation = (2.0 / fan_in as f64).sqrt() as f32;
+            let mut values = vec![0.0; spec.len()];
+            values.par_chunks_mut(DRAWS_PER_STREAM).enumerate().for_each(|(stream, values)| {
+                let mut rng = Rng::derive(seed, Purpose::Initialise, &[index as u64, stream as u64]);
+                values.iter_mut().for_each(|value| *value = deviation * rng.normal());
+            });
+            values
+        }
+        ParameterKind::Upsampling => bilinear_weights(spec.shape[0], spec.shape[2]),
+        ParameterKind::NormScale | ParameterKind::RunningVar => vec![1.0; spec.len()],
+        _ => vec![0.0; spec.len()],
+    }
+}
+
+/// Rows and columns of zeros around an image. The image is in the middle; where the sum is odd, one more is below and right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Frame {
+    top: usize,
+    bottom: usize,
+    left: usize,
+    right: usize,
+}
+
+impl Frame {
+    fn to_multiple(height: usize, width: usize) -> Self {
+        let missing = |side: usize| side.max(1).next_multiple_of(COARSEST_STRIDE) - side;
+        let (rows, columns) = (missing(height), missing(width));
+        Frame { top: rows / 2, bottom: rows - rows / 2, left: columns / 2, right: columns - columns / 2 }
+    }
+
+    fn put(self, images: Tensor<4>) -> Tensor<4> {
+        if self == Frame::default() {
+            return images;
+        }
+        images.pad([(self.top, self.bottom), (self.left, self.right)].as_slice(), PadMode::Constant(0.0))
+    }
+}
+
+/// `[N, K, rows, columns]` of `x` from row `top` and column `left` on.
+fn crop(x: Tensor<4>, top: usize, left: usize, rows: usize, columns: usize) -> Tensor<4> {
+    if x.dims()[2..] == [rows, columns] {
+        return x;
+    }
+    x.narrow(2, top, rows).narrow(3, left, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::with_values;
+    use crate::labels::Classes;
+    use crate::loss::{PixelLoss, Reduction};
+    use crate::weights::{Backbone, Preprocessing};
+
+    const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
+
+    fn network(variant: Variant, backbone: Backbone, geometry: Geometry, dropout: f32) -> Fcn {
+        let classes = Classes::named(["a", "b", "c"]);
+        let meta =
+            ModelMeta { variant, backbone, width: 1.0 / 64.0, geometry, classes, preprocessing: Preprocessing::default() };
+        let options = FcnOptions { dropout, ..FcnOptions::default() };
+        let mut fcn = Fcn::init(meta, &options, 11, &Device::flex());
+        // Score layers start at zero, which hides everything before them.
+        for (index, parameter) in fcn.parameters_mut().iter_mut().enumerate() {
+            if parameter.name.starts_with("score") {
+                let mut rng = Rng::derive(1, Purpose::Bench, &[index as u64]);
+                let values: Vec<f32> = (0..parameter.shape.iter().product()).map(|_| 0.1 * rng.normal()).collect();
+                parameter.tensor = Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &Device::flex());
+            }
+        }
+        fcn
+    }
+
+    fn image([images, rows, columns]: [usize; 3], seed: u64) -> Tensor<4> {
+        let mut rng = Rng::derive(seed, Purpose::Bench, &[]);
+        let values: Vec<f32> = (0..images * 3 * rows * columns).map(|_| rng.normal()).collect();
+        Tensor::from_data(TensorData::new(values, [images, 3, rows, columns]), &Device::flex())
+    }
+
+    fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+        with_values(tensor, <[f32]>::to_vec).unwrap()
+    }
+
+    #[test]
+    fn logits_have_the_size_of_the_image() {
+        let mut failures = Vec::new();
+        for variant in [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s] {
+            for geometry in [Geometry::Same, Geometry::Caffe] {
+                let fcn = network(variant, Backbone::Vgg16, geometry, 0.5);
+                for (rows, columns) in [(1, 1), (31, 33), (32, 64), (37, 50), (90, 1)] {
+                    let dims = fcn.forward(image([1, rows, columns], 3)).dims();
+                    if dims != [1, 3, rows, columns] {
+                        failures.push(format!("{variant:?} {geometry:?} {rows}x{columns}: {dims:?}"));
+                    }
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn without_dropout_and_batch_norm_both_passes_agree() {
+        for geometry in [Geometry::Same, Geometry::Caffe] {
+            let mut fcn = network(Variant::Fcn8s, Backbone::Vgg16, geometry, 0.0);
+            let x = image([2, 40, 33], 5);
+            let inference = values(&fcn.forward(x.clone()));
+            fcn.for_training();
+            assert_eq!(values(&fcn.forward_train(x.clone(), KEY)), inference, "{geometry:?}");
+            assert_eq!(values(&fcn.forward(x)), inference, "{geometry:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_trainable_gets_a_gradient_and_nothing_else_does() {
+        for trainable_upsampling in [false, true] {
+            for backbone in [Backbone::Vgg16, Backbone::Vgg16Bn] {
+                let mut fcn = network(Variant::Fcn8s, backbone, Geometry::Same, 0.5);
+                fcn.options.trainable_upsampling = trainable_upsampling;
+                fcn.for_training();
+                let logits = fcn.forward_train(image([2, 64, 64], 5), KEY);
+                let labels = [0, 1, 2, 255].repeat(2 * 64 * 16);
+                let loss = PixelLoss { reduction: Reduction::Sum }.sum(logits, &labels).unwrap();
+                let gradients = loss.backward();
+                for parameter in fcn.parameters() {
+                    let gradient = parameter.tensor.grad(&gradients);
+                    let (name, expected) = (&parameter.name, parameter.trainable(&fcn.options));
+                    assert_eq!(gradient.is_some(), expected, "{name}, {backbone:?}, {trainable_upsampling}");
+                    if let Some(gradient) = gradient {
+                        assert_eq!(gradient.dims(), parameter.tensor.dims(), "{name}");
+                        assert!(values(&gradient).iter().any(|value| *value != 0.0), "{name}, {backbone:?}");
+                    }
+                }
+                fcn.for_inference();
+                assert!(fcn.parameters().iter().all(|parameter| !parameter.tensor.is_autodiff()));
+            }
+        }
+    }
+
+    #[test]
+    fn running_statistics_move_a_tenth_towards_the_batch_and_end_there() {
+        let mut fcn = network(Variant::Fcn32s, Backbone::Vgg16Bn, Geometry::Same, 0.0);
+        let x = image([2, 64, 32], 9);
+        let last = |fcn: &Fcn, role: &str| {
+            let name = format!("conv1_1.norm.{role}");
+            let parameter = fcn.parameters().iter().find(|parameter| parameter.name == name).unwrap();
+            values(&parameter.tensor)
+        };
+        let weight = fcn.parameters()[0].shaped::<4>();
+        let maps = conv2d(x.clone(), weight, None, 1).swap_dims(0, 1).reshape([8, 2 * 64 * 32]); // [C, N H W]
+        let (mean, variance) = (values(&maps.clone().mean_dim(1)), values(&maps.var(1)));
+        for step in 1..=60 {
+            fcn.forward_train(x.clone(), KEY);
+            let share = 0.9f32.powi(step);
+            for (name, batch, start) in [("running_mean", &mean, 0.0), ("running_var", &variance, 1.0)] {
+                for (running, batch) in last(&fcn, name).iter().zip(batch) {
+                    let expected = share * start + (1.0 - share) * batch;
+                    assert!((running - expected).abs() < 1e-4, "{name} at step {step}: {running}, {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dropout_masks_depend_on_the_key_and_belong_to_images() {
+        let mut fcn = network(Variant::Fcn32s, Backbone::Vgg16, Geometry::Same, 0.5);
+        let x = image([2, 64, 64], 5);
+        let both = values(&fcn.forward_train(x.clone(), KEY));
+        assert_eq!(both, values(&fcn.forward_train(x.clone(), KEY)));
+        assert_ne!(both, values(&fcn.forward_train(x.clone(), DropoutKey { step: 3, ..KEY })));
+        let halves: Vec<f32> = (0..2u64)
+            .flat_map(|micro| {
+                let half = x.clone().narrow(0, micro as usize, 1);
+                values(&fcn.forward_train(half, DropoutKey { micro, ..KEY }))
+            })
+            .collect();
+        let difference = both.iter().zip(&halves).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-5, "two micro-batches of one differ from a batch of two by {difference}");
+    }
+
+    #[test]
+    fn fresh_weights_have_he_s_variance_and_do_not_depend_on_threads() {
+        let meta = network(Variant::Fcn8s, Backbone::Vgg16, Geometry::Same, 0.5).meta;
+        let meta = ModelMeta { width: 0.125, ..meta };
+        let init = || Fcn::init(meta.clone(), &FcnOptions::default(), 4, &Device::flex());
+        let (fcn, one_thread) = (init(), rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(init));
+        for (a, b) in fcn.parameters().iter().zip(one_thread.parameters()) {
+            assert_eq!(values(&a.tensor), values(&b.tensor), "{}", a.name);
+        }
+        let fc6 = fcn.parameters().iter().find(|parameter| parameter.name == "fc6.weight").unwrap();
+        let values = values(&fc6.tensor);
+        let variance = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
+        let expected = 2.0 / (fc6.shape[1] * 49) as f64;
+        assert!((variance / expected - 1.0).abs() < 0.01, "{variance}, expected {expected}");
+    }
+
+    #[test]
+    fn frames_reach_the_next_multiple_of_32() {
+        let cases = [
+            ((32, 64), (0, 0, 0, 0)),
+            ((31, 1), (0, 1, 15, 16)),
+            ((33, 500), (15, 16, 6, 6)),
+        ];
+        for ((height, width), (top, bottom, left, right)) in cases {
+            assert_eq!(Frame::to_multiple(height, width), Frame { top, bottom, left, right }, "{height}x{width}");
+        }
+    }
+}

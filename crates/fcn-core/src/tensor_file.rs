@@ -1,0 +1,293 @@
+//! The container of weights and of an optimiser's state: a safetensors file of 32-bit floats, streamed both ways.
+//!
+//! Format: huggingface/safetensors, README "Format". Written whole or not at all; one tensor at a time is in memory
+//! besides those it comes from.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Tensor;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+
+use crate::host::with_values;
+use crate::{Error, Result};
+
+/// Longest header that is read; safetensors' own limit.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Headers end at a multiple of this, filled with spaces, so that values are aligned.
+const ALIGNMENT: usize = 8;
+
+/// Bytes converted at a time.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Where the values of a tensor to be written are.
+#[derive(Clone, Debug)]
+pub enum Values<'a> {
+    /// On a device.
+    Tensor(Tensor<1>),
+    /// On the host.
+    Slice(&'a [f32]),
+}
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub struct NamedValues<'a> {
+    /// Its name in the file; no two are the same.
+    pub name: String,
+    /// Extent of each axis.
+    pub shape: Vec<usize>,
+    /// As many as the shape says, in C order.
+    pub values: Values<'a>,
+}
+
+/// Writes `tensors` and `metadata` to `path`: all of it or nothing, durable when this returns.
+///
+/// # Errors
+/// What the system refuses; a number of values that is not that of the shape.
+pub fn write_tensors(path: &Path, metadata: &BTreeMap<String, String>, tensors: Vec<NamedValues<'_>>) -> Result<()> {
+    let header = header(metadata, &tensors)?;
+    write_atomically(path, |file| {
+        let io = |e: std::io::Error| Error::io("write", path, &e);
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+        file.write_all(&header).map_err(io)?;
+        for tensor in &tensors {
+            match &tensor.values {
+                Values::Slice(values) => write_values(file, tensor, values).map_err(io)?,
+                Values::Tensor(on_device) => {
+                    with_values(on_device, |values| write_values(file, tensor, values))?.map_err(io)?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedValues<'_>]) -> Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors
+        .iter()
+        .map(|tensor| {
+            let start = end;
+            end += tensor.shape.iter().product::<usize>() * size_of::<f32>();
+            let info = TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, end) };
+            (tensor.name.clone(), info)
+        })
+        .collect();
+    // The crate's own map has no fixed order; a sorted one makes equal networks equal files.
+    let internal = |e: &dyn std::fmt::Display| Error::internal(format!("cannot write a header: {e}"));
+    let described = Metadata::new(None, infos).map_err(|e| internal(&e))?;
+    let mut json = serde_json::to_value(&described).map_err(|e| internal(&e))?;
+    if let Some(map) = json.as_object_mut() {
+        map.insert("__metadata__".into(), serde_json::to_value(metadata).map_err(|e| internal(&e))?);
+    }
+    let mut bytes = serde_json::to_vec(&json).map_err(|e| internal(&e))?;
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), b' ');
+    Ok(bytes)
+}
+
+fn write_values(file: &mut dyn Write, tensor: &NamedValues<'_>, values: &[f32]) -> std::io::Result<()> {
+    let expected: usize = tensor.shape.iter().product();
+    if values.len() != expected {
+        let message = format!("{} has {} values; its shape {:?} needs {expected}", tensor.name, values.len(), tensor.shape);
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
+    }
+    let mut bytes = Vec::with_capacity(BLOCK_BYTES.min(size_of_val(values)));
+    for block in values.chunks(BLOCK_BYTES / size_of::<f32>()) {
+        bytes.clear();
+        bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes a file beside `path`, makes it durable, and gives it the name `path` only then.
+///
+/// # Errors
+/// Those of `fill`, and what the system refuses; nothing is left behind then, and a file at `path` stays as it was.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| Error::usage("this names no file to write").at(path))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".tmp-{}", std::process::id()));
+    let temporary = folder.join(hidden);
+    let result = fill_and_sync(&temporary, fill).and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(|e| Error::io("rename a finished file to this", path, &e))?;
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("make the folder durable", folder, &e))
+    });
+    if result.is_err() {
+        // Best effort: the first error is the one worth telling.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    result
+}
+
+fn fill_and_sync(temporary: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let file = File::create(temporary).map_err(|e| Error::io("create", temporary, &e))?;
+    let mut writer = BufWriter::with_capacity(BLOCK_BYTES, file);
+    fill(&mut writer)?;
+    let file = writer.into_inner().map_err(|e| Error::io("write", temporary, e.error()))?;
+    file.sync_all().map_err(|e| Error::io("make durable", temporary, &e))
+}
+
+/// An open safetensors file: its header, and values on request.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    file: File,
+    values_start: u64,
+    metadata: BTreeMap<String, String>,
+    /// Shape and first byte, in the order of the file.
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl TensorFile {
+    /// Opens a file and verifies its header against its length. Reads no values.
+    ///
+    /// # Errors
+    /// What the system refuses; a file that is no regular file, is no safetensors file, or is shorter or longer than its
+    /// header says.
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |e: std::io::Error| Error::io("read", path, &e);
+        let info = std::fs::metadata(path).map_err(io)?;
+        if !info.is_file() {
+            return Err(Error::weights("this is not a regular file; expected a .safetensors file").at(path));
+        }
+        let mut file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let wrong = |message: String| Error::weights(format!("not a usable safetensors file: {message}")).at(path);
+        let mut prefix = [0u8; 8];
+        if length < prefix.len() as u64 {
+            return Err(wrong(format!("it has {length} bytes, less than a header")));
+        }
+        file.read_exact(&mut prefix).map_err(io)?;
+        let header_bytes = u64::from_le_bytes(prefix);
+        if header_bytes > MAX_HEADER_BYTES || header_bytes > length - 8 {
+            return Err(wrong(format!("its header is {header_bytes} bytes long, the file {length}")));
+        }
+        let mut header = vec![0; header_bytes as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let described: Metadata = serde_json::from_slice(&header).map_err(|e| wrong(e.to_string()))?;
+        let values_start = 8 + header_bytes;
+        let expected = (described.data_len() as u64).checked_add(values_start);
+        if expected != Some(length) {
+            let expected = expected.map_or_else(|| "more than fits".into(), |bytes| bytes.to_string());
+            return Err(wrong(format!("it has {length} bytes, its header describes {expected}"))
+                .hint("the file was cut off or changed; copy or download it again"));
+        }
+        let metadata = described.metadata().clone().unwrap_or_default().into_iter().collect();
+        let names = described.offset_keys();
+        let tensors = names.into_iter().filter_map(|name| described.info(&name).cloned().map(|info| (name, info))).collect();
+        Ok(TensorFile { path: path.to_path_buf(), file, values_start, metadata, tensors })
+    }
+
+    /// The header's `__metadata__`.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Name and shape of every tensor, in the order of the file.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|(name, info)| (name.as_str(), &info.shape[..]))
+    }
+
+    /// The values of a tensor, in C order.
+    ///
+    /// # Errors
+    /// No tensor of this name, another type than F32, or what the system refuses.
+    pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let Some((_, info)) = self.tensors.iter().find(|(other, _)| other == name) else {
+            return Err(Error::weights(format!("there is no tensor {name}")).at(&self.path));
+        };
+        if info.dtype != Dtype::F32 {
+            return Err(Error::weights(format!("{name} is of type {:?}; expected F32", info.dtype))
+                .at(&self.path)
+                .hint("convert the file with `fcn import`"));
+        }
+        let (start, end) = info.data_offsets;
+        let io = |e: std::io::Error| Error::io("read", &self.path, &e);
+        self.file.seek(SeekFrom::Start(self.values_start + start as u64)).map_err(io)?;
+        let mut values = Vec::with_capacity((end - start) / size_of::<f32>());
+        let mut block = vec![0u8; BLOCK_BYTES.min(end - start)];
+        let mut left = end - start;
+        while left > 0 {
+            let bytes = &mut block[..left.min(BLOCK_BYTES)];
+            self.file.read_exact(bytes).map_err(io)?;
+            values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            left -= bytes.len();
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    fn sample() -> (BTreeMap<String, String>, Vec<NamedValues<'static>>) {
+        let tensor = Tensor::from_data(TensorData::new(vec![1.5f32, -2.0, 0.0], [3]), &Device::flex());
+        let metadata = BTreeMap::from([("key".to_string(), "value".to_string())]);
+        let first = NamedValues { name: "b".into(), shape: vec![3], values: Values::Tensor(tensor) };
+        let second = NamedValues { name: "a".into(), shape: vec![2, 1], values: Values::Slice(&[f32::MIN_POSITIVE, 7.0]) };
+        (metadata, vec![first, second])
+    }
+
+    #[test]
+    fn the_file_is_what_the_safetensors_crate_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        let (metadata, tensors) = sample();
+        write_tensors(&path, &metadata, tensors).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(read.tensor("a").unwrap().shape(), [2, 1]);
+        assert_eq!(read.tensor("b").unwrap().data()[..4], 1.5f32.to_le_bytes());
+        let mut ours = TensorFile::open(&path).unwrap();
+        assert_eq!(ours.metadata(), &metadata);
+        assert_eq!(ours.tensors().collect::<Vec<_>>(), [("b", &[3usize][..]), ("a", &[2, 1][..])]);
+        assert_eq!(ours.read("b").unwrap(), [1.5, -2.0, 0.0]);
+        assert_eq!(ours.read("a").unwrap(), [f32::MIN_POSITIVE, 7.0]);
+        assert!(ours.read("c").is_err());
+    }
+
+    #[test]
+    fn no_truncated_or_lengthened_file_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        let (metadata, tensors) = sample();
+        write_tensors(&path, &metadata, tensors).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).chain([whole.len() + 1]) {
+            let mut bytes = whole.clone();
+            bytes.resize(length, 0);
+            std::fs::write(&path, bytes).unwrap();
+            let error = TensorFile::open(&path).unwrap_err();
+            assert_eq!(error.kind, crate::ErrorKind::Weights, "{length} bytes: {error}");
+        }
+        for header in [0u64, 1, 1 << 40, u64::MAX] {
+            let mut bytes = whole.clone();
+            bytes[..8].copy_from_slice(&header.to_le_bytes());
+            std::fs::write(&path, bytes).unwrap();
+            assert!(TensorFile::open(&path).is_err(), "header of {header} bytes");
+        }
+        assert!(TensorFile::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        std::fs::write(&path, b"old").unwrap();
+        let bad = NamedValues { name: "w".into(), shape: vec![2], values: Values::Slice(&[1.0]) };
+        assert!(write_tensors(&path, &BTreeMap::new(), vec![bad]).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
