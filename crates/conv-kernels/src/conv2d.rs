@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use crate::direct::{self, DirectWeights};
 use crate::kernel::simd::Isa;
-use crate::shape::{Conv2dShape, ShapeError, check_len};
+use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
+use crate::winograd::{self, WinogradWeights};
 
 /// How exactness is traded for speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,16 +33,59 @@ pub enum Activation {
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d {
     shape: Conv2dShape,
-    #[allow(dead_code)]
     algorithm: Algorithm,
     isa: Isa,
 }
 
 /// Weights in the layout and domain of the kernels, for many forward passes with the same weights.
 pub struct PreparedWeights {
-    direct: DirectWeights,
+    weights: Weights,
     /// The sizes that fix the layout: K, C and the kernel.
     key: [usize; 4],
+}
+
+/// Weights in the layout of a method.
+enum Weights {
+    Direct(DirectWeights),
+    Winograd3(WinogradWeights),
+    Winograd7(WinogradWeights),
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// By its definition.
+    Direct,
+    /// F(4, 3).
+    Winograd3,
+    /// F(4, 7).
+    Winograd7,
+}
+
+impl Weights {
+    fn forward(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
+        match method {
+            Method::Direct => Weights::Direct(DirectWeights::forward(isa, g, w)),
+            Method::Winograd3 => Weights::Winograd3(WinogradWeights::forward::<6, 3>(isa, g, w)),
+            Method::Winograd7 => Weights::Winograd7(WinogradWeights::forward::<10, 7>(isa, g, w)),
+        }
+    }
+
+    fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
+        match method {
+            Method::Direct => Weights::Direct(DirectWeights::transposed(isa, g, w)),
+            Method::Winograd3 => Weights::Winograd3(WinogradWeights::transposed::<6, 3>(isa, g, w)),
+            Method::Winograd7 => Weights::Winograd7(WinogradWeights::transposed::<10, 7>(isa, g, w)),
+        }
+    }
+
+    fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
+        match self {
+            Weights::Direct(w) => direct::forward(isa, g, x, w, bias, activation, y),
+            Weights::Winograd3(w) => winograd::forward::<6>(isa, g, x, w, bias, activation, y),
+            Weights::Winograd7(w) => winograd::forward::<10>(isa, g, x, w, bias, activation, y),
+        }
+    }
 }
 
 impl Conv2d {
@@ -88,8 +132,8 @@ impl Conv2d {
     /// `w` is not `[K, C, R, S]`.
     pub fn prepare(&self, w: &[f32]) -> Result<PreparedWeights, ShapeError> {
         self.check_weight(w.len())?;
-        let direct = DirectWeights::forward(self.isa, &self.shape.geometry(), w);
-        Ok(PreparedWeights { direct, key: self.key() })
+        let weights = Weights::forward(self.method(), self.isa, &self.shape.geometry(), w);
+        Ok(PreparedWeights { weights, key: self.key() })
     }
 
     /// As [`Conv2d::forward`], with prepared weights.
@@ -112,7 +156,7 @@ impl Conv2d {
         if weights.key != self.key() {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
-        direct::forward(self.isa, &self.shape.geometry(), x, &weights.direct, bias, activation, y);
+        weights.weights.multiply(self.isa, &self.shape.geometry(), x, bias, activation, y);
         Ok(())
     }
 
@@ -128,8 +172,8 @@ impl Conv2d {
         self.check_weight(w.len())?;
         self.check_input("the input's gradient", dx.len())?;
         let g = self.shape.geometry().transposed();
-        let weights = DirectWeights::transposed(self.isa, &g, w);
-        direct::forward(self.isa, &g, dy, &weights, None, Activation::Identity, dx);
+        let weights = Weights::transposed(self.method(), self.isa, &g, w);
+        weights.multiply(self.isa, &g, dy, None, Activation::Identity, dx);
         Ok(())
     }
 
@@ -144,7 +188,12 @@ impl Conv2d {
         self.check_input("the input", x.len())?;
         self.check_output("the output's gradient", dy.len())?;
         self.check_weight(dw.len())?;
-        direct::backward_weight(self.isa, &self.shape.geometry(), x, dy, dw);
+        let g = self.shape.geometry();
+        match self.method() {
+            Method::Direct => direct::backward_weight(self.isa, &g, x, dy, dw),
+            Method::Winograd3 => winograd::backward_weight::<6, 3>(self.isa, &g, x, dy, dw),
+            Method::Winograd7 => winograd::backward_weight::<10, 7>(self.isa, &g, x, dy, dw),
+        }
         Ok(())
     }
 
@@ -164,6 +213,14 @@ impl Conv2d {
             *db = planes.map(|plane| plane.iter().map(|v| f64::from(*v)).sum::<f64>()).sum::<f64>() as f32;
         });
         Ok(())
+    }
+
+    fn method(&self) -> Method {
+        match (self.algorithm, self.shape.kernel) {
+            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd3,
+            (Algorithm::Fast, [7, 7]) => Method::Winograd7,
+            _ => Method::Direct,
+        }
     }
 
     fn key(&self) -> [usize; 4] {

@@ -122,7 +122,8 @@ pub(crate) fn forward(
     let parts = (2 * rayon::current_num_threads()).div_ceil(pixels.div_ceil(PIXELS));
     let panel = isa.panel_rows();
     let channels = g.out_channels.div_ceil(parts).next_multiple_of(panel);
-    let cut = Cut { size: [g.batch, g.out_channels, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels };
+    let cut =
+        Cut { size: [g.batch, g.out_channels, g.out_size[0], g.out_size[1]], cell_log2: 0, cells: PIXELS, channels };
     let sharded = Sharded::new(out, cut);
     let (blocks, groups) = cut.shards();
     (0..blocks * groups).into_par_iter().for_each(|task| {
@@ -138,9 +139,8 @@ pub(crate) fn forward(
                 rows,
                 columns: shard.cells.len(),
                 depth: part.len(),
-                a: &weights.packed[first * depth..],
-                a_depth: depth,
-                a_from: d,
+                a: &weights.packed[first * depth + d * panel..],
+                a_stride: depth * panel,
                 b: &unrolled,
                 b_stride: stride,
                 c: &mut product,
@@ -171,7 +171,7 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
     let slice = depth.div_ceil(slices);
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
-    let cut = Cut { size, cell: 1, cells: part, channels: k };
+    let cut = Cut { size, cell_log2: 0, cells: part, channels: k };
 
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {

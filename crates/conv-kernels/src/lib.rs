@@ -30,10 +30,11 @@
 
 mod conv2d;
 mod direct;
-#[allow(unsafe_code, dead_code)]
+#[allow(unsafe_code)]
 mod kernel;
 pub mod reference;
 mod shape;
+mod winograd;
 
 pub use conv2d::{Activation, Algorithm, Conv2d, PreparedWeights};
 pub use kernel::scratch::release_scratch;

@@ -47,12 +47,10 @@ pub(crate) struct MatMul<'a> {
     pub columns: usize,
     /// Columns of A and rows of B that are multiplied.
     pub depth: usize,
-    /// A, packed by [`pack`].
+    /// A, packed by [`pack`], from its first column to be used.
     pub a: &'a [f32],
-    /// Depth with which A was packed.
-    pub a_depth: usize,
-    /// First column of A to use.
-    pub a_from: usize,
+    /// Distance of two panels of A: depth times rows of a panel, if they are packed without gaps.
+    pub a_stride: usize,
     /// B: `depth` rows.
     pub b: &'a [f32],
     /// Distance of two rows of B.
@@ -74,8 +72,8 @@ impl Kernel for MatMul<'_> {
             return;
         }
         let width = self.columns.next_multiple_of(S::LANES);
-        assert!(self.a_from + self.depth <= self.a_depth, "columns of A");
-        assert!(self.a.len() >= packed_len(self.rows, self.a_depth, S::ROWS), "length of A");
+        let panels = self.rows.div_ceil(S::ROWS);
+        assert!(self.a.len() >= (panels - 1) * self.a_stride + self.depth * S::ROWS, "length of A");
         assert!(self.b_stride >= width && self.b.len() >= (self.depth - 1) * self.b_stride + width, "length of B");
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
@@ -97,7 +95,7 @@ impl Kernel for MatMul<'_> {
                         unsafe {
                             let tile = Tile {
                                 depth,
-                                a: a.add(i * self.a_depth + (self.a_from + d0) * S::ROWS),
+                                a: a.add(i / S::ROWS * self.a_stride + d0 * S::ROWS),
                                 b: b.add(d0 * self.b_stride + j * S::LANES),
                                 b_stride: self.b_stride,
                                 c: c.add(i * self.c_stride + j * S::LANES),
@@ -341,14 +339,13 @@ mod tests {
                 let mut c = vec![1.0; m * stride];
                 let (b, b_stride, c_stride) = (&bt[..], stride, stride);
                 let half = k / 2;
-                let product = |c: &mut [f32], a_from, depth, b| {
+                let product = |c: &mut [f32], from: usize, depth, b| {
                     isa.run(MatMul {
                         rows: m,
                         columns: n,
                         depth,
-                        a: &packed,
-                        a_depth: k,
-                        a_from,
+                        a: &packed[from * rows..],
+                        a_stride: k * rows,
                         b,
                         b_stride,
                         c,

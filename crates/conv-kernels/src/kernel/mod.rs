@@ -6,9 +6,11 @@
 pub(crate) mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod points;
 mod portable;
 pub(crate) mod scratch;
 pub(crate) mod shard;
 pub(crate) mod simd;
+pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -1,6 +1,6 @@
 //! One output tensor written by many threads.
 //!
-//! An output `[N, K, H, W]` is cut into shards: a run of cells (a cell is `cell x cell` pixels of all images, counted
+//! An output `[N, K, H, W]` is cut into shards: a run of cells (a cell is a square of pixels of all images, counted
 //! image by image, row by row) times a run of channels. Each shard can be claimed once, and a claimed shard hands out
 //! only rows inside it; so no two threads ever hold the same value, and the interface is safe.
 
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Cut {
     /// N, K, H and W of the output.
     pub size: [usize; 4],
-    /// Pixels of a cell in each direction; cells at the right and lower edge may be smaller.
-    pub cell: usize,
+    /// Base-2 logarithm of a cell's size in pixels; cells at the right and lower edge may be smaller.
+    pub cell_log2: u32,
     /// Cells in a shard (the last may have fewer).
     pub cells: usize,
     /// Channels in a shard (the last may have fewer).
@@ -22,14 +22,19 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
+    /// Cells in a column of an image.
+    fn rows(&self) -> usize {
+        ((self.size[2] - 1) >> self.cell_log2) + 1
+    }
+
     /// Cells in a row of an image.
-    pub(crate) fn columns(&self) -> usize {
-        self.size[3].div_ceil(self.cell)
+    fn columns(&self) -> usize {
+        ((self.size[3] - 1) >> self.cell_log2) + 1
     }
 
     /// Cells in the whole output.
     pub(crate) fn cell_count(&self) -> usize {
-        self.size[0] * self.size[2].div_ceil(self.cell) * self.columns()
+        self.size[0] * self.rows() * self.columns()
     }
 
     /// Shards along cells, shards along channels.
@@ -49,7 +54,7 @@ impl Cut {
 
     /// The pieces of cell rows that make up a run of cells, in order.
     pub(crate) fn segments(&self, cells: Range<usize>) -> impl Iterator<Item = Segment> + Clone {
-        let (columns, rows) = (self.columns(), self.size[2].div_ceil(self.cell));
+        let (columns, rows) = (self.columns(), self.rows());
         let mut at = cells.start;
         std::iter::from_fn(move || {
             if at >= cells.end {
@@ -94,7 +99,7 @@ impl<'a> Sharded<'a> {
     /// Cuts `out`, whose length must be the product of the sizes.
     pub(crate) fn new(out: &'a mut [f32], cut: Cut) -> Sharded<'a> {
         assert_eq!(out.len(), cut.size.iter().product(), "output of {:?}", cut.size);
-        assert!(cut.cell > 0 && cut.cells > 0 && cut.channels > 0, "empty shards: {cut:?}");
+        assert!(cut.cells > 0 && cut.channels > 0, "empty shards: {cut:?}");
         let (cells, channels) = cut.shards();
         let claimed = (0..cells * channels).map(|_| AtomicBool::new(false)).collect();
         Sharded { start: out.as_mut_ptr(), cut, claimed, values: PhantomData }
@@ -131,19 +136,39 @@ impl Shard<'_> {
     /// Pixels `x` of row `y` of channel `k` of image `n`; they must be in the shard.
     #[inline]
     pub(crate) fn row(&mut self, n: usize, k: usize, y: usize, x: Range<usize>) -> &mut [f32] {
-        let [images, channels, height, width] = self.cut.size;
-        assert!(n < images && y < height && x.start < x.end && x.end <= width, "row outside the output");
-        let rows = height.div_ceil(self.cut.cell);
-        let first = (n * rows + y / self.cut.cell) * self.cut.columns();
-        let cells = first + x.start / self.cut.cell..first + (x.end - 1) / self.cut.cell + 1;
-        assert!(cells.start >= self.cells.start && cells.end <= self.cells.end, "row outside the shard's cells");
-        assert!(self.channels.contains(&k), "row outside the shard's channels");
+        self.check(n, k, y, &x);
+        let [_, channels, height, width] = self.cut.size;
         // SAFETY: the range is inside the output (checked against its sizes, whose product is its length) and inside
         // this shard's cells and channels, which no other shard has; `&mut self` keeps two rows from being held at once.
         unsafe {
             let at = ((n * channels + k) * height + y) * width + x.start;
             std::slice::from_raw_parts_mut(self.start.add(at), x.len())
         }
+    }
+
+    /// The first pixel of a segment in channel `k`, the distance of two rows, and the rows and columns of pixels that
+    /// may be written from there.
+    #[inline]
+    pub(crate) fn block(&mut self, k: usize, segment: Segment) -> (*mut f32, usize, [usize; 2]) {
+        let [_, channels, height, width] = self.cut.size;
+        let log2 = self.cut.cell_log2;
+        let (y, x) = (segment.row << log2, segment.column << log2);
+        let (high, wide) = ((height - y).min(1 << log2), (width - x).min(segment.count << log2));
+        self.check(segment.image, k, y, &(x..x + wide));
+        // SAFETY: checked to be inside the output just now.
+        let first = unsafe { self.start.add(((segment.image * channels + k) * height + y) * width + x) };
+        (first, width, [high, wide])
+    }
+
+    #[inline]
+    fn check(&self, n: usize, k: usize, y: usize, x: &Range<usize>) {
+        let [images, _, height, width] = self.cut.size;
+        let log2 = self.cut.cell_log2;
+        assert!(n < images && y < height && x.start < x.end && x.end <= width, "row outside the output");
+        let first = (n * self.cut.rows() + (y >> log2)) * self.cut.columns();
+        let cells = first + (x.start >> log2)..first + ((x.end - 1) >> log2) + 1;
+        assert!(cells.start >= self.cells.start && cells.end <= self.cells.end, "row outside the shard's cells");
+        assert!(self.channels.contains(&k), "row outside the shard's channels");
     }
 }
 
@@ -153,10 +178,10 @@ mod tests {
 
     #[test]
     fn the_shards_cover_every_value_once() {
-        for (size, cell, cells, channels) in
-            [([2, 5, 7, 9], 4, 3, 2), ([1, 1, 1, 1], 4, 1, 1), ([3, 4, 8, 8], 1, 50, 4), ([2, 3, 5, 4], 2, 100, 9)]
+        for (size, cell_log2, cells, channels) in
+            [([2, 5, 7, 9], 2, 3, 2), ([1, 1, 1, 1], 2, 1, 1), ([3, 4, 8, 8], 0, 50, 4), ([2, 3, 5, 4], 1, 100, 9)]
         {
-            let cut = Cut { size, cell, cells, channels };
+            let (cut, cell) = (Cut { size, cell_log2, cells, channels }, 1 << cell_log2);
             let mut out = vec![0.0; size.iter().product()];
             let sharded = Sharded::new(&mut out, cut);
             let (a, b) = cut.shards();
@@ -183,7 +208,7 @@ mod tests {
     #[should_panic(expected = "claimed before")]
     fn a_shard_is_claimed_once() {
         let mut out = vec![0.0; 16];
-        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell_log2: 0, cells: 8, channels: 1 });
         sharded.claim(1, 0);
         sharded.claim(1, 0);
     }
@@ -192,7 +217,7 @@ mod tests {
     #[should_panic(expected = "outside the shard's cells")]
     fn a_row_outside_the_shard_is_refused() {
         let mut out = vec![0.0; 16];
-        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell_log2: 0, cells: 8, channels: 1 });
         sharded.claim(1, 0).row(0, 0, 1, 0..4);
     }
 }

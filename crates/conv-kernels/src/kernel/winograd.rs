@@ -1,0 +1,435 @@
+//! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`.
+//!
+//! Vectors run along neighbouring tiles of a row: no channel count is special, and no other layout of activations is
+//! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the four
+//! phases of a tile (x mod 4) for the horizontal one.
+//!
+//! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`].
+
+use std::ops::Range;
+
+use super::points::{input, kernel, kernel_gradient, output, spread};
+use super::shard::{Cut, Segment, Shard};
+use super::simd::{Kernel, Simd};
+
+/// Outputs of a tile in each direction.
+pub(crate) const TILE: usize = 4;
+
+/// Base-2 logarithm of [`TILE`].
+pub(crate) const TILE_LOG2: u32 = 2;
+
+/// The widest vector of any instruction set.
+pub(crate) const WIDEST: usize = 16;
+
+/// The layout of values at the points: `[point][channel][tile]`.
+///
+/// Rows have room for a vector that begins at the last tile. Strides are odd numbers of cache lines, so that the rows of
+/// a panel and the points of a tile do not compete for the same cache sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PointBlock {
+    /// Distance of two channels.
+    pub row: usize,
+    /// Distance of two points.
+    pub point: usize,
+}
+
+impl PointBlock {
+    /// The layout for this many channels and tiles.
+    pub(crate) fn new(channels: usize, tiles: usize) -> PointBlock {
+        let row = odd_lines(tiles + WIDEST);
+        PointBlock { row, point: odd_lines(channels * row) }
+    }
+
+    /// Values in a block of `points` points.
+    pub(crate) fn len(&self, points: usize) -> usize {
+        points * self.point
+    }
+}
+
+/// Rounds up to an odd number of cache lines of 16 values.
+fn odd_lines(values: usize) -> usize {
+    (values.div_ceil(16) | 1) * 16
+}
+
+/// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide.
+pub(crate) fn lines_len(points: usize, tiles: usize, width: usize) -> usize {
+    points * line_len(points, tiles) + width + 2 * WIDEST
+}
+
+/// Values in one line of that scratch.
+fn line_len(points: usize, tiles: usize) -> usize {
+    odd_lines(TILE * (tiles + WIDEST) + points + WIDEST)
+}
+
+/// Takes pixels to the points: B^T d B for an input, A y A^T for the gradient of an output (`GRADIENT`).
+pub(crate) struct ToPoints<'a, const N: usize, const GRADIENT: bool> {
+    /// The tensor `[images, channels, height, width]`.
+    pub x: &'a [f32],
+    /// Its channels in all.
+    pub channels: usize,
+    /// Its height and width.
+    pub size: [usize; 2],
+    /// Tile (i, j) begins at pixel (4 i - offset, 4 j - offset).
+    pub offset: [isize; 2],
+    /// Tiles, cut from the convolution's output.
+    pub cut: Cut,
+    /// The tiles to transform: at most as many as `block` was made for.
+    pub tiles: Range<usize>,
+    /// The channels to transform.
+    pub from_channels: Range<usize>,
+    /// The block to fill: `[N * N]` points of the channels above.
+    pub to: &'a mut [f32],
+    /// Its layout.
+    pub block: PointBlock,
+    /// Scratch: [`lines_len`] values.
+    pub lines: &'a mut [f32],
+}
+
+impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let tiles = self.tiles.len();
+        let [height, width] = self.size;
+        let images = self.cut.size[0];
+        assert_eq!(self.x.len(), images * self.channels * height * width, "length of the tensor");
+        assert!(self.from_channels.end <= self.channels, "channels");
+        assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
+        assert!(self.block.row >= tiles + WIDEST, "tiles in the block");
+        assert!(self.block.point >= self.from_channels.len() * self.block.row, "channels in the block");
+        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
+        assert!(self.lines.len() >= lines_len(N, tiles, width), "length of the scratch");
+        let zeros = N * line_len(N, tiles);
+        self.lines[zeros..zeros + width + WIDEST].fill(0.0);
+        let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
+        for c in self.from_channels.clone() {
+            for &segment in &segments {
+                self.vertical(s, c, segment);
+                self.horizontal(s, c - self.from_channels.start, segment);
+            }
+        }
+    }
+}
+
+impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
+    /// Rows (and columns) of pixels that a tile reads.
+    const READS: usize = if GRADIENT { TILE } else { N };
+
+    #[inline(always)]
+    fn transform<S: Simd>(s: S, d: [S::V; N]) -> [S::V; N] {
+        if GRADIENT { spread::<S, N, TILE>(s, [d[0], d[1], d[2], d[3]]) } else { input::<S, N>(s, d) }
+    }
+
+    /// Transforms the columns of a segment into N lines.
+    #[inline(always)]
+    fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
+        let [height, width] = self.size;
+        let line = line_len(N, self.tiles.len());
+        let zeros = N * line;
+        let first = (TILE * segment.column) as isize - self.offset[1];
+        let count = TILE * segment.count + Self::READS - TILE;
+        let start = (-first).clamp(0, count as isize) as usize;
+        let end = (width as isize - first).clamp(start as isize, count as isize) as usize;
+
+        // Where each row begins: in the tensor, or nothing for a row of padding.
+        let mut rows = [None; N];
+        let mut last = 0;
+        for (i, row) in rows.iter_mut().enumerate().take(Self::READS) {
+            let y = (TILE * segment.row + i) as isize - self.offset[0];
+            if y >= 0 && y < height as isize {
+                let at = ((segment.image * self.channels + c) * height + y as usize) * width;
+                *row = Some(at);
+                last = at;
+            }
+        }
+        let mut j = start;
+        while j < end {
+            let x = (first + j as isize) as usize;
+            // SAFETY: a vector that would leave the tensor is put together from the pixels that exist. Rows begin in the
+            // tensor and x < width; a row of zeros is `width + WIDEST` long. Lines hold `count + WIDEST` values.
+            unsafe {
+                let mut d = [s.splat(0.0); N];
+                if last + x + S::LANES <= self.x.len() {
+                    for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
+                        *d = match row {
+                            Some(at) => s.load(self.x.as_ptr().add(at + x)),
+                            None => s.load(self.lines.as_ptr().add(zeros + x)),
+                        };
+                    }
+                } else {
+                    for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
+                        let mut pixels = [0.0; WIDEST];
+                        if let Some(at) = row {
+                            pixels[..end - j].copy_from_slice(&self.x[at + x..at + x + end - j]);
+                        }
+                        *d = s.load(pixels.as_ptr());
+                    }
+                }
+                let points = Self::transform(s, d);
+                for (i, v) in points.iter().enumerate() {
+                    s.store(self.lines.as_mut_ptr().add(i * line + j), *v);
+                }
+            }
+            j += S::LANES;
+        }
+        for i in 0..N {
+            let line = &mut self.lines[i * line..(i + 1) * line];
+            line[..start].fill(0.0);
+            line[end..TILE * segment.count.next_multiple_of(S::LANES) + N].fill(0.0);
+        }
+    }
+
+    /// Transforms the lines of a segment into the block.
+    #[inline(always)]
+    fn horizontal<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
+        let line = line_len(N, self.tiles.len());
+        let mut t = 0;
+        while t < segment.count {
+            for i in 0..N {
+                // SAFETY: line i was filled up to the tiles' last vector and N values beyond; the block has rows with
+                // room for a vector at the last tile, for all points and channels, as checked in `run`.
+                unsafe {
+                    let from = self.lines.as_ptr().add(i * line + TILE * t);
+                    let mut d = [s.splat(0.0); N];
+                    let phases = s.load4(from);
+                    d[..TILE].copy_from_slice(&phases);
+                    if !GRADIENT {
+                        for j in TILE..N {
+                            d[j] = s.shift_in(d[j - TILE], *from.add(TILE * (S::LANES - 1) + j));
+                        }
+                    }
+                    let points = Self::transform(s, d);
+                    let to = self.to.as_mut_ptr().add(c * self.block.row + segment.offset + t);
+                    for (j, v) in points.iter().enumerate() {
+                        s.store(to.add((i * N + j) * self.block.point), *v);
+                    }
+                }
+            }
+            t += S::LANES;
+        }
+    }
+}
+
+/// Takes products at the points to output pixels: A^T m A, bias, activation.
+pub(crate) struct FromPoints<'a, 'b, const N: usize> {
+    /// The block `[N * N]` of products of the shard's channels and tiles.
+    pub from: &'a [f32],
+    /// Its layout.
+    pub block: PointBlock,
+    /// How the output is cut.
+    pub cut: Cut,
+    /// Where the pixels go.
+    pub to: &'a mut Shard<'b>,
+    /// Added to each channel of the whole output.
+    pub bias: Option<&'a [f32]>,
+    /// The smallest value to store: 0 for a rectifier, else minus infinity.
+    pub floor: f32,
+}
+
+impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.block.row >= self.to.cells.len() + WIDEST, "tiles in the block");
+        assert!(self.block.point >= self.to.channels.len() * self.block.row, "channels in the block");
+        assert!(self.from.len() >= self.block.len(N * N), "length of the block");
+        let floor = s.splat(self.floor);
+        let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
+        for (row, k) in self.to.channels.clone().enumerate() {
+            let bias = s.splat(self.bias.map_or(0.0, |bias| bias[k]));
+            for &segment in &segments {
+                let (to, stride, [high, wide]) = self.to.block(k, segment);
+                let mut t = 0;
+                while t < segment.count {
+                    // SAFETY: the block has a row for each channel with room for a vector at the last tile.
+                    let pixels = unsafe {
+                        let from = self.from.as_ptr().add(row * self.block.row + segment.offset + t);
+                        tile_vector::<S, N>(s, from, self.block.point)
+                    };
+                    let width = (wide - TILE * t).min(TILE * S::LANES);
+                    for (y, phases) in pixels.iter().enumerate().take(high) {
+                        let mut phases = *phases;
+                        for v in phases.iter_mut() {
+                            *v = s.max(s.add(*v, bias), floor);
+                        }
+                        // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from 4 t on.
+                        unsafe {
+                            let to = to.add(y * stride + TILE * t);
+                            if width == TILE * S::LANES {
+                                s.store4(to, phases);
+                            } else {
+                                let mut part = [0.0; TILE * WIDEST];
+                                s.store4(part.as_mut_ptr(), phases);
+                                std::ptr::copy_nonoverlapping(part.as_ptr(), to, width);
+                            }
+                        }
+                    }
+                    t += S::LANES;
+                }
+            }
+        }
+    }
+}
+
+/// The 4 rows of 4 phases of `LANES` tiles, from N x N vectors that are `point` apart.
+///
+/// # Safety
+/// A vector can be read at each point.
+#[inline(always)]
+unsafe fn tile_vector<S: Simd, const N: usize>(s: S, from: *const f32, point: usize) -> [[S::V; TILE]; TILE] {
+    let zero = s.splat(0.0);
+    let mut columns = [[zero; N]; TILE];
+    for j in 0..N {
+        let mut m = [zero; N];
+        for (i, m) in m.iter_mut().enumerate() {
+            // SAFETY: point i N + j, as the caller vouches.
+            *m = unsafe { s.load(from.add((i * N + j) * point)) };
+        }
+        let y = output::<S, N, TILE>(s, m);
+        for (column, y) in columns.iter_mut().zip(y) {
+            column[j] = y;
+        }
+    }
+    let mut pixels = [[zero; TILE]; TILE];
+    for (pixels, column) in pixels.iter_mut().zip(columns) {
+        *pixels = output::<S, N, TILE>(s, column);
+    }
+    pixels
+}
+
+/// Takes weights to the points: G g G^T for `LANES` output channels at a time, packed for a product at each point.
+pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
+    /// All weights.
+    pub w: &'a [f32],
+    /// Distance of two rows (output channels) of the product.
+    pub row: usize,
+    /// Distance of two columns (input channels).
+    pub column: usize,
+    /// Turn the kernel by 180 degrees.
+    pub turned: bool,
+    /// The rows to pack.
+    pub rows: Range<usize>,
+    /// Number of columns.
+    pub columns: usize,
+    /// Panels `[panel][N * N][column][ROWS]`, as many as the rows need.
+    pub to: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let window = R * R;
+        let panels = self.rows.len().div_ceil(S::ROWS);
+        assert_eq!(self.to.len(), panels * N * N * self.columns * S::ROWS, "length of the panels");
+        let last = (self.rows.end - 1) * self.row + (self.columns - 1) * self.column + window;
+        assert!(last <= self.w.len(), "length of the weights");
+        for (p, panel) in self.to.chunks_exact_mut(N * N * self.columns * S::ROWS).enumerate() {
+            let first = self.rows.start + p * S::ROWS;
+            let rows = S::ROWS.min(self.rows.end - first);
+            // Rows beyond the last stay zero.
+            let mut gathered = [[0.0f32; WIDEST]; 49];
+            let mut c = 0;
+            while c < self.columns {
+                // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
+                let wide = (S::LANES / S::ROWS).max(1).min(self.columns - c);
+                for q in 0..wide {
+                    for r in 0..rows {
+                        let at = (first + r) * self.row + (c + q) * self.column;
+                        for (i, value) in self.w[at..at + window].iter().enumerate() {
+                            let i = if self.turned { window - 1 - i } else { i };
+                            gathered[i][q * S::ROWS + r] = *value;
+                        }
+                    }
+                }
+                let mut v = 0;
+                while v < wide * S::ROWS {
+                    let mut points = [[s.splat(0.0); N]; N];
+                    let mut columns = [[s.splat(0.0); R]; N];
+                    for x in 0..R {
+                        let mut g = [s.splat(0.0); R];
+                        for (y, g) in g.iter_mut().enumerate() {
+                            // SAFETY: `gathered` has WIDEST values in each row, and v + LANES is at most that.
+                            *g = unsafe { s.load(gathered[y * R + x].as_ptr().add(v)) };
+                        }
+                        for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
+                            column[x] = value;
+                        }
+                    }
+                    for (points, column) in points.iter_mut().zip(columns) {
+                        *points = kernel::<S, N, R>(s, column);
+                    }
+                    let count = S::LANES.min(wide * S::ROWS - v);
+                    for (point, value) in points.iter().flatten().enumerate() {
+                        let to = &mut panel[(point * self.columns + c) * S::ROWS + v..][..count];
+                        // SAFETY: a whole vector fits, or it goes through an array that holds one.
+                        unsafe {
+                            if count == S::LANES {
+                                s.store(to.as_mut_ptr(), *value);
+                            } else {
+                                let mut part = [0.0; WIDEST];
+                                s.store(part.as_mut_ptr(), *value);
+                                to.copy_from_slice(&part[..count]);
+                            }
+                        }
+                    }
+                    v += S::LANES;
+                }
+                c += wide;
+            }
+        }
+    }
+}
+
+/// Takes gradients of the weights from the points: G^T u G.
+pub(crate) struct WeightsFromPoints<'a, const N: usize, const R: usize> {
+    /// Gradients at the points `[N * N][..]`; those of this row begin at `at`.
+    pub from: &'a [f32],
+    /// Distance of two points.
+    pub point: usize,
+    /// Where this row's columns begin at point 0.
+    pub at: usize,
+    /// The row's gradients `[column][R * R]`.
+    pub to: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for WeightsFromPoints<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let columns = self.to.len() / (R * R);
+        // Room for a vector at the last column of the last point.
+        assert!(self.from.len() >= (N * N - 1) * self.point + self.at + columns + WIDEST, "length of the gradients");
+        let mut c = 0;
+        while c < columns {
+            let mut halves = [[s.splat(0.0); N]; R];
+            for j in 0..N {
+                let mut u = [s.splat(0.0); N];
+                for (i, u) in u.iter_mut().enumerate() {
+                    // SAFETY: checked above.
+                    *u = unsafe { s.load(self.from.as_ptr().add((i * N + j) * self.point + self.at + c)) };
+                }
+                for (half, value) in halves.iter_mut().zip(kernel_gradient::<S, N, R>(s, u)) {
+                    half[j] = value;
+                }
+            }
+            let count = S::LANES.min(columns - c);
+            let to = &mut self.to[c * R * R..(c + count) * R * R];
+            for (y, half) in halves.iter().enumerate() {
+                for (x, value) in kernel_gradient::<S, N, R>(s, *half).iter().enumerate() {
+                    let mut part = [0.0; WIDEST];
+                    // SAFETY: the array holds a vector.
+                    unsafe { s.store(part.as_mut_ptr(), *value) };
+                    for (to, value) in to.chunks_exact_mut(R * R).zip(part) {
+                        to[y * R + x] = value;
+                    }
+                }
+            }
+            c += count;
+        }
+    }
+}

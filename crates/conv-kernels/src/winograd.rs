@@ -1,0 +1,309 @@
+//! Convolution with Winograd's minimal filtering, forward and backward.
+//!
+//! `N` is the number of points in each direction and `R` the size of the kernel, so that a tile has N + 1 - R = 4 output
+//! pixels in each direction: F(4, 3) with N = 6 multiplies 36 times where the definition multiplies 144 times, F(4, 7)
+//! with N = 10 100 times instead of 784.
+//!
+//! Forward and data gradient: a task takes a run of tiles through input transform, one matrix product at each point, and
+//! output transform, in scratch memory of its own. Weight gradient: the transposed algorithm, G^T ((A dy A^T) (B^T d B)) G,
+//! whose products sum over tiles.
+
+use rayon::prelude::*;
+
+use crate::Activation;
+use crate::kernel::gemm::{DotMul, MatMul};
+use crate::kernel::scratch::Scratch;
+use crate::kernel::shard::{Cut, Sharded};
+use crate::kernel::simd::Isa;
+use crate::kernel::winograd::{
+    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+};
+use crate::shape::Geometry;
+
+/// Tiles that a task of the forward pass takes at most.
+const TILES: usize = 96;
+
+/// Tiles in a block of the weight gradient: enough to hide the sums across vectors at the end of each dot product.
+const DOT_TILES: usize = 256;
+
+/// Tasks that the weight gradient is cut in. Fixed, so that the order of every sum is the same for any number of threads.
+const DOT_TASKS: usize = 8;
+
+/// Gradients at the points that one part of the tiles may have: above 4 MiB the output channels are cut instead.
+const DOT_PART: usize = 1 << 20;
+
+/// Weights at the points: panels `[panel][N * N][C][rows of a panel]`.
+pub(crate) struct WinogradWeights {
+    panels: Scratch,
+}
+
+impl WinogradWeights {
+    /// Transforms `w` `[K, C, R, R]` for the forward pass.
+    pub(crate) fn forward<const N: usize, const R: usize>(isa: Isa, g: &Geometry, w: &[f32]) -> WinogradWeights {
+        WinogradWeights::new::<N, R>(isa, g, w, [g.channels * R * R, R * R], false)
+    }
+
+    /// Transforms `w` `[K, C, R, R]` for the data gradient; `g` is the transposed geometry.
+    pub(crate) fn transposed<const N: usize, const R: usize>(isa: Isa, g: &Geometry, w: &[f32]) -> WinogradWeights {
+        WinogradWeights::new::<N, R>(isa, g, w, [R * R, g.out_channels * R * R], true)
+    }
+
+    fn new<const N: usize, const R: usize>(
+        isa: Isa,
+        g: &Geometry,
+        w: &[f32],
+        [row, column]: [usize; 2],
+        turned: bool,
+    ) -> WinogradWeights {
+        let rows = isa.panel_rows();
+        let panel = N * N * g.channels * rows;
+        let mut panels = Scratch::take(g.out_channels.div_ceil(rows) * panel);
+        panels.par_chunks_mut(panel).enumerate().for_each(|(p, to)| {
+            let rows = p * rows..((p + 1) * rows).min(g.out_channels);
+            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: g.channels, to });
+        });
+        WinogradWeights { panels }
+    }
+}
+
+/// out = x * w + bias, then the activation.
+pub(crate) fn forward<const N: usize>(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    weights: &WinogradWeights,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
+    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: 1, channels: g.out_channels };
+    let (tiles, threads, rows) = (cut.cell_count(), rayon::current_num_threads(), isa.panel_rows());
+    // The cut may follow the number of threads, since it changes no output value: runs of tiles for each thread, and
+    // where there are too few for that, groups of output channels too.
+    let runs = tiles.div_ceil(TILES).next_multiple_of(threads);
+    cut.cells = tiles.div_ceil(runs).next_multiple_of(isa.lanes()).max(isa.lanes() * 3);
+    let groups = threads.div_ceil(tiles.div_ceil(cut.cells));
+    cut.channels = g.out_channels.div_ceil(groups).next_multiple_of(rows);
+
+    let floor = match activation {
+        Activation::Identity => f32::NEG_INFINITY,
+        Activation::Relu => 0.0,
+    };
+    let panel = N * N * g.channels * rows;
+    let (runs, groups) = cut.shards();
+    let sharded = Sharded::new(out, cut);
+    (0..runs * groups).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task / groups, task % groups);
+        let (tiles, channels) = (shard.cells.clone(), shard.channels.clone());
+        let input = PointBlock::new(g.channels, cut.cells);
+        let output = PointBlock::new(channels.len(), cut.cells);
+        let mut at_points = Scratch::take(input.len(N * N));
+        let mut products = Scratch::take(output.len(N * N));
+        let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
+        isa.run(ToPoints::<N, false> {
+            x,
+            channels: g.channels,
+            size: g.size,
+            offset: g.offset,
+            cut,
+            tiles: tiles.clone(),
+            from_channels: 0..g.channels,
+            to: &mut at_points,
+            block: input,
+            lines: &mut lines,
+        });
+        for point in 0..N * N {
+            isa.run(MatMul {
+                rows: channels.len(),
+                columns: tiles.len(),
+                depth: g.channels,
+                a: &weights.panels[channels.start / rows * panel + point * g.channels * rows..],
+                a_stride: panel,
+                b: &at_points[point * input.point..],
+                b_stride: input.row,
+                c: &mut products[point * output.point..],
+                c_stride: output.row,
+                accumulate: false,
+            });
+        }
+        isa.run(FromPoints::<N> { from: &products, block: output, cut, to: &mut shard, bias, floor });
+    });
+}
+
+/// dw = sum over images and pixels of dy and the input under the kernel.
+pub(crate) fn backward_weight<const N: usize, const R: usize>(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let (c, k) = (g.channels, g.out_channels);
+    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
+    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: 1, channels: k };
+    let tiles = cut.cell_count();
+    let parts = if N * N * k * c > DOT_PART { 1 } else { DOT_TASKS.min(tiles.div_ceil(2 * DOT_TILES)) };
+    cut.cells = tiles.div_ceil(parts).next_multiple_of(WIDEST);
+    cut.channels = k.div_ceil(DOT_TASKS.div_ceil(parts)).next_multiple_of(4);
+    let (parts, groups) = cut.shards();
+
+    // Gradients at the points: [part][group][point][channel of the group][C], with room for a vector at the end.
+    let share = N * N * cut.channels * c + WIDEST;
+    let mut sums = Scratch::zeros(parts * groups * share);
+    sums.par_chunks_mut(share).enumerate().for_each(|(task, sum)| {
+        let run = cut.cell_range(task / groups);
+        let channels = cut.channel_range(task % groups);
+        let tiles = DOT_TILES.min(run.len());
+        let (input, gradient) = (PointBlock::new(c, tiles), PointBlock::new(channels.len(), tiles));
+        let mut at_points = Scratch::take(input.len(N * N));
+        let mut dy_at_points = Scratch::take(gradient.len(N * N));
+        let mut lines = Scratch::take(lines_len(N, tiles, g.size[1].max(size[3])));
+        for start in run.clone().step_by(DOT_TILES) {
+            let tiles = start..(start + DOT_TILES).min(run.end);
+            isa.run(ToPoints::<N, false> {
+                x,
+                channels: c,
+                size: g.size,
+                offset: g.offset,
+                cut,
+                tiles: tiles.clone(),
+                from_channels: 0..c,
+                to: &mut at_points,
+                block: input,
+                lines: &mut lines,
+            });
+            isa.run(ToPoints::<N, true> {
+                x: dy,
+                channels: k,
+                size: g.out_size,
+                offset: [0; 2],
+                cut,
+                tiles: tiles.clone(),
+                from_channels: channels.clone(),
+                to: &mut dy_at_points,
+                block: gradient,
+                lines: &mut lines,
+            });
+            let depth = tiles.len().next_multiple_of(WIDEST);
+            clear_tail::<N>(&mut at_points, input, c, tiles.len()..depth);
+            clear_tail::<N>(&mut dy_at_points, gradient, channels.len(), tiles.len()..depth);
+            for point in 0..N * N {
+                isa.run(DotMul {
+                    rows: channels.len(),
+                    columns: c,
+                    depth,
+                    a: &dy_at_points[point * gradient.point..],
+                    a_stride: gradient.row,
+                    b: &at_points[point * input.point..],
+                    b_stride: input.row,
+                    c: &mut sum[point * cut.channels * c..],
+                    c_stride: c,
+                });
+            }
+        }
+    });
+
+    let (total, rest) = sums.split_at_mut(groups * share);
+    if parts > 1 {
+        total.par_chunks_mut(4096).enumerate().for_each(|(i, total)| {
+            for part in rest.chunks(groups * share) {
+                total.iter_mut().zip(&part[i * 4096..]).for_each(|(total, part)| *total += part);
+            }
+        });
+    }
+    dw.par_chunks_mut(c * R * R).enumerate().for_each(|(k, to)| {
+        let from = &total[k / cut.channels * share..][..share];
+        let at = k % cut.channels * c;
+        isa.run(WeightsFromPoints::<N, R> { from, point: cut.channels * c, at, to });
+    });
+}
+
+/// Zeros the tiles that only fill up a vector, so that they add nothing to a sum.
+fn clear_tail<const N: usize>(values: &mut [f32], block: PointBlock, channels: usize, tail: std::ops::Range<usize>) {
+    if tail.is_empty() {
+        return;
+    }
+    for point in values.chunks_mut(block.point).take(N * N) {
+        for row in point.chunks_mut(block.row).take(channels) {
+            row[tail.clone()].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{self, close, noise};
+    use crate::shape::Conv2dShape;
+
+    /// Results of all passes with N points on one instruction set, beside f64.
+    fn compare<const N: usize, const R: usize>(shape: &Conv2dShape, scale: f32, limits: [f64; 3]) -> Vec<String> {
+        let scaled = |seed, len| noise(seed, len).into_iter().map(|v| v * scale).collect::<Vec<_>>();
+        let (x, w) = (scaled(1, shape.input_len()), noise(2, shape.weight_len()));
+        let (dy, bias) = (scaled(3, shape.output_len()), scaled(4, shape.out_channels));
+        let plane = shape.out_height() * shape.out_width();
+        let mut want = reference::forward(shape, &x, &w);
+        want.iter_mut().enumerate().for_each(|(i, v)| {
+            *v = (*v + f64::from(bias[i / plane % shape.out_channels])).max(0.0);
+        });
+        let want_dx = reference::backward_data(shape, &dy, &w);
+        let want_dw = reference::backward_weight(shape, &x, &dy);
+        let mut wrong = Vec::new();
+        for isa in Isa::available() {
+            let (g, t) = (shape.geometry(), shape.geometry().transposed());
+            let mut out = vec![f32::NAN; shape.output_len()];
+            let weights = WinogradWeights::forward::<N, R>(isa, &g, &w);
+            forward::<N>(isa, &g, &x, &weights, Some(&bias), Activation::Relu, &mut out);
+            wrong.extend(close(&format!("{isa:?} forward {shape}, scale {scale}"), &out, &want, limits[0]));
+            let mut dx = vec![f32::NAN; shape.input_len()];
+            let weights = WinogradWeights::transposed::<N, R>(isa, &t, &w);
+            forward::<N>(isa, &t, &dy, &weights, None, Activation::Identity, &mut dx);
+            wrong.extend(close(&format!("{isa:?} data gradient {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
+            let mut dw = vec![f32::NAN; shape.weight_len()];
+            backward_weight::<N, R>(isa, &g, &x, &dy, &mut dw);
+            wrong.extend(close(&format!("{isa:?} weight gradient {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
+        }
+        wrong
+    }
+
+    #[test]
+    fn three_by_three_agrees_with_f64_on_every_instruction_set() {
+        let square = Conv2dShape::square;
+        let mut wrong = Vec::new();
+        for shape in [
+            square(1, [1, 1], [1, 1], 3, 1),
+            square(1, [3, 8], [17, 13], 3, 1),
+            square(2, [3, 5], [7, 9], 3, 10),
+            square(2, [7, 3], [12, 31], 3, 0),
+            square(3, [5, 70], [5, 4], 3, 1),
+            square(2, [16, 16], [56, 60], 3, 1),
+            square(1, [130, 34], [14, 14], 3, 1),
+            square(2, [3, 4], [5, 140], 3, 1),
+            square(4, [6, 9], [28, 28], 3, 1),
+        ] {
+            for scale in [1.0, 1e-4, 1e4] {
+                wrong.extend(compare::<6, 3>(&shape, scale, [2e-6; 3]));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn seven_by_seven_agrees_with_f64_on_every_instruction_set() {
+        let square = Conv2dShape::square;
+        let mut wrong = Vec::new();
+        for shape in [
+            square(1, [2, 3], [3, 2], 7, 3),
+            square(2, [20, 36], [7, 7], 7, 3),
+            square(1, [33, 14], [16, 19], 7, 3),
+            square(1, [5, 6], [9, 23], 7, 0),
+            square(1, [3, 3], [6, 8], 7, 9),
+        ] {
+            for scale in [1.0, 1e-4, 1e4] {
+                wrong.extend(compare::<10, 7>(&shape, scale, [5e-5, 5e-5, 2e-5]));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
