@@ -11,7 +11,7 @@
 //!
 //! Byte strings and keys borrow from the record they were decoded from, and may borrow from the caller when encoding:
 //! an image is never copied on its way in, and once on its way out. Encoding is deterministic: features are sorted by
-//! key, as protobuf's deterministic serialisation sorts them.
+//! the bytes of their keys, as C++'s deterministic serialisation sorts them. Readers must not count on any order.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -391,6 +391,7 @@ mod tests {
             .with("no_floats", Feature::Float(vec![]))
             .with("no_bytes", Feature::Bytes(vec![]))
             .with("unset", Feature::Unset)
+            .with_int64("", 1)
     }
 
     #[test]
