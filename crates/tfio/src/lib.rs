@@ -2,6 +2,7 @@
 //!
 //! * [`record`]: the TFRecord container, written, streamed and read at random; both checksums are verified.
 //! * [`example`]: `tf.train.Example`, the message that data-set records hold, decoded without copying its payloads.
+//! * [`checkpoint`]: checkpoints of both formats, read.
 //! * [`events`]: TensorBoard event files, written.
 //!
 //! The crate works on byte slices, `Read` and `Write`. It logs nothing, knows no tensor framework, and treats every
@@ -10,6 +11,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod checkpoint;
 pub mod events;
 pub mod example;
 pub mod record;
@@ -17,6 +19,7 @@ pub mod record;
 mod masked_crc;
 mod wire;
 
+pub use checkpoint::{Checkpoint, CheckpointError, TensorInfo};
 pub use events::{EventError, EventWriter};
 pub use example::{Example, ExampleError, Feature};
 pub use record::{Limits, RecordError, RecordReader, RecordWriter};
