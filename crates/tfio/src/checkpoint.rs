@@ -19,11 +19,12 @@
 //! (listed, not read); the object graph of `tf.train.Checkpoint` (its variables are listed under their keys).
 //!
 //! Front door: this file. Below it, in the order of reading: `v1` and `v2` (the formats), `table` (the container that
-//! both use), `slices` (partitioned variables), `stream` and `storage` (bytes), `dtype`, `messages`, `fault`.
+//! both use), `slices` (partitioned variables), `permute`, `stream` and `storage` (bytes), `dtype`, `messages`, `fault`.
 
 mod dtype;
 mod fault;
 mod messages;
+mod permute;
 mod slices;
 mod storage;
 mod stream;
@@ -38,7 +39,8 @@ pub use dtype::DType;
 pub use fault::{CheckpointError, Fault};
 
 use dtype::Element;
-use slices::{Put, elements, strides};
+use permute::Permuted;
+use slices::{Put, elements};
 use storage::Storage;
 use v1::V1;
 use v2::{Shards, V2};
@@ -177,12 +179,9 @@ impl Checkpoint {
             let fault = Fault::Axes { name: name.to_string(), shape: shape.clone(), axes: axes.to_vec() };
             return Err(fault.in_file(&self.file));
         }
-        let permuted_shape: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
-        let mut steps = vec![0; shape.len()];
-        axes.iter().zip(strides(&permuted_shape)).for_each(|(&axis, stride)| steps[axis] = stride);
-        let mut values = vec![0.0; elements(shape)];
-        self.read_into(number, info, &mut |index, piece| scatter(&mut values, shape, &steps, index, piece))?;
-        Ok(values)
+        let mut permuted = Permuted::new(shape, axes);
+        self.read_into(number, info, &mut |index, piece| permuted.put(index, piece))?;
+        Ok(permuted.finish())
     }
 
     fn read_whole<T: Element>(&self, name: &str) -> Result<Vec<T>, CheckpointError> {
@@ -216,34 +215,5 @@ impl Checkpoint {
             Values::V1(values) => values.read(number, info, put).map_err(|fault| fault.in_file(&self.file)),
             Values::V2(values) => values.read(number, info, put),
         }
-    }
-}
-
-/// Writes values that follow one another in a tensor of `shape`, from row-major index `index` on, to an array in which
-/// a step along each dimension is `steps` elements.
-fn scatter(out: &mut [f32], shape: &[usize], steps: &[usize], mut index: usize, mut values: &[f32]) {
-    let (row, row_step) = match (shape.last(), steps.last()) {
-        (Some(&row), Some(&step)) => (row, step),
-        _ => (1, 1),
-    };
-    while !values.is_empty() {
-        let column = index % row;
-        let (now, later) = values.split_at(values.len().min(row - column));
-        let mut rest = index;
-        let start: usize = shape
-            .iter()
-            .zip(steps)
-            .rev()
-            .map(|(&dim, &step)| {
-                let coordinate = rest % dim;
-                rest /= dim;
-                coordinate * step
-            })
-            .sum();
-        for (place, &value) in out[start..].iter_mut().step_by(row_step).zip(now) {
-            *place = value;
-        }
-        index += now.len();
-        values = later;
     }
 }
