@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::pictures::PictureKind;
 use crate::pictures::chart::{Chart, Series};
+use crate::tensor_file::write_atomically;
 use history::{ClassPoint, RunHistory, StepPoint, ValidationPoint};
 
 /// Name of the report in the run folder.
@@ -31,10 +32,10 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let name = run_dir.canonicalize().unwrap_or(run_dir.to_path_buf());
     let name = name.file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
     let html = page(&name, &log, &pictures_section(run_dir, &log), &files_section(run_dir));
-    let target = run_dir.join(FILE_NAME);
-    let temporary = run_dir.join(format!(".{FILE_NAME}.tmp-{}", std::process::id()));
-    fs::write(&temporary, html).map_err(|e| Error::io("write the report", &temporary, &e))?;
-    fs::rename(&temporary, &target).map_err(|e| Error::io("put the report in its place", &target, &e))
+    let path = run_dir.join(FILE_NAME);
+    write_atomically(&path, |file| {
+        file.write_all(html.as_bytes()).map_err(|e| Error::io("write the report", &path, &e))
+    })
 }
 
 fn page(name: &str, log: &RunHistory, pictures: &str, files: &str) -> String {
