@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::dtype::{DType, Element};
-use super::messages::{SavedTensorSlices, TensorSliceProto};
+use super::messages::{SavedTensorSliceMeta, SavedTensorSlices, TensorSliceProto};
 use super::slices::{Placement, Put, Slice, checked_shape, tiling};
 use super::storage::Storage;
 use super::stream::Stream;
@@ -102,7 +102,7 @@ impl V1 {
         Ok(infos)
     }
 
-    fn meta(&self) -> Result<super::messages::SavedTensorSliceMeta, Fault> {
+    fn meta(&self) -> Result<SavedTensorSliceMeta, Fault> {
         let offset = self.table.offset(0);
         let missing = || Fault::NoHeader { offset, expected: "SavedTensorSliceMeta" };
         if self.table.len() == 0 {
@@ -336,5 +336,149 @@ impl Values<'_> {
     fn count(&self, found: u64) -> Fault {
         let (name, expected) = (self.info.name.clone(), self.expected as u64);
         Fault::ValueCount { name, offset: self.start, unit: "values", expected, found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{Dim, Extent, SavedSliceMeta, TensorShapeProto, VersionDef};
+    use super::super::table::write_table;
+    use super::*;
+    use crate::wire::put_header;
+
+    fn rows(start: i64, length: i64) -> TensorSliceProto {
+        TensorSliceProto { extent: vec![Extent { start, length: Some(length) }] }
+    }
+
+    fn described(name: &str, dtype: i32, dim: i64, slice: &[TensorSliceProto]) -> SavedSliceMeta {
+        let shape = Some(TensorShapeProto { dim: vec![Dim { size: dim }], unknown_rank: false });
+        SavedSliceMeta { name: name.to_string(), shape, dtype, slice: slice.to_vec() }
+    }
+
+    fn meta(tensor: &[SavedSliceMeta], min_consumer: i32) -> Vec<u8> {
+        let versions = Some(VersionDef { producer: 1, min_consumer });
+        SavedTensorSlices { meta: Some(SavedTensorSliceMeta { tensor: tensor.to_vec(), versions }) }.encode_to_vec()
+    }
+
+    /// A length-delimited field.
+    fn delimited(field: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![];
+        put_header(&mut out, field, bytes.len());
+        out.extend_from_slice(bytes);
+        out
+    }
+
+    fn saved(name: &str, slice: &TensorSliceProto, tensor: &[u8]) -> Vec<u8> {
+        let fields = [delimited(1, name.as_bytes()), delimited(2, &slice.encode_to_vec()), delimited(3, tensor)];
+        delimited(2, &fields.concat())
+    }
+
+    fn packed(values: &[f32]) -> Vec<u8> {
+        delimited(5, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    /// A file of one description and values under the keys a, b, c ...
+    fn file(meta: Vec<u8>, values: &[Vec<u8>], block_bytes: usize, snappy: bool) -> Vec<u8> {
+        let keys: Vec<[u8; 1]> = (0..values.len()).map(|index| [b'a' + index as u8]).collect();
+        let mut entries = vec![(&b""[..], meta)];
+        entries.extend(keys.iter().zip(values).map(|(key, value)| (&key[..], value.clone())));
+        write_table(&entries, block_bytes, snappy)
+    }
+
+    fn read(file: Vec<u8>, name: &str) -> Result<Vec<f32>, Fault> {
+        let (checkpoint, infos) = V1::open(Storage::Memory(file))?;
+        let number = infos.iter().position(|info| info.name == name).unwrap();
+        let mut values = vec![0.0; infos[number].shape.iter().product()];
+        checkpoint.read(number, &infos[number], &mut |index, piece: &[f32]| {
+            values[index..index + piece.len()].copy_from_slice(piece);
+        })?;
+        Ok(values)
+    }
+
+    /// A tensor of six values in two slices, in a file of several blocks.
+    fn sliced(block_bytes: usize, snappy: bool) -> Vec<u8> {
+        let slices = [rows(0, 4), rows(4, 2)];
+        let values =
+            [saved("t", &slices[1], &packed(&[5.0, 6.0])), saved("t", &slices[0], &packed(&[1.0, 2.0, 3.0, 4.0]))];
+        file(meta(&[described("t", 1, 6, &slices)], 0), &values, block_bytes, snappy)
+    }
+
+    #[test]
+    fn blocks_of_any_size_and_type_give_the_same_values() {
+        for (block_bytes, snappy) in [(1, false), (1, true), (1 << 20, false), (1 << 20, true)] {
+            let values = read(sliced(block_bytes, snappy), "t").unwrap();
+            assert_eq!(values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "{block_bytes} {snappy}");
+        }
+    }
+
+    #[test]
+    fn lists_that_are_not_packed_or_in_pieces_are_accepted() {
+        let one = |value: f32| [&[5 << 3 | 5][..], &value.to_le_bytes()].concat();
+        // Another field (tensor_shape) in between is skipped.
+        let tensor = [one(1.0), packed(&[2.0, 3.0]), delimited(2, b"xyz"), packed(&[]), one(4.0)].concat();
+        let slice = [rows(0, 4)];
+        let values =
+            read(file(meta(&[described("t", 1, 4, &slice)], 0), &[saved("t", &slice[0], &tensor)], 9, false), "t");
+        assert_eq!(values.unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        let halves = [&[13 << 3, 0x80, 0x78][..], &delimited(13, &[0x80, 0x80, 0x01])].concat();
+        let slice = [rows(0, 2)];
+        let values =
+            read(file(meta(&[described("h", 19, 2, &slice)], 0), &[saved("h", &slice[0], &halves)], 9, false), "h");
+        assert_eq!(values.unwrap(), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let whole = [rows(0, 2)];
+        let tensor = described("t", 1, 2, &whole);
+        let one = [tensor.clone()];
+        let with = |tensors: &[SavedSliceMeta], values: &[Vec<u8>]| {
+            read(file(meta(tensors, 0), values, 1, false), "t").unwrap_err().to_string()
+        };
+        let of = |tensor: &[u8]| saved("t", &whole[0], tensor);
+        let sound = [of(&packed(&[1.0, 2.0]))];
+        let too_new = file(meta(&[], 2), &[], 1, false);
+        let headless = write_table(&[(b"a", vec![])], 1, false);
+        let odd = [packed(&[1.0]), delimited(5, &[0, 0, 0, 0, 0])].concat();
+        let cases = [
+            (with(&one, &[]), "tensor 't' is described, but its values"),
+            (with(&one, &[saved("u", &whole[0], &packed(&[1.0, 2.0]))]), "tensor 't' is described, but"),
+            (with(&one, &[saved("t", &rows(0, 1), &packed(&[1.0, 2.0]))]), "tensor 't' is described, but"),
+            (with(&one, &[sound.clone(), sound.clone()].concat()), "tensor 't' is described twice"),
+            (with(&[tensor.clone(), tensor], &sound), "tensor 't' is described twice"),
+            (with(&one, &[of(&packed(&[1.0]))]), "'t' has 6 bytes at most, expected 8"),
+            (with(&one, &[of(&[packed(&[1.0]), delimited(2, &[0; 9])].concat())]), "has 1 values, expected 2"),
+            (with(&one, &[of(&packed(&[1.0, 2.0, 3.0]))]), "has 3 values, expected 2"),
+            (with(&one, &[of(&odd)]), "5 bytes are no whole number of 4-byte values"),
+            (with(&one, &[of(&[0x2a, 99, 0, 0, 0, 0, 0, 0])]), "a field's length is 99, expected at most 6"),
+            (with(&one, &[of(&[0x2b, 0, 0, 0, 0, 0, 0, 0])]), "wire type 3, expected 0, 1, 2 or 5"),
+            (with(&[described("t", 7, 2, &whole)], &sound), "tensor 't' holds string, expected float32"),
+            (with(&[described("t", 1, -2, &whole)], &sound), "tensor 't' has shape [-2]"),
+            (
+                with(&[described("t", 1, 1 << 40, &[rows(0, 1 << 40)])], &[saved("t", &rows(0, 1 << 40), &[])]),
+                "bytes at most",
+            ),
+            (read(too_new, "t").unwrap_err().to_string(), "the format version required is 2, expected at most 1"),
+            (read(headless, "t").unwrap_err().to_string(), "no SavedTensorSliceMeta under the empty key"),
+            (read(write_table(&[], 1, false), "t").unwrap_err().to_string(), "no SavedTensorSliceMeta"),
+        ];
+        let wrong: Vec<_> = cases.iter().filter(|(found, expected)| !found.contains(expected)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn damage_in_a_block_that_is_not_yet_verified_is_called_damage() {
+        let sound = sliced(1, false);
+        let second_block = 3 + meta(&[described("t", 1, 6, &[rows(0, 4), rows(4, 2)])], 0).len() + 8 + 5;
+        let mut wrong = vec![];
+        for position in second_block..second_block + 30 {
+            let mut damaged = sound.clone();
+            damaged[position] ^= 0xff;
+            match read(damaged, "t") {
+                Err(Fault::BlockCrc { .. }) => {}
+                other => wrong.push((position, other)),
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

@@ -286,7 +286,11 @@ fn stored(info: &TensorInfo, slice: Slice, entry: &BundleEntryProto, shards: usi
     let expected = (elements(&slice.lengths) * info.dtype.width().unwrap_or(1)) as u64;
     let offset = entry.offset.max(0) as u64;
     let found = entry.size.max(0) as u64;
-    if found != expected || entry.offset < 0 {
+    if entry.offset < 0 {
+        let what = "a tensor's offset, which must not be negative";
+        return Err(Fault::OutOfRange { offset: 0, what, found: entry.offset as u64, limit: i64::MAX as u64 });
+    }
+    if found != expected {
         return Err(Fault::ValueCount { name: info.name.clone(), offset, unit: "bytes", expected, found });
     }
     match usize::try_from(entry.shard_id) {
@@ -341,8 +345,71 @@ fn put_signed(key: &mut Vec<u8>, value: i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::Extent;
+    use super::super::messages::{Dim, Extent, TensorShapeProto, VersionDef};
+    use super::super::table::write_table;
     use super::*;
+    use crate::masked_crc::masked_crc32c;
+
+    fn header(num_shards: i32, endianness: i32, min_consumer: i32) -> Vec<u8> {
+        let version = Some(VersionDef { producer: 1, min_consumer });
+        BundleHeaderProto { num_shards, endianness, version }.encode_to_vec()
+    }
+
+    /// Two floats at the beginning of data file 0.
+    fn entry() -> BundleEntryProto {
+        let shape = Some(TensorShapeProto { dim: vec![Dim { size: 2 }], unknown_rank: false });
+        let crc32c = masked_crc32c(&DATA);
+        BundleEntryProto { dtype: 1, shape, shard_id: 0, offset: 0, size: 8, crc32c, slices: vec![] }
+    }
+
+    /// 1.0 and 2.0.
+    const DATA: [u8; 8] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
+
+    fn read(header: Vec<u8>, entries: &[(&[u8], BundleEntryProto)], data: &[u8]) -> Result<Vec<f32>, CheckpointError> {
+        let mut all = vec![(&b""[..], header)];
+        all.extend(entries.iter().map(|(key, entry)| (*key, entry.encode_to_vec())));
+        let index = Storage::Memory(write_table(&all, 1, true));
+        let shards = Shards::Memory(vec![Storage::Memory(data.to_vec())]);
+        let (checkpoint, infos) = V2::open(index, Path::new("index"), shards)?;
+        let mut values = vec![0.0; 2];
+        checkpoint.read(0, &infos[0], &mut |index, piece: &[f32]| {
+            values[index..index + piece.len()].copy_from_slice(piece);
+        })?;
+        Ok(values)
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let sound = header(1, 0, 0);
+        assert_eq!(read(sound.clone(), &[(b"t", entry())], &DATA).unwrap(), [1.0, 2.0]);
+        let with = |change: fn(&mut BundleEntryProto)| {
+            let mut entry = entry();
+            change(&mut entry);
+            read(header(1, 0, 0), &[(b"t", entry)], &DATA).unwrap_err().to_string()
+        };
+        let headed = |header| read(header, &[(b"t", entry())], &DATA).unwrap_err().to_string();
+        let cut = read(sound.clone(), &[(b"t", entry())], &DATA[..7]).unwrap_err().to_string();
+        let flipped = read(sound, &[(b"t", entry())], &[0; 8]).unwrap_err().to_string();
+        let cases = [
+            (headed(header(1, 1, 0)), "the byte order is 1, expected 0"),
+            (headed(header(0, 0, 0)), "the number of data files is 0, expected 1 to 65536"),
+            (headed(header(i32::MAX, 0, 0)), "the number of data files is 2147483647"),
+            (headed(header(1, 0, 2)), "the format version required is 2, expected at most 1"),
+            (headed(vec![0xff]), "not a valid BundleHeaderProto"),
+            (cut, "data file 0 in memory: byte 0: the end of a tensor is 8, expected at most 7"),
+            (flipped, "data file 0 in memory: byte 0: tensor 't' has checksum"),
+            (with(|entry| entry.size = 4), "'t' has 4 bytes, expected 8"),
+            (with(|entry| entry.size = -8), "'t' has 0 bytes, expected 8"),
+            (with(|entry| entry.offset = -1), "a tensor's offset, which must not be negative"),
+            (with(|entry| entry.offset = i64::MAX), "the end of a tensor is 9223372036854775815, expected at most 8"),
+            (with(|entry| entry.shard_id = 1), "a tensor's data file is 1, expected"),
+            (with(|entry| entry.shape = None), "'t' has 8 bytes, expected 4"),
+            (with(|entry| entry.slices = vec![TensorSliceProto { extent: vec![Extent::default()] }]), "described, but"),
+            (with(|entry| entry.slices = vec![TensorSliceProto::default()]), "a slice reaches beyond the tensor"),
+        ];
+        let wrong: Vec<_> = cases.iter().filter(|(found, expected)| !found.contains(expected)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 
     #[test]
     fn slice_keys_are_tensorflows() {
