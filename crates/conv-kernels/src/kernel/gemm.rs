@@ -161,25 +161,8 @@ pub(crate) struct Tile {
 /// `a` has `depth * ROWS` values, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
-    let mut sums = [[s.splat(0.0); V]; ROWS];
-    let (mut a, mut b) = (t.a, t.b);
-    for _ in 0..t.depth {
-        // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
-        unsafe {
-            let mut right = [s.splat(0.0); V];
-            for (j, right) in right.iter_mut().enumerate() {
-                *right = s.load(b.add(j * S::LANES));
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let left = s.splat(*a.add(i));
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = s.mul_add(left, right, *sum);
-                }
-            }
-            a = a.add(ROWS);
-            b = b.add(t.b_stride);
-        }
-    }
+    // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
+    let sums = unsafe { s.products::<ROWS, V>(t.depth, t.a, t.b, t.b_stride) };
     for (i, sums) in sums.iter().enumerate() {
         if i < t.rows {
             for (j, sum) in sums.iter().enumerate() {
@@ -192,6 +175,39 @@ pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, 
             }
         }
     }
+}
+
+/// See [`Simd::products`].
+///
+/// # Safety
+/// `a` has `depth * R` values, `b` has V vectors in each of `depth` rows.
+#[inline(always)]
+pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    depth: usize,
+    mut a: *const f32,
+    mut b: *const f32,
+    stride: usize,
+) -> [[S::V; V]; R] {
+    let mut sums = [[s.splat(0.0); V]; R];
+    for _ in 0..depth {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut right = [s.splat(0.0); V];
+            for (j, right) in right.iter_mut().enumerate() {
+                *right = s.load(b.add(j * S::LANES));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let left = s.splat(*a.add(i));
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = s.mul_add(left, right, *sum);
+                }
+            }
+            a = a.add(R);
+            b = b.add(stride);
+        }
+    }
+    sums
 }
 
 /// C += A B^T, where the rows of A and B are `depth` long.

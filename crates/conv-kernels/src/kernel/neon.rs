@@ -77,6 +77,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn and(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: every aarch64 processor has the instructions.
+        unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b))) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         // SAFETY: every aarch64 processor has the instruction.
         unsafe { vfmaq_f32(c, a, b) }

@@ -72,6 +72,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn and(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |x, y| f32::from_bits(x.to_bits() & y.to_bits()))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         self.add(self.mul(a, b), c)
     }

@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use super::gemm::Tile;
+use super::gemm::{Tile, products};
 use super::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -42,6 +42,8 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lanewise maximum; lanes of `b` where `a` is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The bits that are set in both.
+    fn and(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lanewise a * b + c, fused where the instruction set has it.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lanewise c - a * b, fused where the instruction set has it.
@@ -50,6 +52,31 @@ pub(crate) trait Simd: Copy {
     fn shift_in(self, v: Self::V, next: f32) -> Self::V;
     /// The sum of all lanes, always in the same order.
     fn sum(self, v: Self::V) -> f32;
+
+    /// Hints that the cache line at `at` will be read. Any address will do.
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+
+    /// Hints that the cache line at `at` will be written. Any address will do.
+    #[inline(always)]
+    fn prefetch_write(self, _at: *const f32) {}
+
+    /// The products of `depth` columns of a panel of `R` rows at `a` with rows of `V` vectors at `b`, `stride` values
+    /// apart.
+    ///
+    /// # Safety
+    /// Both can be read that far.
+    #[inline(always)]
+    unsafe fn products<const R: usize, const V: usize>(
+        self,
+        depth: usize,
+        a: *const f32,
+        b: *const f32,
+        stride: usize,
+    ) -> [[Self::V; V]; R] {
+        // SAFETY: the caller vouches for the operands.
+        unsafe { products(self, depth, a, b, stride) }
+    }
 
     /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors.
     ///
@@ -194,6 +221,12 @@ mod tests {
             check("sub", &one(s.sub(va, vb)), zip(|x, y| x - y));
             check("mul", &one(s.mul(va, vb)), zip(|x, y| x * y));
             check("max", &one(s.max(va, vb)), zip(f32::max));
+            let mask = s.splat(f32::from_bits(u32::MAX << 23));
+            check(
+                "and",
+                &one(s.and(va, mask)),
+                a[..n].iter().map(|x| f32::from_bits(x.to_bits() & (u32::MAX << 23))).collect(),
+            );
             check("mul_add", &one(s.mul_add(va, vb, s.splat(1.5))), zip(|x, y| x * y + 1.5));
             check("neg_mul_add", &one(s.neg_mul_add(va, vb, s.splat(1.5))), zip(|x, y| 1.5 - x * y));
             check("shift_in", &one(s.shift_in(va, a[n])), a[1..=n].to_vec());

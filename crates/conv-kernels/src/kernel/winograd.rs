@@ -53,7 +53,7 @@ fn odd_lines(values: usize) -> usize {
 
 /// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide.
 pub(crate) fn lines_len(points: usize, tiles: usize, width: usize) -> usize {
-    points * line_len(points, tiles) + width + 2 * WIDEST
+    points * line_len(points, tiles) + width + 3 * WIDEST
 }
 
 /// Values in one line of that scratch.
@@ -101,7 +101,7 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
         assert!(self.to.len() >= self.block.len(N * N), "length of the block");
         assert!(self.lines.len() >= lines_len(N, tiles, width), "length of the scratch");
         let zeros = N * line_len(N, tiles);
-        self.lines[zeros..zeros + width + WIDEST].fill(0.0);
+        self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
         let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
         for c in self.from_channels.clone() {
             for &segment in &segments {
@@ -122,61 +122,68 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
     }
 
     /// Transforms the columns of a segment into N lines.
+    ///
+    /// Stores are aligned, so that the 16-byte loads of the horizontal transform find their values in the store buffer.
     #[inline(always)]
     fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
         let [height, width] = self.size;
         let line = line_len(N, self.tiles.len());
-        let zeros = N * line;
         let first = (TILE * segment.column) as isize - self.offset[1];
         let count = TILE * segment.count + Self::READS - TILE;
-        let start = (-first).clamp(0, count as isize) as usize;
-        let end = (width as isize - first).clamp(start as isize, count as isize) as usize;
+        // The columns that are not padding.
+        let start = (-first).clamp(0, count as isize);
+        let end = (width as isize - first).clamp(start, count as isize);
 
-        // Where each row begins: in the tensor, or nothing for a row of padding.
-        let mut rows = [None; N];
-        let mut last = 0;
+        // Where column 0 of each row is: in the tensor (or before or behind it, at the borders), or in a row of zeros.
+        let mut rows = [self.lines.as_ptr().wrapping_add(N * line + WIDEST).wrapping_offset(first); N];
+        let (mut lowest, mut highest) = (isize::MAX / 2, 0);
         for (i, row) in rows.iter_mut().enumerate().take(Self::READS) {
             let y = (TILE * segment.row + i) as isize - self.offset[0];
             if y >= 0 && y < height as isize {
-                let at = ((segment.image * self.channels + c) * height + y as usize) * width;
-                *row = Some(at);
-                last = at;
+                let plane = (segment.image * self.channels + c) * height;
+                let at = ((plane + y as usize) * width) as isize + first;
+                *row = self.x.as_ptr().wrapping_offset(at);
+                (lowest, highest) = (lowest.min(at), at);
             }
         }
-        let mut j = start;
-        while j < end {
-            let x = (first + j as isize) as usize;
-            // SAFETY: a vector that would leave the tensor is put together from the pixels that exist. Rows begin in the
-            // tensor and x < width; a row of zeros is `width + WIDEST` long. Lines hold `count + WIDEST` values.
-            unsafe {
-                let mut d = [s.splat(0.0); N];
-                if last + x + S::LANES <= self.x.len() {
-                    for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
-                        *d = match row {
-                            Some(at) => s.load(self.x.as_ptr().add(at + x)),
-                            None => s.load(self.lines.as_ptr().add(zeros + x)),
-                        };
-                    }
-                } else {
-                    for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
-                        let mut pixels = [0.0; WIDEST];
-                        if let Some(at) = row {
-                            pixels[..end - j].copy_from_slice(&self.x[at + x..at + x + end - j]);
-                        }
-                        *d = s.load(pixels.as_ptr());
+        let mut j = 0;
+        while j < count as isize {
+            let stop = j + S::LANES as isize;
+            let mut d = [s.splat(0.0); N];
+            let inside = lowest + j >= 0 && highest + stop <= self.x.len() as isize;
+            if inside && stop > start && j < end {
+                for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
+                    // SAFETY: the vector lies in the tensor, or in the row of zeros, which begins WIDEST values before
+                    // the first column and ends as many after the last.
+                    *d = unsafe { s.load(row.wrapping_offset(j)) };
+                }
+                if j < start || stop > end {
+                    let keep = lane_mask(s, start - j, end - j);
+                    for d in d.iter_mut().take(Self::READS) {
+                        *d = s.and(*d, keep);
                     }
                 }
-                let points = Self::transform(s, d);
-                for (i, v) in points.iter().enumerate() {
-                    s.store(self.lines.as_mut_ptr().add(i * line + j), *v);
+            } else if stop > start && j < end {
+                for (d, row) in d.iter_mut().zip(rows).take(Self::READS) {
+                    // SAFETY: columns from start to end lie in the tensor or in the row of zeros; the array holds a vector.
+                    *d = unsafe {
+                        let lanes = part(row.wrapping_offset(j), (start - j).max(0)..(end - j).min(S::LANES as isize));
+                        s.load(lanes.as_ptr())
+                    };
                 }
             }
-            j += S::LANES;
-        }
-        for i in 0..N {
-            let line = &mut self.lines[i * line..(i + 1) * line];
-            line[..start].fill(0.0);
-            line[end..TILE * segment.count.next_multiple_of(S::LANES) + N].fill(0.0);
+            if j % 16 == 0 {
+                // The next channel's rows: these reads are too short and scattered for the processor to foresee.
+                for row in rows.iter().take(Self::READS) {
+                    s.prefetch(row.wrapping_offset(j + (height * width) as isize));
+                }
+            }
+            let points = Self::transform(s, d);
+            for (i, v) in points.iter().enumerate() {
+                // SAFETY: lines hold `count + WIDEST` values.
+                unsafe { s.store(self.lines.as_mut_ptr().add(i * line + j as usize), *v) };
+            }
+            j = stop;
         }
     }
 
@@ -187,7 +194,7 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
         let mut t = 0;
         while t < segment.count {
             for i in 0..N {
-                // SAFETY: line i was filled up to the tiles' last vector and N values beyond; the block has rows with
+                // SAFETY: line i is long enough for the tiles' last vector and N values beyond; the block has rows with
                 // room for a vector at the last tile, for all points and channels, as checked in `run`.
                 unsafe {
                     let from = self.lines.as_ptr().add(i * line + TILE * t);
@@ -202,12 +209,53 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
                     let points = Self::transform(s, d);
                     let to = self.to.as_mut_ptr().add(c * self.block.row + segment.offset + t);
                     for (j, v) in points.iter().enumerate() {
-                        s.store(to.add((i * N + j) * self.block.point), *v);
+                        let to = to.add((i * N + j) * self.block.point);
+                        s.store(to, *v);
+                        // The next channel's place.
+                        s.prefetch_write(to.wrapping_add(self.block.row));
                     }
                 }
             }
             t += S::LANES;
         }
+    }
+}
+
+/// The values `lanes` of those at `from`, in their place, and zeros; only those are read.
+///
+/// # Safety
+/// They can be read.
+#[cold]
+#[inline(never)]
+unsafe fn part(from: *const f32, lanes: Range<isize>) -> [f32; WIDEST] {
+    let mut values = [0.0; WIDEST];
+    for i in lanes {
+        // SAFETY: lane i is one of those that can be read.
+        values[i as usize] = unsafe { *from.offset(i) };
+    }
+    values
+}
+
+/// All bits set in lanes `start..end`, none in the others.
+#[inline(always)]
+fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
+    const WIDE: isize = WIDEST as isize;
+    /// Zeros, ones, zeros: a window of it that begins at WIDEST - n has n zeros, one at 2 WIDEST - n has n ones.
+    static BITS: [u32; 3 * WIDEST] = {
+        let mut bits = [0; 3 * WIDEST];
+        let mut i = WIDEST;
+        while i < 2 * WIDEST {
+            bits[i] = u32::MAX;
+            i += 1;
+        }
+        bits
+    };
+    let from = |at: isize| BITS.as_ptr().wrapping_offset(at).cast::<f32>();
+    // SAFETY: the windows begin at 0 to 2 WIDEST and are at most WIDEST long.
+    unsafe {
+        let after = s.load(from(WIDE - start.clamp(0, WIDE)));
+        let before = s.load(from(2 * WIDE - end.clamp(0, WIDE)));
+        s.and(after, before)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::gemm::{Tile, multiply};
+use super::gemm::{Tile, multiply, products};
 use super::simd::{Kernel, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
@@ -29,6 +29,57 @@ pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
+}
+
+/// [`Simd::products`] for the tile of 4 rows and 3 vectors.
+///
+/// It needs all 16 registers, at every moment; compilers that reorder its loads want one more, and an accumulator then
+/// goes to the stack and back in every step, which halves the speed. Hence by hand.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA; `a` has `4 * depth` values, `b` has 24 in each of `depth` rows; depth > 0.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize) -> [[__m256; 3]; 4] {
+    let mut sums = [[_mm256_setzero_ps(); 3]; 4];
+    // SAFETY: reads what the caller vouches for, writes nothing but registers.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "vmovups {b0}, ymmword ptr [{pb}]",
+            "vmovups {b1}, ymmword ptr [{pb} + 32]",
+            "vmovups {b2}, ymmword ptr [{pb} + 64]",
+            "vbroadcastss {a}, dword ptr [{pa}]",
+            "vfmadd231ps {c00}, {a}, {b0}",
+            "vfmadd231ps {c01}, {a}, {b1}",
+            "vfmadd231ps {c02}, {a}, {b2}",
+            "vbroadcastss {a}, dword ptr [{pa} + 4]",
+            "vfmadd231ps {c10}, {a}, {b0}",
+            "vfmadd231ps {c11}, {a}, {b1}",
+            "vfmadd231ps {c12}, {a}, {b2}",
+            "vbroadcastss {a}, dword ptr [{pa} + 8]",
+            "vfmadd231ps {c20}, {a}, {b0}",
+            "vfmadd231ps {c21}, {a}, {b1}",
+            "vfmadd231ps {c22}, {a}, {b2}",
+            "vbroadcastss {a}, dword ptr [{pa} + 12]",
+            "vfmadd231ps {c30}, {a}, {b0}",
+            "vfmadd231ps {c31}, {a}, {b1}",
+            "vfmadd231ps {c32}, {a}, {b2}",
+            "add {pa}, 16",
+            "add {pb}, {stride}",
+            "dec {depth}",
+            "jnz 2b",
+            c00 = inout(ymm_reg) sums[0][0], c01 = inout(ymm_reg) sums[0][1], c02 = inout(ymm_reg) sums[0][2],
+            c10 = inout(ymm_reg) sums[1][0], c11 = inout(ymm_reg) sums[1][1], c12 = inout(ymm_reg) sums[1][2],
+            c20 = inout(ymm_reg) sums[2][0], c21 = inout(ymm_reg) sums[2][1], c22 = inout(ymm_reg) sums[2][2],
+            c30 = inout(ymm_reg) sums[3][0], c31 = inout(ymm_reg) sums[3][1], c32 = inout(ymm_reg) sums[3][2],
+            a = out(ymm_reg) _, b0 = out(ymm_reg) _, b1 = out(ymm_reg) _, b2 = out(ymm_reg) _,
+            pa = inout(reg) a => _, pb = inout(reg) b => _,
+            depth = inout(reg) depth => _, stride = in(reg) stride * 4,
+            options(readonly, nostack),
+        );
+    }
+    sums
 }
 
 /// Transposes the 4x4 blocks that the four vectors form in each 128-bit lane.
@@ -136,6 +187,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn and(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_and_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: `self` proves FMA.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -163,6 +220,37 @@ impl Simd for Avx2 {
             let quad = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let pair = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
             _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint, which does not access memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write(self, at: *const f32) {
+        // SAFETY: a hint, which does not access memory; processors without it ignore it.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn products<const R: usize, const V: usize>(
+        self,
+        depth: usize,
+        a: *const f32,
+        b: *const f32,
+        stride: usize,
+    ) -> [[__m256; V]; R] {
+        // SAFETY: the caller vouches for the operands; `self` proves AVX2 and FMA.
+        unsafe {
+            if R == 4 && V == 3 && depth > 0 {
+                let tile = products_4x3(depth, a, b, stride);
+                // The same type, which the compiler cannot see.
+                return std::mem::transmute_copy(&tile);
+            }
+            products(self, depth, a, b, stride)
         }
     }
 
@@ -263,6 +351,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn and(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -287,6 +381,18 @@ impl Simd for Avx512 {
     fn sum(self, v: __m512) -> f32 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_reduce_add_ps(v) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint, which does not access memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write(self, at: *const f32) {
+        // SAFETY: a hint, which does not access memory; processors without it ignore it.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
     }
 
     #[inline(always)]
