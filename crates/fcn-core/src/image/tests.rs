@@ -1,0 +1,321 @@
+//! Case tables over images drawn here.
+
+use super::*;
+use crate::labels::{Classes, VOID};
+
+/// A smooth picture, so that JPEG keeps its colours.
+fn gradient(width: usize, height: usize) -> RgbImage {
+    let pixel = |i: usize| [(i % width * 255 / width) as u8, (i / width * 255 / height) as u8, 90];
+    RgbImage { width, height, rgb_hwc: (0..width * height).flat_map(pixel).collect() }
+}
+
+fn png_of(
+    width: u32,
+    height: u32,
+    colour: png::ColorType,
+    depth: png::BitDepth,
+    palette: &[u8],
+    data: &[u8],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width, height);
+    encoder.set_color(colour);
+    encoder.set_depth(depth);
+    if !palette.is_empty() {
+        encoder.set_palette(palette.to_vec());
+    }
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(data).unwrap();
+    writer.finish().unwrap();
+    out
+}
+
+fn encoded(image: DynamicImage, format: image::ImageFormat) -> Vec<u8> {
+    let mut out = Cursor::new(Vec::new());
+    image.write_to(&mut out, format).unwrap();
+    out.into_inner()
+}
+
+/// Puts an EXIF segment with `orientation` behind the start marker of a JPEG.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let tiff =
+        [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation], b"\0\0\0\0\0\0"].concat();
+    let content = [b"Exif\0\0".as_slice(), &tiff].concat();
+    let length = (content.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &content, &jpeg[2..]].concat()
+}
+
+#[test]
+fn every_kind_of_photograph_is_read_as_rgb() {
+    use image::ImageFormat as F;
+    use png::{BitDepth as D, ColorType as C};
+    let picture = gradient(16, 8);
+    let rgb = image::RgbImage::from_raw(16, 8, picture.rgb_hwc.clone()).unwrap();
+    let grey = |v: u8| RgbImage::filled(2, 1, [v; 3]);
+    let two = |a: [u8; 3], b: [u8; 3]| RgbImage { width: 2, height: 1, rgb_hwc: [a, b].concat() };
+    let cases: Vec<(&str, Vec<u8>, Format, RgbImage)> = vec![
+        ("png rgb", encoded(rgb.clone().into(), F::Png), Format::Png, picture.clone()),
+        ("bmp", encoded(rgb.clone().into(), F::Bmp), Format::Bmp, picture.clone()),
+        ("tiff", encoded(rgb.clone().into(), F::Tiff), Format::Tiff, picture.clone()),
+        ("webp", encoded(rgb.clone().into(), F::WebP), Format::Webp, picture.clone()),
+        (
+            "png rgb 16",
+            encoded(DynamicImage::ImageRgb8(rgb.clone()).into_rgb16().into(), F::Png),
+            Format::Png,
+            picture.clone(),
+        ),
+        ("tiff rgb 16", encoded(DynamicImage::ImageRgb8(rgb).into_rgb16().into(), F::Tiff), Format::Tiff, picture),
+        ("grey 8", png_of(2, 1, C::Grayscale, D::Eight, &[], &[77, 77]), Format::Png, grey(77)),
+        ("grey 1", png_of(2, 1, C::Grayscale, D::One, &[], &[0b0100_0000]), Format::Png, two([0; 3], [255; 3])),
+        ("grey 16", png_of(2, 1, C::Grayscale, D::Sixteen, &[], &[100, 100, 100, 100]), Format::Png, grey(100)),
+        ("grey alpha", png_of(2, 1, C::GrayscaleAlpha, D::Eight, &[], &[9, 0, 9, 255]), Format::Png, grey(9)),
+        (
+            "rgba",
+            png_of(2, 1, C::Rgba, D::Eight, &[], &[1, 2, 3, 0, 4, 5, 6, 128]),
+            Format::Png,
+            two([1, 2, 3], [4, 5, 6]),
+        ),
+        (
+            "palette 8",
+            png_of(2, 1, C::Indexed, D::Eight, &[9, 8, 7, 1, 2, 3], &[1, 0]),
+            Format::Png,
+            two([1, 2, 3], [9, 8, 7]),
+        ),
+        (
+            "palette 2",
+            png_of(2, 1, C::Indexed, D::Two, &[9, 8, 7, 1, 2, 3], &[0b0100_0000]),
+            Format::Png,
+            two([1, 2, 3], [9, 8, 7]),
+        ),
+        (
+            "interlaced",
+            INTERLACED_GREY_5X3.to_vec(),
+            Format::Png,
+            RgbImage { width: 5, height: 3, rgb_hwc: (0..15u8).flat_map(|v| [v * 17; 3]).collect() },
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes, format, expected) in cases {
+        match (decode_rgb(&bytes), read_header(&bytes)) {
+            (Ok(found), Ok(header)) => {
+                if found != expected {
+                    failures.push(format!("{name}: {:?}", &found.rgb_hwc[..6.min(found.rgb_hwc.len())]));
+                }
+                if (header.format, header.width, header.height) != (format, expected.width, expected.height) {
+                    failures.push(format!("{name}: {header:?}"));
+                }
+            }
+            (found, header) => failures.push(format!("{name}: {:?} {header:?}", found.err())),
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// 5x3, 4-bit grey, Adam7: pixel i holds i. Written by hand: the encoder at hand does not interlace. The seven passes
+/// are 1x1, 1x1, 2x1 (absent: no row 4), 2x1, 3x1, 2x2 and 5x1 pixels.
+const INTERLACED_GREY_5X3: &[u8] = include_bytes!("../../../../testdata/image/interlaced-grey4-5x3.png");
+
+#[test]
+fn jpegs_keep_their_colours() {
+    let picture = gradient(48, 32);
+    let close = |a: &RgbImage, b: &RgbImage| {
+        (a.width, a.height) == (b.width, b.height)
+            && a.rgb_hwc.iter().zip(&b.rgb_hwc).all(|(x, y)| x.abs_diff(*y) <= 12)
+    };
+    let decoded = decode_rgb(&picture.to_jpeg(95).unwrap()).unwrap();
+    assert!(close(&decoded, &picture));
+    let grey = image::GrayImage::from_fn(20, 10, |x, _| image::Luma([x as u8 * 10]));
+    let found = decode_rgb(&encoded(grey.clone().into(), image::ImageFormat::Jpeg)).unwrap();
+    let expected = RgbImage { width: 20, height: 10, rgb_hwc: DynamicImage::ImageLuma8(grey).into_rgb8().into_raw() };
+    assert!(close(&found, &expected));
+}
+
+/// Four patches of 16x16 in CMYK: files and expected colours come from `reference/make_images.py`.
+#[test]
+fn cmyk_jpegs_become_the_rgb_that_pillow_shows() {
+    let cases: [(&str, &[u8]); 3] = [
+        ("adobe", include_bytes!("../../../../testdata/image/cmyk-adobe.jpg")),
+        ("plain", include_bytes!("../../../../testdata/image/cmyk-plain.jpg")),
+        ("ycck", include_bytes!("../../../../testdata/image/ycck-adobe.jpg")),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes) in cases {
+        let decoded = decode_rgb(bytes).unwrap();
+        for (patch, expected) in [[200u8, 40, 40], [40, 160, 60], [30, 60, 200], [90, 90, 90]].iter().enumerate() {
+            let found = decoded.pixel(8 + 16 * patch, 8);
+            if found.iter().zip(expected).any(|(a, b)| a.abs_diff(*b) > 10) {
+                failures.push(format!("{name}, patch {patch}: {found:?}, expected {expected:?}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn what_cannot_be_read_right_is_refused_with_the_cause() {
+    let jpeg = gradient(64, 64).to_jpeg(90).unwrap();
+    let png = gradient(64, 64).to_png().unwrap();
+    let mut bomb = png.clone();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xdc, 0, 0, 0xff, 0xdc]);
+    let crc = crc32(&bomb[12..29]).to_be_bytes();
+    bomb[29..33].copy_from_slice(&crc);
+    let mut jpeg_bomb = jpeg.clone();
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg_bomb[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    let float = DynamicImage::ImageRgb32F(image::Rgb32FImage::from_pixel(2, 2, image::Rgb([0.5; 3])));
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("empty", vec![], "empty (0 bytes)"),
+        ("html", b"<!DOCTYPE html><html>".to_vec(), "not an image: 21 bytes that start with \"<!DOCTYPE html><html>\""),
+        ("gif", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "format Gif are not supported"),
+        ("heic", b"\0\0\0\x18ftypheic\0\0\0\0".to_vec(), "HEIC or AVIF"),
+        ("jpeg header only", jpeg[..40].to_vec(), "before any image data"),
+        ("jpeg cut", jpeg[..jpeg.len() / 2].to_vec(), "cut off"),
+        ("jpeg without its end", jpeg[..jpeg.len() - 2].to_vec(), "cut off"),
+        ("png cut", png[..png.len() / 2].to_vec(), "damaged PNG"),
+        ("png bomb", bomb, "65500x65500, 4291 Mpx, above the limit of 256 Mpx"),
+        ("jpeg bomb", jpeg_bomb, "65500x65500, 4291 Mpx, above the limit of 256 Mpx"),
+        ("float tiff", encoded(float, image::ImageFormat::Tiff), "no agreed range"),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes, expected) in cases {
+        match decode_rgb(&bytes) {
+            Err(e) if e.message.contains(expected) && e.hint.is_some() => {}
+            other => {
+                failures.push(format!("{name}: expected {expected:?}, got {:?}", other.map(|i| (i.width, i.height))))
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// CRC-32 of PNG (ISO 3309), bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &b| {
+        (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 })
+    })
+}
+
+#[test]
+fn no_cut_and_no_flipped_byte_of_a_header_panics() {
+    let picture = gradient(24, 16);
+    for original in [picture.to_jpeg(80).unwrap(), picture.to_png().unwrap()] {
+        for n in 0..original.len() {
+            let _ = decode_rgb(&original[..n]);
+            let _ = RawMask::decode(&original[..n]);
+            let mut flipped = original.clone();
+            flipped[n] ^= 0x55;
+            let _ = decode_rgb_within(&flipped, 1 << 20);
+        }
+    }
+}
+
+#[test]
+fn orientation_is_read_and_applied_on_request() {
+    let picture = gradient(8, 4);
+    let jpeg = picture.to_jpeg(90).unwrap();
+    let mut failures = Vec::new();
+    // orientation, where the stored top left pixel (0, 0) goes in the upright picture
+    let corners =
+        [(1, (0, 0)), (2, (7, 0)), (3, (7, 3)), (4, (0, 3)), (5, (0, 0)), (6, (3, 0)), (7, (3, 7)), (8, (0, 7))];
+    for (orientation, corner) in corners {
+        let header = read_header(&with_orientation(&jpeg, orientation)).unwrap();
+        let upright = picture.clone().upright(orientation);
+        if header.orientation != orientation || header.upright_size() != (upright.width, upright.height) {
+            failures.push(format!("{header:?}"));
+        }
+        if upright.pixel(corner.0, corner.1) != picture.pixel(0, 0) {
+            failures.push(format!("{orientation}: not at {corner:?}"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn masks_of_every_depth_are_read_by_value() {
+    use png::{BitDepth as D, ColorType as C};
+    let classes = Classes::named(["background", "a", "b", "c"]);
+    let (a, b) = (classes.palette[1], classes.palette[2]);
+    let v = VOID;
+    let cases: Vec<(&str, Vec<u8>, [u8; 3])> = vec![
+        ("palette", png_of(3, 1, C::Indexed, D::Eight, &[9; 768], &[0, 3, v]), [0, 3, v]),
+        ("palette 4", png_of(3, 1, C::Indexed, D::Four, &[9; 48], &[0x03, 0x20]), [0, 3, 2]),
+        ("palette 2", png_of(3, 1, C::Indexed, D::Two, &[9; 12], &[0b0011_1000]), [0, 3, 2]),
+        ("grey 1", png_of(3, 1, C::Grayscale, D::One, &[], &[0b0110_0000]), [0, 1, 1]),
+        ("grey 8", png_of(3, 1, C::Grayscale, D::Eight, &[], &[v, 1, 0]), [v, 1, 0]),
+        ("grey 16", png_of(3, 1, C::Grayscale, D::Sixteen, &[], &[0, 2, 0, 255, 0, 0]), [2, v, 0]),
+        ("grey alpha", png_of(3, 1, C::GrayscaleAlpha, D::Eight, &[], &[1, 255, 2, 255, 0, 255]), [1, 2, 0]),
+        ("rgb", png_of(3, 1, C::Rgb, D::Eight, &[], &[a, b, voc_colour(v)].concat()), [1, 2, v]),
+        (
+            "rgba",
+            png_of(1, 3, C::Rgba, D::Eight, &[], &[&a[..], &[255], &b, &[255], &[0, 0, 0, 255]].concat()),
+            [1, 2, 0],
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes, expected) in cases {
+        match decode_mask(&bytes, &classes) {
+            Ok(labels) if labels.ids == expected => {}
+            other => failures.push(format!("{name}: {other:?}")),
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn wrong_masks_are_refused_with_counts() {
+    use png::{BitDepth as D, ColorType as C};
+    let classes = Classes::named(["background", "a"]);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "value",
+            png_of(4, 1, C::Grayscale, D::Eight, &[], &[0, 128, 128, 7]),
+            "2 values without a class in 75.0 % of its pixels (128: 2 px, 7: 1 px)",
+        ),
+        ("16 bit", png_of(2, 1, C::Grayscale, D::Sixteen, &[], &[1, 0, 0, 0]), "(256: 1 px)"),
+        (
+            "colour",
+            png_of(2, 1, C::Rgb, D::Eight, &[], &[0, 0, 0, 1, 2, 3]),
+            "1 colours without a class in 50.0 % of its pixels ((1, 2, 3): 1 px)",
+        ),
+        ("transparent", png_of(1, 1, C::Rgba, D::Eight, &[], &[0, 0, 0, 0]), "1 transparent pixels"),
+        ("jpeg", gradient(8, 8).to_jpeg(90).unwrap(), "the mask is a JPEG"),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes, expected) in cases {
+        match decode_mask(&bytes, &classes) {
+            Err(e) if e.message.contains(expected) => {}
+            other => failures.push(format!("{name}: expected {expected:?}, got {other:?}")),
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_written_mask_reads_back_with_its_palette() {
+    let classes = Classes::voc();
+    let labels = LabelMap { width: 3, height: 2, ids: vec![0, 20, VOID, 7, 7, 1] };
+    let bytes = encode_mask_png(&labels, &classes).unwrap();
+    assert_eq!(decode_mask(&bytes, &classes).unwrap(), labels);
+    let raw = RawMask::decode(&bytes).unwrap();
+    let palette = raw.palette.clone().unwrap();
+    assert_eq!((palette[20], palette[255]), (voc_colour(20), voc_colour(VOID)));
+    // The same mask with its colours written out means the same.
+    let shown = decode_rgb(&bytes).unwrap();
+    assert_eq!(decode_mask(&shown.to_png().unwrap(), &classes).unwrap(), labels);
+    let counts: Vec<u64> = raw.histogram().into_values().collect();
+    assert_eq!(counts, [1, 1, 2, 1, 1]);
+}
+
+#[test]
+fn resizing_keeps_flat_colours_and_ids() {
+    let flat = RgbImage::filled(13, 7, [10, 200, 90]);
+    for (width, height) in [(26, 14), (5, 3), (13, 7), (1, 1), (40, 2)] {
+        assert_eq!(resize_rgb(&flat, width, height).unwrap(), RgbImage::filled(width, height, [10, 200, 90]));
+    }
+    assert!(resize_rgb(&flat, 0, 3).is_err());
+    let labels = LabelMap { width: 2, height: 2, ids: vec![0, 1, 2, VOID] };
+    let doubled = resize_labels(&labels, 4, 4);
+    assert_eq!(doubled.ids, [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, VOID, VOID, 2, 2, VOID, VOID]);
+    assert_eq!(resize_labels(&doubled, 2, 2), labels);
+    assert_eq!(resize_labels(&labels, 1, 3).ids, [1, VOID, VOID]);
+}
