@@ -6,6 +6,9 @@
 //! [`checkpoint`] and [`weights`] keep it.
 #![deny(missing_docs)]
 
+pub mod data;
+pub mod check;
+pub mod convert;
 pub mod device;
 pub mod error;
 pub mod host;
