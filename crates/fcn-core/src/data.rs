@@ -4,9 +4,11 @@
 //! What a list names but the folder lacks, ids that would leave the folder, and duplicates are found at opening:
 //! [`Dataset::split`] refuses them all at once, [`Dataset::split_as_listed`] passes them on to be reported or skipped.
 
+pub mod augment;
 pub(crate) mod explain;
 pub(crate) mod folder;
 pub(crate) mod listing;
+pub mod loader;
 pub mod records;
 mod voc;
 

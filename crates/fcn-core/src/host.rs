@@ -1,6 +1,6 @@
 //! A tensor's values, read on the host: without a copy where they already are there.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use burn_flex::Flex;
 
 use crate::{Error, Result};
@@ -19,19 +19,27 @@ pub fn with_values<const D: usize, R>(tensor: &Tensor<D>, read: impl FnOnce(&[f3
             return Ok(read(contiguous.storage::<f32>()));
         }
     }
-    let data = tensor.try_into_data().map_err(|e| Error::internal(format!("the device did not deliver a tensor: {e}")))?;
-    let values = data.as_slice::<f32>().map_err(|e| Error::internal(format!("a tensor is not of 32-bit floats: {e}")))?;
+    let data =
+        tensor.try_into_data().map_err(|e| Error::internal(format!("the device did not deliver a tensor: {e}")))?;
+    let values =
+        data.as_slice::<f32>().map_err(|e| Error::internal(format!("a tensor is not of 32-bit floats: {e}")))?;
     Ok(read(values))
+}
+
+/// Whether the values are in this process's memory, where they can be changed in place.
+pub fn is_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device().inner() == Device::flex()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
 
     #[test]
     fn values_come_in_c_order_from_whole_tensors_and_from_views() {
-        let whole = Tensor::<2>::from_data(TensorData::new(vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]), &Device::flex());
+        let whole =
+            Tensor::<2>::from_data(TensorData::new(vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]), &Device::flex());
         let cases: [(&str, Tensor<2>, &[f32]); 4] = [
             ("whole", whole.clone(), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
             ("row", whole.clone().narrow(0, 1, 1), &[4.0, 5.0, 6.0]),

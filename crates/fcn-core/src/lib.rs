@@ -6,18 +6,36 @@
 //! [`checkpoint`] and [`weights`] keep it.
 #![deny(missing_docs)]
 
-pub mod data;
+pub mod bench;
 pub mod check;
+pub mod checkpoint;
+pub mod config;
 pub mod convert;
+pub mod cost;
+pub mod data;
 pub mod device;
+pub mod environment;
 pub mod error;
+pub mod evaluate;
 pub mod host;
+pub mod html_report;
 pub mod image;
+pub mod info;
 pub mod labels;
 pub mod loss;
+pub mod metrics;
 pub mod model;
+pub mod normalise;
+pub mod npy;
+pub mod optim;
+pub mod pictures;
+pub mod predict;
 pub mod rng;
+pub mod run_log;
+pub mod schedule;
 pub mod tensor_file;
+pub mod train;
+pub mod validation;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};

@@ -44,7 +44,8 @@ impl PixelLoss {
         let [images, classes, rows, columns] = logits.dims();
         check_labels(labels_nhw, [images, classes, rows, columns])?;
         let device = logits.device().inner();
-        let (loss, gradient) = with_values(&logits, |values| cross_entropy(values, labels_nhw, classes, rows * columns))?;
+        let (loss, gradient) =
+            with_values(&logits, |values| cross_entropy(values, labels_nhw, classes, rows * columns))?;
         let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [images, classes, rows, columns]), &device);
         let loss = Tensor::<1>::from_data(TensorData::new(vec![loss as f32], [1]), &device);
         if !logits.is_autodiff() {
@@ -73,11 +74,15 @@ fn check_labels(labels: &[u8], [images, classes, rows, columns]: [usize; 4]) -> 
     let expected = images * rows * columns;
     if labels.len() != expected {
         let found = labels.len();
-        return Err(Error::internal(format!("{found} labels for {images} images of {rows}x{columns}: expected {expected}")));
+        return Err(Error::internal(format!(
+            "{found} labels for {images} images of {rows}x{columns}: expected {expected}"
+        )));
     }
     match labels.iter().find(|&&id| id != VOID && usize::from(id) >= classes) {
-        Some(id) => Err(Error::data(format!("a label is {id}; the network has {classes} classes (0..{classes}) and void is {VOID}"))
-            .hint("check the masks with `fcn check`, or give the list of classes they use")),
+        Some(id) => Err(Error::data(format!(
+            "a label is {id}; the network has {classes} classes (0..{classes}) and void is {VOID}"
+        ))
+        .hint("check the masks with `fcn check`, or give the list of classes they use")),
         None => Ok(()),
     }
 }
@@ -137,7 +142,8 @@ fn strip_cross_entropy(logits: &[&[f32]], labels: &[u8], gradient: &mut [&mut [f
             *total += *exponential;
         }
     }
-    let share: Vec<f32> = total.iter().zip(labels).map(|(total, &id)| if id == VOID { 0.0 } else { 1.0 / total }).collect();
+    let share: Vec<f32> =
+        total.iter().zip(labels).map(|(total, &id)| if id == VOID { 0.0 } else { 1.0 / total }).collect();
     for plane in gradient.iter_mut() {
         for (value, (&share, &id)) in plane.iter_mut().zip(share.iter().zip(labels)) {
             // Not a product with zero: an infinite logit under a void pixel must not become a number that is none.

@@ -157,7 +157,7 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
 }
 
 /// The picture shrunk to fit a square of `side` pixels, each pixel the mean of those it covers; never enlarged.
-fn fitted(picture: &RgbImage, side: usize) -> RgbImage {
+pub fn fitted(picture: &RgbImage, side: usize) -> RgbImage {
     let longest = picture.width.max(picture.height);
     if longest <= side {
         return picture.clone();

@@ -91,7 +91,8 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedValues<'_>]) -> R
 fn write_values(file: &mut dyn Write, tensor: &NamedValues<'_>, values: &[f32]) -> std::io::Result<()> {
     let expected: usize = tensor.shape.iter().product();
     if values.len() != expected {
-        let message = format!("{} has {} values; its shape {:?} needs {expected}", tensor.name, values.len(), tensor.shape);
+        let message =
+            format!("{} has {} values; its shape {:?} needs {expected}", tensor.name, values.len(), tensor.shape);
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
     }
     let mut bytes = Vec::with_capacity(BLOCK_BYTES.min(size_of_val(values)));
@@ -183,7 +184,8 @@ impl TensorFile {
         }
         let metadata = described.metadata().clone().unwrap_or_default().into_iter().collect();
         let names = described.offset_keys();
-        let tensors = names.into_iter().filter_map(|name| described.info(&name).cloned().map(|info| (name, info))).collect();
+        let tensors =
+            names.into_iter().filter_map(|name| described.info(&name).cloned().map(|info| (name, info))).collect();
         Ok(TensorFile { path: path.to_path_buf(), file, values_start, metadata, tensors })
     }
 
@@ -195,6 +197,14 @@ impl TensorFile {
     /// Name and shape of every tensor, in the order of the file.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, info)| (name.as_str(), &info.shape[..]))
+    }
+
+    /// The type of a tensor in safetensors' spelling, `F32` for example; empty where there is no such tensor.
+    pub fn dtype(&self, name: &str) -> String {
+        self.tensors
+            .iter()
+            .find(|(other, _)| other == name)
+            .map_or(String::new(), |(_, info)| format!("{:?}", info.dtype))
     }
 
     /// The values of a tensor, in C order.
@@ -235,7 +245,8 @@ mod tests {
         let tensor = Tensor::from_data(TensorData::new(vec![1.5f32, -2.0, 0.0], [3]), &Device::flex());
         let metadata = BTreeMap::from([("key".to_string(), "value".to_string())]);
         let first = NamedValues { name: "b".into(), shape: vec![3], values: Values::Tensor(tensor) };
-        let second = NamedValues { name: "a".into(), shape: vec![2, 1], values: Values::Slice(&[f32::MIN_POSITIVE, 7.0]) };
+        let second =
+            NamedValues { name: "a".into(), shape: vec![2, 1], values: Values::Slice(&[f32::MIN_POSITIVE, 7.0]) };
         (metadata, vec![first, second])
     }
 

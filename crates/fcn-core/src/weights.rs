@@ -121,7 +121,10 @@ impl ModelMeta {
         let Preprocessing { scale, mean, std, .. } = &self.preprocessing;
         let finite = std::iter::once(scale).chain(mean).chain(std).all(|value| value.is_finite());
         if !finite || std.contains(&0.0) {
-            return Err(Error::weights(format!("preprocessing is {:?}; expected finite numbers, std not 0", self.preprocessing)));
+            return Err(Error::weights(format!(
+                "preprocessing is {:?}; expected finite numbers, std not 0",
+                self.preprocessing
+            )));
         }
         Ok(())
     }
@@ -206,14 +209,17 @@ pub fn read_meta(path: &Path) -> Result<ModelMeta> {
 pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
     let mut file = TensorFile::open(path)?;
     let meta = ModelMeta::from_header(file.metadata()).map_err(|e| e.at(path))?;
-    let found: Vec<(String, Vec<usize>)> = file.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
+    let found: Vec<(String, Vec<usize>)> =
+        file.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     compare_tables(&parameter_table(&meta), &found).map_err(|e| e.at(path))?;
     Fcn::from_values(meta, &FcnOptions::default(), device, |spec| {
         let values = file.read(&spec.name)?;
         match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(Error::weights(format!("{}: value {at} is {}; expected a finite number", spec.name, values[at]))
-                .at(path)
-                .hint("these weights come from a training that diverged; use an earlier checkpoint")),
+            Some(at) => {
+                Err(Error::weights(format!("{}: value {at} is {}; expected a finite number", spec.name, values[at]))
+                    .at(path)
+                    .hint("these weights come from a training that diverged; use an earlier checkpoint"))
+            }
             None => Ok(values),
         }
     })
@@ -300,10 +306,18 @@ mod tests {
         let cases: [(&str, Change, &[&str]); 8] = [
             ("none", |_, _| {}, &[]),
             ("nan", |tensors, _| tensors[3].2[2] = f32::NAN, &["conv1_2.bias", "value 2 is NaN"]),
-            ("missing", |tensors, _| drop(tensors.remove(0)), &["1 tensor do", "conv1_1.weight: missing", "[8, 3, 3, 3]"]),
+            (
+                "missing",
+                |tensors, _| drop(tensors.remove(0)),
+                &["1 tensor do", "conv1_1.weight: missing", "[8, 3, 3, 3]"],
+            ),
             ("extra", |tensors, _| tensors.push(("w".into(), vec![1], vec![0.0])), &["w: [1] is not a part"]),
             ("shape", |tensors, _| tensors[1].1 = vec![2, 4], &["conv1_1.bias: is [2, 4]; expected [8]"]),
-            ("variant", |_, header| drop(header.insert("variant".into(), "32s".into())), &["upscore.weight: missing", "score_pool3.bias"]),
+            (
+                "variant",
+                |_, header| drop(header.insert("variant".into(), "32s".into())),
+                &["upscore.weight: missing", "score_pool3.bias"],
+            ),
             ("width", |_, header| drop(header.insert("width".into(), "1e30".into())), &["width", "at most 16"]),
             ("no classes", |_, header| drop(header.remove("classes")), &["no `classes`"]),
         ];
@@ -311,11 +325,17 @@ mod tests {
         for (name, change, expected) in cases {
             let (mut tensors, mut header) = (all.clone(), header.clone());
             change(&mut tensors, &mut header);
-            let named = |(name, shape, values): &'_ (String, Vec<usize>, Vec<f32>)| (name.clone(), shape.clone(), values.clone());
+            let named = |(name, shape, values): &'_ (String, Vec<usize>, Vec<f32>)| {
+                (name.clone(), shape.clone(), values.clone())
+            };
             let tensors: Vec<_> = tensors.iter().map(named).collect();
             let list = tensors
                 .iter()
-                .map(|(name, shape, values)| NamedValues { name: name.clone(), shape: shape.clone(), values: Values::Slice(values) })
+                .map(|(name, shape, values)| NamedValues {
+                    name: name.clone(),
+                    shape: shape.clone(),
+                    values: Values::Slice(values),
+                })
                 .collect();
             write_tensors(&path, &header, list).unwrap();
             match (load(&path, &Device::flex()), expected.is_empty()) {

@@ -33,8 +33,7 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_published_models() {
-        let cases: [(usize, &[f32]); 3] =
-            [(4, &[0.25, 0.75, 0.75, 0.25]), (3, &[0.5, 1.0, 0.5]), (2, &[0.5, 0.5])];
+        let cases: [(usize, &[f32]); 3] = [(4, &[0.25, 0.75, 0.75, 0.25]), (3, &[0.5, 1.0, 0.5]), (2, &[0.5, 0.5])];
         for (taps, line) in cases {
             assert_eq!(bilinear_line(taps), line, "{taps} taps");
         }

@@ -2,14 +2,33 @@
 //!
 //! `N` images, `C` channels in, `O` channels out, `H x W` pixels, `k` taps a side.
 
-use burn::tensor::Tensor;
-use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
+use burn::tensor::{Tensor, activation, module};
+use conv_kernels::Activation;
+
+use super::host_conv;
+use crate::host::is_host;
 
 /// Convolution with stride 1: `[N, C, H, W]` and `[O, C, k, k]` to `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p`
 /// zeros are put around the input.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize) -> Tensor<4> {
-    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1))
+    convolve(x, weight, bias, padding, Activation::Identity)
+}
+
+/// [`conv2d`], and zero where the result would be negative.
+pub fn conv2d_relu(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize) -> Tensor<4> {
+    convolve(x, weight, bias, padding, Activation::Relu)
+}
+
+fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize, after: Activation) -> Tensor<4> {
+    if is_host(&x) {
+        return host_conv::conv2d(x, weight, bias, padding, after);
+    }
+    let y = module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1));
+    match after {
+        Activation::Identity => y,
+        Activation::Relu => activation::relu(y),
+    }
 }
 
 /// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is

@@ -10,13 +10,13 @@
 //! Differs from the paper: the published models' skip layers of the "at once" kind scale pool4 and pool3 by constants
 //! first; importers fold the constants into `score_pool4` and `score_pool3`.
 
-use burn::tensor::module::{batch_norm_train, BatchNormTrainOutput};
+use burn::tensor::module::{BatchNormTrainOutput, batch_norm_train};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use rayon::prelude::*;
 
 use super::bilinear::bilinear_weights;
-use super::conv::{conv_transpose2d, conv2d, max_pool2d};
+use super::conv::{conv_transpose2d, conv2d, conv2d_relu, max_pool2d};
 use super::parameter::{Parameter, ParameterKind, ParameterSpec};
 use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
 use crate::rng::{Purpose, Rng};
@@ -125,9 +125,8 @@ impl Layout {
                 ParameterKind::Upsampling,
                 vec![classes, classes, taps, taps],
             );
-            let skip = step
-                .skip
-                .map(|(name, stage)| builder.score(name, [classes, scaled(STAGES[stage].1, meta.width), 1]));
+            let skip =
+                step.skip.map(|(name, stage)| builder.score(name, [classes, scaled(STAGES[stage].1, meta.width), 1]));
             steps.push((kernel, skip));
         }
         Layout { table: builder.table, trunk, score_fr, decoder: steps }
@@ -309,13 +308,15 @@ impl Fcn {
         mode: Mode,
         statistics: &mut Vec<BatchStatistics>,
     ) -> Tensor<4> {
-        let mut x = self.convolve(x, layer, mode);
-        if let Some(norm) = layer.norm {
-            x = match mode {
-                Mode::Inference => self.normalise(x, norm),
-                Mode::Training(_) => self.normalise_by_batch(x, norm, statistics),
-            };
-        }
+        let Some(norm) = layer.norm else {
+            let bias = layer.bias.map(|bias| self.shaped(bias, mode));
+            return conv2d_relu(x, self.shaped(layer.weight, mode), bias, layer.padding);
+        };
+        let x = self.convolve(x, layer, mode);
+        let x = match mode {
+            Mode::Inference => self.normalise(x, norm),
+            Mode::Training(_) => self.normalise_by_batch(x, norm, statistics),
+        };
         activation::relu(x)
     }
 
@@ -439,8 +440,14 @@ mod tests {
 
     fn network(variant: Variant, backbone: Backbone, geometry: Geometry, dropout: f32) -> Fcn {
         let classes = Classes::named(["a", "b", "c"]);
-        let meta =
-            ModelMeta { variant, backbone, width: 1.0 / 64.0, geometry, classes, preprocessing: Preprocessing::default() };
+        let meta = ModelMeta {
+            variant,
+            backbone,
+            width: 1.0 / 64.0,
+            geometry,
+            classes,
+            preprocessing: Preprocessing::default(),
+        };
         let options = FcnOptions { dropout, ..FcnOptions::default() };
         let mut fcn = Fcn::init(meta, &options, 11, &Device::flex());
         // Score layers start at zero, which hides everything before them.
@@ -578,11 +585,7 @@ mod tests {
 
     #[test]
     fn frames_reach_the_next_multiple_of_32() {
-        let cases = [
-            ((32, 64), (0, 0, 0, 0)),
-            ((31, 1), (0, 1, 15, 16)),
-            ((33, 500), (15, 16, 6, 6)),
-        ];
+        let cases = [((32, 64), (0, 0, 0, 0)), ((31, 1), (0, 1, 15, 16)), ((33, 500), (15, 16, 6, 6))];
         for ((height, width), (top, bottom, left, right)) in cases {
             assert_eq!(Frame::to_multiple(height, width), Frame { top, bottom, left, right }, "{height}x{width}");
         }

@@ -12,6 +12,7 @@
 pub mod bilinear;
 pub mod conv;
 pub mod fcn;
+mod host_conv;
 pub mod parameter;
 pub mod vgg16;
 

@@ -118,11 +118,7 @@ mod tests {
 
     #[test]
     fn counts_are_those_of_the_paper_s_networks() {
-        let cases = [
-            (Variant::Fcn32s, 134_346_581),
-            (Variant::Fcn16s, 134_357_354),
-            (Variant::Fcn8s, 134_362_751),
-        ];
+        let cases = [(Variant::Fcn32s, 134_346_581), (Variant::Fcn16s, 134_357_354), (Variant::Fcn8s, 134_362_751)];
         for (variant, count) in cases {
             assert_eq!(trainable_count(&meta(variant, Backbone::Vgg16), &FcnOptions::default()), count, "{variant:?}");
         }

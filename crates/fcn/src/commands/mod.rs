@@ -3,7 +3,14 @@
 use clap::{Parser, Subcommand};
 use fcn_core::{Error, Result};
 
+mod bench;
+mod check;
 mod completions;
+mod convert;
+mod eval;
+mod info;
+mod predict;
+mod train;
 
 /// Semantic segmentation in one binary: photographs and masks in, a trained and evaluated FCN out.
 #[derive(Parser)]
@@ -37,6 +44,13 @@ pub struct Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Check(check::Args),
+    Convert(convert::Args),
+    Train(train::Args),
+    Eval(eval::Args),
+    Predict(predict::Args),
+    Info(info::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
 }
 
@@ -49,6 +63,23 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
             .map_err(|e| Error::internal(format!("cannot start {threads} worker threads: {e}")))?;
     }
     match command {
+        Command::Check(args) => check::run(args, global),
+        Command::Convert(args) => convert::run(args, global),
+        Command::Train(args) => train::run(args, global),
+        Command::Eval(args) => eval::run(args, global),
+        Command::Predict(args) => predict::run(args, global),
+        Command::Info(args) => info::run(args, global),
+        Command::Bench(args) => bench::run(args, global),
         Command::Completions(args) => completions::run(args),
     }
+}
+
+/// The value of a flag whose words are those of the configuration file.
+///
+/// # Errors
+/// An unknown word; the hint is the nearest known one.
+pub fn choice<T: serde::de::DeserializeOwned>(flag: &str, word: &str) -> Result<T> {
+    use serde::de::IntoDeserializer;
+    let read: std::result::Result<T, serde::de::value::Error> = T::deserialize(word.into_deserializer());
+    read.map_err(|e| Error::usage(format!("{flag} {word}: {e}")))
 }

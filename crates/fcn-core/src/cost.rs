@@ -1,0 +1,88 @@
+//! What a pass costs: multiply-adds of one image, counted from the parameter table and the sizes of the maps.
+
+use crate::model::fcn::COARSEST_STRIDE;
+use crate::model::vgg16::{FC6_TAPS, STAGES};
+use crate::model::{ParameterKind, parameter_table};
+use crate::weights::{Geometry, ModelMeta};
+
+/// Multiply-adds of one pass over an image of `height x width` pixels, frame included: each value of a convolution's
+/// kernel is used once for each pixel of its output, each of a transposed one's once for each pixel of its input.
+/// Normalisation, ReLU and pooling are left out, as is usual; floating point operations are twice as many.
+pub fn multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> u64 {
+    let maps = Maps::new(meta.geometry, height, width);
+    let of = |name: &str, values: usize| values as u64 * maps.pixels(name);
+    parameter_table(meta)
+        .iter()
+        .filter(|spec| matches!(spec.kind, ParameterKind::Weight | ParameterKind::Upsampling))
+        .map(|spec| of(spec.name.split('.').next().unwrap_or_default(), spec.len()))
+        .sum()
+}
+
+/// Height and width of the maps along the network.
+struct Maps {
+    /// Output of the convolutions of each stage.
+    stages: Vec<[usize; 2]>,
+    /// Output of fc6.
+    coarsest: [usize; 2],
+}
+
+impl Maps {
+    fn new(geometry: Geometry, height: usize, width: usize) -> Self {
+        let first = |side: usize| match geometry {
+            Geometry::Same => side.max(1).next_multiple_of(COARSEST_STRIDE),
+            // conv1_1 with 100 pixels of padding; kernel 3.
+            Geometry::Caffe => side + 198,
+        };
+        let mut map = [first(height), first(width)];
+        let mut stages = Vec::new();
+        for _ in STAGES {
+            stages.push(map);
+            map = map.map(|side| side.div_ceil(2));
+        }
+        let coarsest = match geometry {
+            Geometry::Same => map,
+            Geometry::Caffe => map.map(|side| side.saturating_sub(FC6_TAPS - 1)),
+        };
+        Maps { stages, coarsest }
+    }
+
+    /// Pixels for which each kernel value of a layer is used.
+    fn pixels(&self, layer: &str) -> u64 {
+        let pooled = |stage: usize| self.stages[stage].map(|side| side.div_ceil(2));
+        let stage = layer.strip_prefix("conv").and_then(|rest| rest.split('_').next()?.parse::<usize>().ok());
+        let [rows, columns] = match (layer, stage) {
+            (_, Some(stage @ 1..=5)) => self.stages[stage - 1],
+            ("score_pool4" | "upscore_pool4" | "upscore16", _) => pooled(3),
+            ("score_pool3" | "upscore8", _) => pooled(2),
+            _ => self.coarsest,
+        };
+        rows as u64 * columns as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Classes;
+    use crate::weights::{Backbone, Preprocessing, Variant};
+
+    #[test]
+    fn vgg_16_at_224_costs_what_is_published() {
+        let meta = ModelMeta {
+            variant: Variant::Fcn32s,
+            backbone: Backbone::Vgg16,
+            width: 1.0,
+            geometry: Geometry::Same,
+            classes: Classes::voc(),
+            preprocessing: Preprocessing::default(),
+        };
+        // The 13 convolutions: 15,346,630,656 (torchvision's count for VGG-16 without the classifier). fc6 and fc7 as
+        // convolutions on 7x7 maps, the score layer, and the upsampling of 21 x 21 x 64 x 64 taps.
+        let trunk = 15_346_630_656u64;
+        let coarse = 49 * (512 * 4096 * 49 + 4096 * 4096 + 4096 * 21 + 21 * 21 * 64 * 64);
+        assert_eq!(multiply_adds(&meta, 224, 224), trunk + coarse);
+        assert_eq!(multiply_adds(&meta, 200, 193), trunk + coarse, "the frame counts");
+        let caffe = ModelMeta { geometry: Geometry::Caffe, ..meta };
+        assert!(multiply_adds(&caffe, 224, 224) > 2 * trunk);
+    }
+}

@@ -1,0 +1,361 @@
+//! What a file or folder is: a weights file, a TensorFlow checkpoint, a record file, a checkpoint, a run, a data set.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::checkpoint;
+use crate::cost::multiply_adds;
+use crate::data::{Dataset, Form};
+use crate::html_report::history::RunHistory;
+use crate::labels::Classes;
+use crate::run_log::METRICS_FILE;
+use crate::tensor_file::TensorFile;
+use crate::weights;
+use crate::{Error, Result};
+
+/// What was found at a path.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "format", rename_all = "lowercase")]
+pub enum Info {
+    /// A weights file of this program.
+    Weights(Tensors),
+    /// A safetensors file without this program's metadata.
+    Safetensors(Tensors),
+    /// A TensorFlow checkpoint.
+    #[serde(rename = "tensorflow checkpoint")]
+    TensorFlow(Tensors),
+    /// A TFRecord file.
+    Records(Records),
+    /// A run folder.
+    Run(Run),
+    /// A folder of photographs and masks, or of records.
+    #[serde(rename = "data set")]
+    DataSet(DataSet),
+}
+
+/// Named tensors.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tensors {
+    /// The file.
+    pub file: PathBuf,
+    /// In the order of the file.
+    pub tensors: Vec<TensorLine>,
+    /// Values in all tensors.
+    pub parameters: u64,
+    /// What the file says about itself; values that are JSON are parsed.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Multiply-adds of one image of the asked size, where the network is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, Serialize)]
+pub struct TensorLine {
+    /// Name.
+    pub name: String,
+    /// `F32` and the like.
+    pub dtype: String,
+    /// Extent of each axis.
+    pub shape: Vec<usize>,
+}
+
+/// What one image costs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    /// Height and width of the image in pixels.
+    pub size: [usize; 2],
+    /// Multiply-adds.
+    pub multiply_adds: u64,
+}
+
+/// A record file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Records {
+    /// Records in the file.
+    pub records: u64,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Features of the first record and what they hold.
+    pub features: BTreeMap<String, String>,
+}
+
+/// A run folder.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Last logged step.
+    pub step: Option<u64>,
+    /// Mean IoU of the last validation.
+    pub miou: Option<f64>,
+    /// Step and mean IoU of the best validation.
+    pub best: Option<checkpoint::Best>,
+    /// The checkpoints, by step, and whether each verifies.
+    pub checkpoints: Vec<CheckpointLine>,
+    /// The network of the best checkpoint, or of the last.
+    pub weights: Option<Tensors>,
+}
+
+/// One checkpoint of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckpointLine {
+    /// Name of the folder.
+    pub name: String,
+    /// What is wrong with it; `None` where every file has the size and hash of the manifest.
+    pub fault: Option<String>,
+}
+
+/// A data set.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataSet {
+    /// How it lies on disk.
+    pub form: Form,
+    /// Names and colours.
+    pub classes: Classes,
+    /// The splits.
+    pub splits: Vec<SplitLine>,
+}
+
+/// One split of a data set.
+#[derive(Clone, Debug, Serialize)]
+pub struct SplitLine {
+    /// `train`, `val`, ...
+    pub name: String,
+    /// Samples it lists.
+    pub images: usize,
+    /// Problems seen in the lists alone; `fcn check` looks further.
+    pub problems: usize,
+    /// What tells this split from another.
+    pub fingerprint: String,
+}
+
+/// Says what lies at `path`. `size` (height, width) is what the cost of a network is told for.
+///
+/// # Errors
+/// What the system refuses, and a file or folder that is none of these.
+pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result<Info> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let is_run = path.is_dir() && ["config.toml", METRICS_FILE, "checkpoints"].iter().any(|f| path.join(f).exists());
+    if is_run {
+        return run(path, size).map(Info::Run);
+    }
+    if path.is_dir() && checkpoint::weights_file(path).is_file() {
+        return tensors(&checkpoint::weights_file(path), size);
+    }
+    let tensorflow = extension == "index" || extension == "ckpt" || sibling(path, ".index").is_file();
+    match extension.as_str() {
+        "safetensors" => tensors(path, size),
+        "tfrecord" | "tfrecords" | "record" if path.is_file() => records(path).map(Info::Records),
+        _ if tensorflow => tensorflow_tensors(path).map(Info::TensorFlow),
+        _ if path.is_file() && TensorFile::open(path).is_ok() => tensors(path, size),
+        _ => data_set(path, classes).map(Info::DataSet),
+    }
+}
+
+fn sibling(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(end);
+    name.into()
+}
+
+fn tensors(path: &Path, size: [usize; 2]) -> Result<Info> {
+    let file = TensorFile::open(path)?;
+    let lines: Vec<TensorLine> = file
+        .tensors()
+        .map(|(name, shape)| TensorLine { name: name.into(), dtype: file.dtype(name), shape: shape.to_vec() })
+        .collect();
+    let parsed = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
+    let meta = weights::read_meta(path);
+    let found = Tensors {
+        file: path.to_path_buf(),
+        parameters: parameters(&lines),
+        tensors: lines,
+        metadata: file.metadata().iter().map(|(key, text)| (key.clone(), parsed(text))).collect(),
+        cost: meta.as_ref().ok().map(|meta| Cost { size, multiply_adds: multiply_adds(meta, size[0], size[1]) }),
+    };
+    Ok(if meta.is_ok() { Info::Weights(found) } else { Info::Safetensors(found) })
+}
+
+fn parameters(tensors: &[TensorLine]) -> u64 {
+    tensors.iter().map(|t| t.shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+}
+
+fn tensorflow_tensors(path: &Path) -> Result<Tensors> {
+    let file = tfio::Checkpoint::open(path).map_err(|e| Error::weights(e.to_string()).at(path))?;
+    let tensors: Vec<TensorLine> = file
+        .tensors()
+        .iter()
+        .map(|t| TensorLine { name: t.name.clone(), dtype: format!("{:?}", t.dtype), shape: t.shape.to_vec() })
+        .collect();
+    let version = [("version".to_string(), format!("{:?}", file.version()).into())];
+    Ok(Tensors {
+        file: path.to_path_buf(),
+        parameters: parameters(&tensors),
+        tensors,
+        metadata: version.into(),
+        cost: None,
+    })
+}
+
+fn records(path: &Path) -> Result<Records> {
+    let fault = |e: tfio::RecordError| Error::data(e.to_string()).at(path);
+    let io = |e: std::io::Error| Error::io("read the record file", path, &e);
+    let file = File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut reader = tfio::RecordReader::new(BufReader::new(file));
+    let mut found = Records { records: 0, bytes, features: BTreeMap::new() };
+    let mut data = Vec::new();
+    while reader.read_into(&mut data).map_err(fault)?.is_some() {
+        if found.records == 0 {
+            let example = tfio::Example::decode(&data).map_err(|e| Error::data(e.to_string()).at(path))?;
+            let line = |(key, feature): (&str, &tfio::Feature)| (key.to_string(), feature_summary(feature));
+            found.features = example.features().map(line).collect();
+        }
+        found.records += 1;
+    }
+    Ok(found)
+}
+
+fn feature_summary(feature: &tfio::Feature) -> String {
+    const SHOWN: usize = 40;
+    match feature {
+        tfio::Feature::Bytes(list) => match list.first() {
+            Some(bytes) if bytes.len() <= SHOWN && bytes.iter().all(|b| (32..127).contains(b)) => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+            Some(bytes) => format!("{} bytes", bytes.len()),
+            None => "empty".into(),
+        },
+        tfio::Feature::Int64(list) => list.iter().take(4).map(i64::to_string).collect::<Vec<_>>().join(", "),
+        tfio::Feature::Float(list) => list.iter().take(4).map(f32::to_string).collect::<Vec<_>>().join(", "),
+        tfio::Feature::Unset => "unset".into(),
+    }
+}
+
+fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
+    let history = RunHistory::read(&path.join(METRICS_FILE))?;
+    let mut checkpoints: Vec<CheckpointLine> = Vec::new();
+    let folder = path.join("checkpoints");
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("step-") {
+            let fault = checkpoint::verify(&entry.path()).err().map(|e| e.to_string());
+            checkpoints.push(CheckpointLine { name, fault });
+        }
+    }
+    checkpoints.sort_by(|a, b| a.name.cmp(&b.name));
+    let file = checkpoint::weights_file(path);
+    let weights = match file.is_file().then(|| tensors(&file, size)) {
+        Some(Ok(Info::Weights(found) | Info::Safetensors(found))) => Some(found),
+        _ => None,
+    };
+    let best = (history.validations.iter())
+        .filter_map(|v| Some(checkpoint::Best { step: v.step, miou: v.miou? }))
+        .fold(None, |best: Option<checkpoint::Best>, v| match best {
+            Some(best) if best.miou >= v.miou => Some(best),
+            _ => Some(v),
+        });
+    Ok(Run {
+        step: history.last_step.map(|p| p.step as u64),
+        miou: history.validations.last().and_then(|v| v.miou),
+        best,
+        checkpoints,
+        weights,
+    })
+}
+
+fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
+    // The seed moves only images of folders without lists between the splits; their number stays.
+    let set = Dataset::open(path, classes, 0)?;
+    let mut splits = Vec::new();
+    for name in set.splits() {
+        let split = set.split_as_listed(&name)?;
+        splits.push(SplitLine {
+            images: split.len(),
+            problems: split.faults().len(),
+            fingerprint: split.fingerprint(),
+            name,
+        });
+    }
+    Ok(DataSet { form: set.form, classes: set.classes, splits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Fcn, FcnOptions};
+    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+    use burn::tensor::Device;
+
+    fn small() -> Fcn {
+        let meta = ModelMeta {
+            variant: Variant::Fcn8s,
+            backbone: Backbone::Vgg16,
+            width: 1.0 / 64.0,
+            geometry: Geometry::Same,
+            classes: Classes::named(["a", "b"]),
+            preprocessing: Preprocessing::default(),
+        };
+        Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex())
+    }
+
+    #[test]
+    fn a_weights_file_is_described_with_the_keys_scripts_rely_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let fcn = small();
+        weights::save(&path, &fcn).unwrap();
+        let info = serde_json::to_value(describe(&path, None, [224, 224]).unwrap()).unwrap();
+        assert_eq!(info["format"], "weights");
+        let values: usize = fcn.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
+        assert_eq!(info["parameters"], values);
+        assert_eq!(info["metadata"]["classes"][1], "b");
+        assert_eq!(info["metadata"]["preprocessing"]["channels"], "RGB");
+        assert_eq!(info["tensors"].as_array().unwrap().len(), fcn.parameters().len());
+        assert_eq!(info["tensors"][0]["dtype"], "F32");
+        assert!(info["cost"]["multiply_adds"].as_u64().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_run_folder_is_told_by_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = "{\"kind\":\"step\",\"step\":10,\"loss\":1.0}\n{\"kind\":\"validation\",\"step\":10,\"miou\":0.5}\n\
+                   {\"kind\":\"validation\",\"step\":20,\"miou\":0.4}\n";
+        std::fs::write(folder.path().join(METRICS_FILE), log).unwrap();
+        std::fs::create_dir_all(folder.path().join("checkpoints/step-00000010")).unwrap();
+        let Info::Run(run) = describe(folder.path(), None, [224, 224]).unwrap() else { panic!("not a run") };
+        assert_eq!((run.step, run.miou), (Some(10), Some(0.4)));
+        assert_eq!(run.best.map(|b| b.step), Some(10));
+        assert!(run.checkpoints[0].fault.is_some(), "an empty checkpoint does not verify");
+    }
+
+    #[test]
+    fn a_record_file_shows_its_first_features() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tfrecord");
+        let mut writer = tfio::RecordWriter::new(File::create(&path).unwrap());
+        for i in 0..3 {
+            let example =
+                tfio::Example::new().with_int64("image/height", i).with_bytes("image/format", b"jpeg".to_vec());
+            writer.write(&example.encode()).unwrap();
+        }
+        writer.flush().unwrap();
+        let Info::Records(found) = describe(&path, None, [1, 1]).unwrap() else { panic!("not records") };
+        assert_eq!(found.records, 3);
+        assert_eq!(found.features["image/format"], "jpeg");
+        assert_eq!(found.features["image/height"], "0");
+    }
+
+    #[test]
+    fn what_is_nothing_of_these_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(&path, b"hello").unwrap();
+        for path in [path, folder.path().to_path_buf(), folder.path().join("absent")] {
+            assert!(describe(&path, None, [1, 1]).is_err(), "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Convolution on the CPU by the kernels of [`conv_kernels`], as one operation of the graph: sum, bias and ReLU forward,
+//! and its three gradients.
+//!
+//! `N` images, `C` channels in, `O` channels out, `H x W` pixels.
+//!
+//! The ReLU's derivative is read off its result: where that is zero, nothing flows back. The operation keeps its input,
+//! its weight and its result, which is the next layer's input anyway.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::{Flex, FlexTensor};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, ShapeError};
+use rayon::prelude::*;
+
+/// Values that one task masks.
+const CHUNK: usize = 1 << 16;
+
+/// `relu(x * weight + bias)`, or without ReLU or bias. All tensors are on the CPU: `x` `[N, C, H, W]`, `weight`
+/// `[O, C, k, k]`, `bias` `[O]`; the result is `[N, O, H + 2 padding - k + 1, W + 2 padding - k + 1]`.
+pub(super) fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    padding: usize,
+    activation: Activation,
+) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let [out_channels, _, taps, _] = weight.dims();
+    let shape = Conv2dShape::square(images, [channels, out_channels], [height, width], taps, padding);
+    let conv = Convolution { conv: or_fault(Conv2d::new(shape, Algorithm::Fast)), activation };
+    let tracked = x.is_autodiff() || weight.is_autodiff() || bias.as_ref().is_some_and(Tensor::is_autodiff);
+    if !tracked {
+        let bias = bias.map(host);
+        return Tensor::from_primitive::<Flex>(conv.forward(&host(x), &host(weight), bias.as_ref()));
+    }
+    let [x, weight] = [x, weight].map(|tensor| on_tape(tensor.autodiff()));
+    let result = match bias.map(|bias| on_tape(bias.autodiff())) {
+        Some(bias) => {
+            let output = conv.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
+            match conv
+                .clone()
+                .prepare::<NoCheckpointing>([x.node(), weight.node(), bias.node()])
+                .compute_bound()
+                .stateful()
+            {
+                OpsKind::Tracked(graph) => graph.finish(Kept::of(&x, &weight, &output), output),
+                OpsKind::UnTracked(graph) => graph.finish(output),
+            }
+        }
+        None => {
+            let output = conv.forward(x.primitive(), weight.primitive(), None);
+            match conv.clone().prepare::<NoCheckpointing>([x.node(), weight.node()]).compute_bound().stateful() {
+                OpsKind::Tracked(graph) => graph.finish(Kept::of(&x, &weight, &output), output),
+                OpsKind::UnTracked(graph) => graph.finish(output),
+            }
+        }
+    };
+    Tensor::from_primitive::<Autodiff<Flex>>(result)
+}
+
+type Tracked = burn::backend::tensor::FloatTensor<Autodiff<Flex>>;
+type NoCheckpointing = burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+
+/// What the backward pass reads again.
+#[derive(Clone, Debug)]
+struct Kept {
+    x: FlexTensor,
+    weight: FlexTensor,
+    output: FlexTensor,
+}
+
+impl Kept {
+    fn of(x: &Tracked, weight: &Tracked, output: &FlexTensor) -> Self {
+        Kept { x: x.primitive().clone(), weight: weight.primitive().clone(), output: output.clone() }
+    }
+}
+
+/// A convolution of fixed sizes and what is applied to its sums.
+#[derive(Clone, Debug)]
+struct Convolution {
+    conv: Conv2d,
+    activation: Activation,
+}
+
+impl Convolution {
+    fn forward(&self, x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
+        let shape = self.conv.shape();
+        let mut output = vec![0.0f32; shape.output_len()];
+        let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.map(FlexTensor::to_contiguous));
+        or_fault(self.conv.forward(
+            values(&x),
+            values(&weight),
+            bias.as_ref().map(values),
+            self.activation,
+            &mut output,
+        ));
+        tensor(output, &[shape.batch, shape.out_channels, shape.out_height(), shape.out_width()])
+    }
+
+    /// The gradient with respect to the sums, from that with respect to the result.
+    fn through_activation(&self, gradient: FlexTensor, output: &FlexTensor) -> FlexTensor {
+        if self.activation == Activation::Identity {
+            return gradient.to_contiguous();
+        }
+        let dims: Vec<usize> = gradient.layout().shape().iter().copied().collect();
+        let (gradient, output) = (gradient.to_contiguous(), output.to_contiguous());
+        let mut masked = vec![0.0f32; values(&gradient).len()];
+        masked
+            .par_chunks_mut(CHUNK)
+            .zip(values(&gradient).par_chunks(CHUNK))
+            .zip(values(&output).par_chunks(CHUNK))
+            .for_each(|((masked, gradient), output)| {
+                for ((masked, gradient), output) in masked.iter_mut().zip(gradient).zip(output) {
+                    *masked = if *output > 0.0 { *gradient } else { 0.0 };
+                }
+            });
+        tensor(masked, &dims)
+    }
+
+    fn to_input(&self, gradient: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+        let shape = self.conv.shape();
+        let mut result = vec![0.0f32; shape.input_len()];
+        or_fault(self.conv.backward_data(values(gradient), values(&weight.to_contiguous()), &mut result));
+        tensor(result, &[shape.batch, shape.in_channels, shape.height, shape.width])
+    }
+
+    fn to_weight(&self, gradient: &FlexTensor, x: &FlexTensor) -> FlexTensor {
+        let shape = self.conv.shape();
+        let mut result = vec![0.0f32; shape.weight_len()];
+        or_fault(self.conv.backward_weight(values(&x.to_contiguous()), values(gradient), &mut result));
+        tensor(result, &[shape.out_channels, shape.in_channels, shape.kernel[0], shape.kernel[1]])
+    }
+
+    fn to_bias(&self, gradient: &FlexTensor) -> FlexTensor {
+        let channels = self.conv.shape().out_channels;
+        let mut result = vec![0.0f32; channels];
+        or_fault(self.conv.backward_bias(values(gradient), &mut result));
+        tensor(result, &[channels])
+    }
+}
+
+/// With a bias there are three parents, without it two.
+impl<const PARENTS: usize> Backward<Flex, PARENTS> for Convolution {
+    type State = Kept;
+
+    fn backward(self, ops: Ops<Kept, PARENTS>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = self.through_activation(gradients.consume::<Flex>(&ops.node), &ops.state.output);
+        for (role, parent) in ops.parents.into_iter().enumerate() {
+            let Some(parent) = parent else { continue };
+            let result = match role {
+                0 => self.to_input(&gradient, &ops.state.weight),
+                1 => self.to_weight(&gradient, &ops.state.x),
+                _ => self.to_bias(&gradient),
+            };
+            gradients.register::<Flex>(parent.id, result);
+        }
+    }
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match tensor.try_into_primitive::<Flex>() {
+        Ok(primitive) => primitive,
+        Err(fault) => unreachable!("the caller checked that the tensor is on the host: {fault:?}"),
+    }
+}
+
+fn on_tape<const D: usize>(tensor: Tensor<D>) -> Tracked {
+    match tensor.try_into_primitive::<Autodiff<Flex>>() {
+        Ok(primitive) => primitive,
+        Err(fault) => unreachable!("the caller put the tensor on the host's tape: {fault:?}"),
+    }
+}
+
+/// The values of a contiguous tensor.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    let start = tensor.layout().start_offset();
+    &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
+}
+
+fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, dims.to_vec()))
+}
+
+/// Shapes come from the tensors themselves, so a mismatch is a fault of this module.
+fn or_fault<T>(result: Result<T, ShapeError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(fault) => panic!("a convolution does not fit its tensors: {fault}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! `fcn bench`: how fast and how large.
+
+use std::path::PathBuf;
+
+use fcn_core::bench::{self, BenchOptions, BenchRow};
+use fcn_core::config::TrainConfig;
+use fcn_core::{Error, Result, device};
+
+use super::{Global, choice};
+use crate::report;
+
+/// Measure inference, training steps, the data loader or the converter.
+///
+/// Prints median and minimum time, images a second and peak memory. For a comparison, run both sides in turn.
+///
+/// Example: fcn bench infer --size 512x512 --batch 1
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// What to measure
+    #[arg(value_enum, default_value = "infer")]
+    what: What,
+    /// Height x width of the input in pixels [default: 512x512 for infer, else 224x224]
+    #[arg(long, value_name = "HxW")]
+    size: Option<String>,
+    /// Images a run [default: 1 for infer, 4 for train, 16 for load]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Multiplier on the channel counts
+    #[arg(long, default_value_t = 1.0)]
+    width: f32,
+    /// 8s, 16s or 32s
+    #[arg(long, default_value = "8s")]
+    variant: String,
+    /// vgg16 or vgg16-bn
+    #[arg(long, default_value = "vgg16")]
+    backbone: String,
+    /// Timed runs
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Data set, for load and convert
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Class list, where the data brings none
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Infer,
+    Train,
+    Load,
+    Convert,
+}
+
+pub fn run(args: Args, global: &Global) -> Result<()> {
+    let (size, batch) = match args.what {
+        What::Infer => ([512, 512], 1),
+        What::Train => ([224, 224], 4),
+        What::Load | What::Convert => ([224, 224], 16),
+    };
+    let config = TrainConfig {
+        width: args.width,
+        variant: choice("--variant", &args.variant)?,
+        backbone: choice("--backbone", &args.backbone)?,
+        ..TrainConfig::default()
+    };
+    config.validate()?;
+    let options = BenchOptions {
+        size: args.size.as_deref().map_or(Ok(size), parse_size)?,
+        batch: args.batch.unwrap_or(batch).max(1),
+        config,
+        runs: args.runs.max(1),
+        device: device::parse(&global.device)?,
+    };
+    let data = || {
+        args.data.as_deref().ok_or_else(|| {
+            Error::usage("this measurement reads a data set").hint("add --data DIR; `fcn quickstart` draws one")
+        })
+    };
+    let row = match args.what {
+        What::Infer => bench::infer(&options)?,
+        What::Train => bench::train(&options)?,
+        What::Load => bench::load(&options, data()?, args.classes.as_deref())?,
+        What::Convert => bench::convert_dataset(&options, data()?, args.classes.as_deref())?,
+    };
+    if global.json {
+        return report::print_json(&[row]);
+    }
+    report::print_line(&table(&[row]));
+    Ok(())
+}
+
+fn table(rows: &[BenchRow]) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.name.clone(),
+                row.size.clone(),
+                row.batch.to_string(),
+                row.width.to_string(),
+                row.threads.to_string(),
+                report::duration(row.median_s),
+                report::duration(row.min_s),
+                format!("{:.2}", row.images_per_s),
+                report::bytes(row.peak_rss_bytes),
+            ]
+        })
+        .collect();
+    report::table(&["name", "size", "batch", "width", "threads", "median", "min", "images/s", "peak memory"], &cells)
+}
+
+fn parse_size(text: &str) -> Result<[usize; 2]> {
+    let parts: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [height, width] if (1..=20_000).contains(&height) && (1..=20_000).contains(&width) => Ok([height, width]),
+        _ => Err(Error::usage(format!("--size {text}: expected height x width in pixels, each 1 to 20000"))
+            .hint("for example --size 512x512")),
+    }
+}

@@ -1,0 +1,129 @@
+//! `fcn check`: the data-set linter.
+
+use std::path::PathBuf;
+
+use fcn_core::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
+use fcn_core::convert::DEFAULT_MIN_SIZE;
+use fcn_core::{Error, Result};
+
+use super::Global;
+use crate::report;
+
+/// Look for everything that would end in a wrong score, before training
+///
+/// Reads every image and mask once and reports all problems, each with its remedy, and counts by class.
+/// Exits with 3 when training on the data would be wrong.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: fcn check VOCdevkit/VOC2012 --split train")]
+pub struct Args {
+    /// A VOC root, a folder with images/ and masks/, or record files (a folder, a file or a glob)
+    data: PathBuf,
+    /// Only this split [default: all]
+    #[arg(long)]
+    split: Option<String>,
+    /// Class list, `id name [r g b]` a line [default: classes.txt in DATA]
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// Report images whose shorter side is below this, in pixels
+    #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
+    min_size: usize,
+    /// Seed of the split of a folder without lists
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// Problems of one kind that are printed; --verbose and --json show all.
+const SHOWN_OF_A_KIND: usize = 5;
+
+/// Checks, prints, and fails when anything is wrong.
+pub fn run(args: Args, global: &Global) -> Result<()> {
+    let options = CheckOptions {
+        data: args.data.clone(),
+        classes: args.classes,
+        split: args.split,
+        seed: args.seed,
+        min_size: args.min_size,
+    };
+    let progress = report::Progress::new("check", 0, global);
+    let found = check(&options, &|done, total| progress.at(done, total))?;
+    drop(progress);
+    if global.json {
+        report::print_json(&found)?;
+    } else {
+        found.splits.iter().for_each(|split| report::print_line(&split_text(split)));
+        report::print_line(&problems_text(&found, global.verbose));
+    }
+    if found.ok {
+        return Ok(());
+    }
+    let errors = found.problems.iter().filter(|p| p.severity == Severity::Error).count();
+    let what = if errors == 1 { "1 error".to_string() } else { format!("{errors} errors") };
+    Err(Error::data(format!("{what}: training on this data would be wrong"))
+        .at(args.data)
+        .hint("each problem above names its remedy"))
+}
+
+fn split_text(split: &SplitReport) -> String {
+    let mut lines = vec![format!("{}: {} images, {} usable", split.name, split.images, split.usable)];
+    if let (Some((w, h)), Some((wide, high))) = (split.smallest, split.largest) {
+        lines.push(match split.different_sizes {
+            1 => format!("  all {w}x{h}"),
+            n => format!("  {n} sizes, {w}-{wide} wide, {h}-{high} high"),
+        });
+    }
+    let pixels: u64 = split.per_class.iter().map(|c| c.pixels).sum::<u64>() + split.void_pixels + split.unknown_pixels;
+    let share = |n: u64| format!("{:.2} %", 100.0 * n as f64 / pixels.max(1) as f64);
+    let mut rows: Vec<Vec<String>> = split
+        .per_class
+        .iter()
+        .filter(|c| c.images > 0)
+        .map(|c| vec![format!("  {} {}", c.id, c.name), c.images.to_string(), c.pixels.to_string(), share(c.pixels)])
+        .collect();
+    rows.push(vec!["  void".into(), String::new(), split.void_pixels.to_string(), share(split.void_pixels)]);
+    if split.unknown_pixels > 0 {
+        rows.push(vec![
+            "  no class".into(),
+            String::new(),
+            split.unknown_pixels.to_string(),
+            share(split.unknown_pixels),
+        ]);
+    }
+    lines.push(report::table(&["  class", "images", "pixels", "share"], &rows));
+    lines.join("\n") + "\n"
+}
+
+/// Problems grouped by kind, with the remedy once a kind.
+fn problems_text(found: &Report, all: bool) -> String {
+    if found.problems.is_empty() {
+        return "no problems found".into();
+    }
+    let mut codes: Vec<&str> = Vec::new();
+    for problem in &found.problems {
+        if !codes.contains(&problem.code) {
+            codes.push(problem.code);
+        }
+    }
+    let of = |code: &str| found.problems.iter().filter(|p| p.code == code).collect::<Vec<_>>();
+    codes.into_iter().map(|code| kind_text(code, &of(code), all)).collect::<Vec<_>>().join("\n")
+}
+
+fn kind_text(code: &str, problems: &[&Problem], all: bool) -> String {
+    let shown = if all { problems.len() } else { SHOWN_OF_A_KIND };
+    let word = problems.first().map_or("", |p| if p.severity == Severity::Error { "error" } else { "warning" });
+    let mut lines = vec![format!("{word} {code} ({})", problems.len())];
+    let mut last_hint = "";
+    for problem in problems.iter().take(shown) {
+        if !last_hint.is_empty() && last_hint != problem.hint {
+            lines.push(format!("  hint: {}", last_hint.replace('\n', "\n    ")));
+        }
+        lines.push(format!("  {}", problem.message));
+        last_hint = &problem.hint;
+    }
+    if problems.len() > shown {
+        lines.push(format!("  and {} more (--verbose shows all)", problems.len() - shown));
+    }
+    if !last_hint.is_empty() {
+        lines.push(format!("  hint: {}", last_hint.replace('\n', "\n    ")));
+    }
+    lines.join("\n")
+}

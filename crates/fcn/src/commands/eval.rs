@@ -1,0 +1,167 @@
+//! `fcn eval`: score a network on a data set, or anyone's masks against the truth.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use fcn_core::data::Dataset;
+use fcn_core::evaluate::{Evaluation, evaluate, evaluate_predictions, save_prediction};
+use fcn_core::labels::{Classes, MaskCoding};
+use fcn_core::predict::Predictor;
+use fcn_core::{Error, ErrorKind, Result, checkpoint, device, weights};
+
+use super::Global;
+use crate::report::{self, Progress};
+
+/// Score a network on a data set, or anyone's masks against the truth.
+///
+/// One confusion matrix over the whole set; 255 in the truth is void and counts nowhere. mIoU is the mean over the
+/// classes present in truth or prediction; the others are n/a.
+///
+/// Examples:
+///   fcn eval --weights runs/voc --data VOC2012 --split val
+///   fcn eval --predictions masks/ --truth VOC2012/SegmentationClass
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Weights file, checkpoint, or run folder (its best checkpoint)
+    #[arg(long, value_name = "FILE", requires = "data", required_unless_present = "predictions")]
+    weights: Option<PathBuf>,
+    /// VOC root, folder with images/ and masks/, or records (folder or glob)
+    #[arg(long, requires = "weights")]
+    data: Option<PathBuf>,
+    /// The split to score
+    #[arg(long, default_value = "val")]
+    split: String,
+    /// Write each label map to this folder as an index PNG
+    #[arg(long, value_name = "DIR", requires = "weights")]
+    save_predictions: Option<PathBuf>,
+    /// Folder of masks to score: palette, grey or RGB PNG
+    #[arg(long, value_name = "DIR", requires = "truth", conflicts_with_all = ["weights", "data"])]
+    predictions: Option<PathBuf>,
+    /// Folder of true masks, paired with the predictions by name
+    #[arg(long, value_name = "DIR", requires = "predictions")]
+    truth: Option<PathBuf>,
+    /// Class list (`id name [r g b]` a line), where the data brings none [default for masks: a classes.txt beside the
+    /// truth, else the 21 classes of PASCAL VOC]
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+}
+
+pub fn run(args: Args, global: &Global) -> Result<()> {
+    let evaluation = match (&args.weights, &args.data, &args.predictions, &args.truth) {
+        (Some(weights), Some(data), _, _) => score_network(&args, weights, data, global)?,
+        (_, _, Some(predictions), Some(truth)) => evaluate_predictions(predictions, truth, &mask_coding(&args)?)?,
+        _ => {
+            return Err(
+                Error::usage("nothing to score").hint("give --weights and --data, or --predictions and --truth")
+            );
+        }
+    };
+    match global.json {
+        true => report::print_json(&evaluation)?,
+        false => report::print_line(&text(&evaluation)),
+    }
+    match evaluation.skipped.len() {
+        0 => Ok(()),
+        n => Err(Error::new(
+            ErrorKind::Skipped,
+            format!("{n} masks were not scored; the scores are those of the others"),
+        )
+        .hint("they are listed with the result")),
+    }
+}
+
+fn score_network(
+    args: &Args,
+    weights: &std::path::Path,
+    data: &std::path::Path,
+    global: &Global,
+) -> Result<Evaluation> {
+    let fcn = weights::load(&checkpoint::weights_file(weights), &device::parse(&global.device)?)?;
+    let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
+    let predictor = Predictor::new(fcn);
+    let classes = predictor.meta().classes.clone();
+    warn_of_other_names(&classes, &split.coding().classes);
+    if let Some(folder) = &args.save_predictions {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, &e))?;
+    }
+    let progress = Progress::new("images", split.len(), global);
+    let evaluation = evaluate(&predictor, &split, &mut |scored| {
+        if let Some(folder) = &args.save_predictions {
+            save_prediction(folder, &scored.sample.id, scored.prediction, &classes)?;
+        }
+        progress.at(scored.index + 1, split.len());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    drop(progress);
+    evaluation.ok_or_else(|| Error::internal("an evaluation that nobody stopped has no result"))
+}
+
+fn warn_of_other_names(network: &Classes, data: &Classes) {
+    if let Some((a, b)) = network.names.iter().zip(&data.names).find(|(a, b)| a != b) {
+        report::note(&format!("note: the network calls a class '{a}' that the data set calls '{b}'; ids are compared"));
+    }
+}
+
+/// The class list of the masks: the one named, one beside them, or VOC's.
+fn mask_coding(args: &Args) -> Result<MaskCoding> {
+    if let Some(file) = &args.classes {
+        return MaskCoding::read(file);
+    }
+    let truth = args.truth.as_deref();
+    let beside = truth.into_iter().flat_map(|t| [Some(t), t.parent()]).flatten().map(|f| f.join("classes.txt"));
+    match beside.into_iter().find(|file| file.is_file()) {
+        Some(file) => MaskCoding::read(&file),
+        None => Ok(MaskCoding::from(&Classes::voc())),
+    }
+}
+
+/// The table of the classes and the lines below it.
+pub fn text(evaluation: &Evaluation) -> String {
+    let scores = &evaluation.scores;
+    let share = |value: Option<f64>| value.map_or("n/a".to_string(), |v| format!("{v:.4}"));
+    let rows: Vec<Vec<String>> = (scores.per_class.iter())
+        .map(|c| vec![c.name.clone(), share(c.iou), share(c.accuracy), share(c.boundary_iou), c.pixels.to_string()])
+        .collect();
+    let mut lines = vec![report::table(&["class", "IoU", "accuracy", "boundary IoU", "pixels"], &rows), String::new()];
+    lines.push(format!("images                   {}", scores.images));
+    lines.push(format!("pixel accuracy           {}", share(scores.pixel_accuracy)));
+    lines.push(format!("mean accuracy            {}", share(scores.mean_accuracy)));
+    let absent = match scores.classes_absent {
+        0 => String::new(),
+        n => format!(", {n} absent from truth and prediction"),
+    };
+    lines.push(format!("mIoU                     {}  ({} classes{absent})", share(scores.miou), scores.classes_scored));
+    lines.push(format!("frequency-weighted IoU   {}", share(scores.fw_iou)));
+    lines.push(format!("boundary IoU             {}", share(scores.boundary_iou)));
+    lines.push(format!("mean of per-image mIoU   {}", share(scores.mean_image_iou)));
+    if evaluation.loss.is_some() {
+        lines.push(format!("loss per valid pixel     {}", share(evaluation.loss)));
+    }
+    if scores.unclassified_pixels > 0 {
+        let n = scores.unclassified_pixels;
+        lines.push(format!("{n} labelled pixels were predicted as no class at all; they count as wrong"));
+    }
+    lines.extend(evaluation.skipped.iter().map(|s| format!("not scored: {}: {}", s.id, s.reason)));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fcn_core::labels::LabelMap;
+    use fcn_core::metrics::Tally;
+
+    #[test]
+    fn the_table_says_what_is_absent() {
+        let mut tally = Tally::new(3);
+        let truth = LabelMap { width: 2, height: 2, ids: vec![0, 0, 1, 255] };
+        let prediction = LabelMap { width: 2, height: 2, ids: vec![0, 1, 1, 0] };
+        tally.add(&truth, &prediction).unwrap();
+        let scores = tally.scores(&["a".into(), "b".into(), "c".into()]);
+        let text = text(&Evaluation { scores, loss: Some(0.25), skipped: Vec::new() });
+        for part in ["a      0.5000", "c         n/a", "(2 classes, 1 absent from truth and prediction)", "0.2500"] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Which photographs were meant: files, folders, patterns and stdin, each with the name of its results.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use fcn_core::{Error, Result};
+
+/// Extensions of photographs in folders. A file that is named itself may have any.
+const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp"];
+
+/// Bytes that stdin may bring.
+const MAX_STDIN_BYTES: u64 = 1 << 30;
+
+/// One photograph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl Input {
+    /// For people and logs.
+    pub fn name(&self) -> String {
+        match self {
+            Input::File(path) => path.display().to_string(),
+            Input::Stdin => "stdin".into(),
+        }
+    }
+
+    /// The bytes of the file.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        match self {
+            Input::File(path) => std::fs::read(path).map_err(|e| Error::io("read the photograph", path, &e)),
+            Input::Stdin => {
+                let mut bytes = Vec::new();
+                let fault = |e: std::io::Error| Error::io("read", Path::new("stdin"), &e);
+                std::io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).map_err(fault)?;
+                match bytes.len() as u64 > MAX_STDIN_BYTES {
+                    true => Err(Error::data(format!("stdin brings more than {MAX_STDIN_BYTES} bytes"))),
+                    false => Ok(bytes),
+                }
+            }
+        }
+    }
+
+    /// Name of a result: the photograph's without its extension, and `end`. Any bytes that the system allows survive.
+    pub fn output_name(&self, end: &str) -> OsString {
+        let mut name = match self {
+            Input::File(path) => path.file_stem().unwrap_or(OsStr::new("photograph")).to_os_string(),
+            Input::Stdin => "stdin".into(),
+        };
+        name.push(end);
+        name
+    }
+}
+
+/// The photographs that `arguments` name, in order; those of a folder or pattern by name.
+///
+/// # Errors
+/// An argument that names nothing; a folder or pattern without a photograph.
+pub fn collect(arguments: &[OsString]) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for argument in arguments {
+        let path = Path::new(argument);
+        if argument == "-" {
+            inputs.push(Input::Stdin);
+        } else if path.is_dir() {
+            let found = files_in(path, |name| {
+                let extension = Path::new(name).extension().map(|e| e.to_string_lossy().to_lowercase());
+                extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
+            })?;
+            if found.is_empty() {
+                return Err(Error::data("there is no photograph in this folder")
+                    .at(path)
+                    .hint(format!("photographs end in {}", EXTENSIONS.join(", "))));
+            }
+            inputs.extend(found);
+        } else if path.exists() {
+            inputs.push(Input::File(path.to_path_buf()));
+        } else if let Some(pattern) = pattern_of(path) {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let found = files_in(folder, |name| matches(&pattern, &name.to_string_lossy()))?;
+            if found.is_empty() {
+                return Err(Error::data("no file fits this pattern")
+                    .at(path)
+                    .hint("* and ? stand for parts of a file's name"));
+            }
+            inputs.extend(found);
+        } else {
+            return Err(Error::new(fcn_core::ErrorKind::Io, "there is no such file or folder").at(path));
+        }
+    }
+    Ok(inputs)
+}
+
+/// Refuses, before any work, results of one name, and results that would take the place of a photograph.
+pub fn refuse_collisions(inputs: &[Input], out: &Path) -> Result<()> {
+    let mut by_name: BTreeMap<OsString, &Input> = BTreeMap::new();
+    for input in inputs {
+        for end in [".png", "_overlay.jpg", ".npy"] {
+            if let Some(other) = by_name.insert(input.output_name(end), input) {
+                let name = input.output_name(end).to_string_lossy().into_owned();
+                return Err(Error::usage(format!("{} and {} would both become {name}", other.name(), input.name()))
+                    .hint("predict them into different folders, or rename one"));
+            }
+        }
+    }
+    let same_folder = |path: &Path| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        matches!((parent.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    };
+    for input in inputs {
+        let Input::File(path) = input else { continue };
+        let overwritten = path.file_name().and_then(|name| by_name.get(name)).filter(|_| same_folder(path));
+        if let Some(other) = overwritten {
+            return Err(Error::usage(format!(
+                "the result of {} would take the place of {}",
+                other.name(),
+                path.display()
+            ))
+            .hint("choose another folder with --out"));
+        }
+    }
+    Ok(())
+}
+
+fn files_in(folder: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<Input>> {
+    let fault = |e: std::io::Error| Error::io("list the folder", folder, &e);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        if path.file_name().is_some_and(&wanted) && !path.is_dir() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(Input::File).collect())
+}
+
+/// The last part of a path, if it is a pattern.
+fn pattern_of(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).filter(|name| name.contains(['*', '?']))
+}
+
+/// Whether `name` fits `pattern`, in which `*` stands for any characters and `?` for one.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None; // where to go on when the rest does not fit
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|f| std::fs::write(folder.path().join(f), b"x").unwrap());
+        folder
+    }
+
+    #[test]
+    fn patterns_fit_as_in_a_shell() {
+        let cases = [
+            ("*.png", "a.png", true),
+            ("*.png", "a.jpg", false),
+            ("a?c*", "abcdef", true),
+            ("a?c*", "ac", false),
+            ("*a*b", "xaxxbxb", true),
+            ("*a*b", "xaxxbx", false),
+            ("*", "", true),
+            ("?", "ä", true),
+        ];
+        for (pattern, name, fits) in cases {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn folders_patterns_files_and_stdin_are_taken_in_order() {
+        let folder = folder_with(&["b.JPG", "a.png", "notes.txt", "c.webp"]);
+        let at = |name: &str| folder.path().join(name);
+        let arguments = ["-".into(), folder.path().into(), at("*.txt").into(), at("a.png").into()];
+        let names: Vec<String> = collect(&arguments).unwrap().iter().map(Input::name).collect();
+        let expected: Vec<String> = std::iter::once("stdin".to_string())
+            .chain(["a.png", "b.JPG", "c.webp", "notes.txt", "a.png"].map(|n| at(n).display().to_string()))
+            .collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        let (empty, full) = (folder_with(&["x.txt"]), folder_with(&["a.png"]));
+        let cases: [OsString; 3] =
+            [empty.path().into(), full.path().join("*.jpg").into(), full.path().join("z.png").into()];
+        for argument in cases {
+            assert!(collect(std::slice::from_ref(&argument)).is_err(), "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn results_never_meet_and_never_replace_a_photograph() {
+        let (one, two, out) =
+            (folder_with(&["a.jpg", "a.png"]), folder_with(&["a.jpg", "b.jpg", "a_overlay.jpg"]), folder_with(&[]));
+        let file = |folder: &tempfile::TempDir, name: &str| Input::File(folder.path().join(name));
+        let cases = [
+            ("a.jpg and a.png", vec![file(&one, "a.jpg"), file(&one, "a.png")], &out, false),
+            ("the same name in two folders", vec![file(&one, "a.jpg"), file(&two, "a.jpg")], &out, false),
+            ("a PNG into its own folder", vec![file(&one, "a.png")], &one, false),
+            ("an overlay on an input", vec![file(&two, "a.jpg"), file(&two, "a_overlay.jpg")], &two, false),
+            ("a JPEG into its own folder", vec![file(&two, "a.jpg"), file(&two, "b.jpg")], &two, true),
+            ("a PNG elsewhere", vec![file(&one, "a.png"), file(&two, "b.jpg")], &out, true),
+        ];
+        for (what, inputs, out, fine) in cases {
+            assert_eq!(refuse_collisions(&inputs, out.path()).is_ok(), fine, "{what}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_unicode_survive() {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let name = OsString::from_vec(b"caf\xe9.jpg".to_vec());
+        assert_eq!(Input::File(name.into()).output_name(".png").as_bytes(), b"caf\xe9.png");
+    }
+}
