@@ -1,0 +1,100 @@
+//! Runs the CRF on raw files, so that any other program can be compared with it.
+//!
+//! `raw W H C ITERATIONS UNARY.f32 PICTURE.u8|- OUT.f32 [--fast] [--threads N] [--repeat N] [KERNEL...]`
+//!
+//! UNARY holds energies \[C, H, W\], PICTURE RGB \[H, W, 3\]; OUT receives probabilities \[C, H, W\]; `-` writes none.
+//! A KERNEL is `g:SX,SY:COMPAT:NORM` or `b:SX,SY,SR,SG,SB:COMPAT:NORM`; COMPAT is `p3.5` (Potts), `dFILE` (diagonal) or
+//! `mFILE` (matrix, f32); NORM is `s`, `b`, `a` or `n`. Prints one line a repetition: set-up and inference seconds.
+
+use std::error::Error;
+use std::time::Instant;
+
+use densecrf::{BilateralKernel, Compatibility, DenseCrf, GaussianKernel, Mode, Normalization, Unary};
+
+fn read_f32(path: &str) -> Result<Vec<f32>, Box<dyn Error>> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+    Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
+
+fn compat(text: &str) -> Result<Compatibility, Box<dyn Error>> {
+    Ok(match text.split_at(1) {
+        ("p", weight) => Compatibility::Potts(weight.parse()?),
+        ("d", file) => Compatibility::Diagonal(read_f32(file)?),
+        ("m", file) => Compatibility::Matrix(read_f32(file)?),
+        _ => return Err(format!("compatibility {text}: expected pWEIGHT, dFILE or mFILE").into()),
+    })
+}
+
+fn add_kernel(crf: DenseCrf, text: &str, rgb: &[u8]) -> Result<DenseCrf, Box<dyn Error>> {
+    let [kind, sigmas, price, norm] = text.split(':').collect::<Vec<_>>()[..] else {
+        return Err(format!("kernel {text}: expected four parts divided by colons").into());
+    };
+    let sigmas = sigmas.split(',').map(str::parse).collect::<Result<Vec<f32>, _>>()?;
+    let compat = compat(price)?;
+    let normalization = match norm {
+        "s" => Normalization::Symmetric,
+        "b" => Normalization::Before,
+        "a" => Normalization::After,
+        "n" => Normalization::None,
+        _ => return Err(format!("normalisation {norm}: expected s, b, a or n").into()),
+    };
+    Ok(match (kind, &sigmas[..]) {
+        ("g", &[sigma_x_px, sigma_y_px]) => {
+            crf.add_gaussian(GaussianKernel { sigma_x_px, sigma_y_px, compat, normalization })?
+        }
+        ("b", &[sigma_x_px, sigma_y_px, r, g, b]) => {
+            let sigma_rgb = [r, g, b];
+            crf.add_bilateral(BilateralKernel { sigma_x_px, sigma_y_px, sigma_rgb, compat, normalization }, rgb)?
+        }
+        _ => return Err(format!("kernel {text}: expected g with two or b with five deviations").into()),
+    })
+}
+
+fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [width, height, labels, iterations, unary, picture, out, rest @ ..] = arguments else {
+        return Err(
+            "usage: raw W H C ITERATIONS UNARY PICTURE|- OUT|- [--fast] [--threads N] [--repeat N] KERNEL...".into()
+        );
+    };
+    let (width, height, labels): (usize, usize, usize) = (width.parse()?, height.parse()?, labels.parse()?);
+    let iterations: usize = iterations.parse()?;
+    let unary = read_f32(unary)?;
+    let rgb = if picture == "-" { Vec::new() } else { std::fs::read(picture)? };
+    let (mut mode, mut repeat, mut kernels) = (Mode::Exact, 1_usize, Vec::new());
+    let mut rest = rest.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--fast" => mode = Mode::Fast,
+            "--threads" => {
+                let threads = rest.next().ok_or("--threads needs a number")?.parse()?;
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+            }
+            "--repeat" => repeat = rest.next().ok_or("--repeat needs a number")?.parse()?,
+            kernel => kernels.push(kernel),
+        }
+    }
+    for _ in 0..repeat {
+        // The energies' copy into the CRF is timed with neither part, as for other programs.
+        let mut crf = DenseCrf::new(width, height, labels)?.unary(Unary::from_energies(&unary))?.mode(mode);
+        let start = Instant::now();
+        for kernel in &kernels {
+            crf = add_kernel(crf, kernel, &rgb)?;
+        }
+        let setup = start.elapsed();
+        let marginals = crf.inference(iterations)?;
+        println!("{:.6} {:.6}", setup.as_secs_f64(), (start.elapsed() - setup).as_secs_f64());
+        if out != "-" {
+            let bytes: Vec<u8> = marginals.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
+            std::fs::write(out, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Err(error) = run(&arguments) {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}

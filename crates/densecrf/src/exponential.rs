@@ -1,0 +1,192 @@
+//! The two exponentials that the published results rest on, bit for bit, for arguments of at most zero.
+//!
+//! pydensecrf normalises the labels of a pixel with Eigen: whole packets of four labels go through Eigen's
+//! single-precision polynomial (after Cephes' `expf`), the one to three labels left over through the C library's
+//! `expf`. Both are restated here in plain arithmetic, so that results depend neither on the platform's C library nor
+//! on which instructions the processor has.
+
+/// Clamps of Eigen 3.3 `pexp<Packet4f>`: the logarithms of the largest float and of half the smallest normal one.
+pub(crate) const EXP_HIGH: f32 = 88.376_27;
+/// See [`EXP_HIGH`].
+pub(crate) const EXP_LOW: f32 = -88.376_26;
+/// log2(e) as f32.
+pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
+/// ln 2 in two parts (Cephes): the first has few enough bits for exact products.
+pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
+/// See [`LN2_HIGH`].
+pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
+/// Cephes' polynomial for (exp(x) - 1 - x) / x^2 on [-ln 2 / 2, ln 2 / 2], highest power first.
+pub(crate) const POLYNOMIAL: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
+/// exp(x) as Eigen 3.3.9 computes a packet of four with SSE2: no fused operations. For x <= 0.
+#[inline(always)]
+pub(crate) fn exp_packet(x: f32) -> f32 {
+    let input = x;
+    let x = x.clamp(EXP_LOW, EXP_HIGH);
+    let n = (x * LOG2_E + 0.5).floor();
+    let x = x - n * LN2_HIGH;
+    let x = x - n * LN2_LOW;
+    let square = x * x;
+    let mut y = POLYNOMIAL[0];
+    for c in &POLYNOMIAL[1..] {
+        y = y * x + c;
+    }
+    let y = y * square + x + 1.0;
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    (y * power).max(input)
+}
+
+/// Bits of 2^(i/32), i = 0..31, less i << 47, so that adding (32 n + i) << 47 gives 2^(n + i/32).
+/// The table, the polynomial below and their order are those of the "optimized routines" `expf` in glibc >= 2.27.
+const TWO_TO: [u64; 32] = [
+    0x3ff0000000000000,
+    0x3fefd9b0d3158574,
+    0x3fefb5586cf9890f,
+    0x3fef9301d0125b51,
+    0x3fef72b83c7d517b,
+    0x3fef54873168b9aa,
+    0x3fef387a6e756238,
+    0x3fef1e9df51fdee1,
+    0x3fef06fe0a31b715,
+    0x3feef1a7373aa9cb,
+    0x3feedea64c123422,
+    0x3feece086061892d,
+    0x3feebfdad5362a27,
+    0x3feeb42b569d4f82,
+    0x3feeab07dd485429,
+    0x3feea47eb03a5585,
+    0x3feea09e667f3bcd,
+    0x3fee9f75e8ec5f74,
+    0x3feea11473eb0187,
+    0x3feea589994cce13,
+    0x3feeace5422aa0db,
+    0x3feeb737b0cdc5e5,
+    0x3feec49182a3f090,
+    0x3feed503b23e255d,
+    0x3feee89f995ad3ad,
+    0x3feeff76f2fb5e47,
+    0x3fef199bdd85529c,
+    0x3fef3720dcef9069,
+    0x3fef5818dcfba487,
+    0x3fef7c97337b9b5f,
+    0x3fefa4afa2a490da,
+    0x3fefd0765b6e4540,
+];
+/// 32 / ln 2.
+const STEPS_PER_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe) * 32.0;
+/// 1.5 * 2^52: adding it rounds to an integer that stands in the low bits.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+/// Cubic for 2^(r/32), |r| <= 1/2; the constant term is 1.
+const CUBIC: [f64; 3] = [
+    f64::from_bits(0x3fac_6af8_4b91_2394) / 32768.0,
+    f64::from_bits(0x3fce_bfce_50fa_c4f3) / 1024.0,
+    f64::from_bits(0x3fe6_2e42_ff0c_52d6) / 32.0,
+];
+/// The only x <= 0 for which the result depends on whether the processor fuses multiply and add, and what it then is
+/// with fusing.
+const FUSED_ONLY: (u32, u32) = (0xc27c_65d9, 0x11fa_2993);
+
+/// exp(x) as glibc's `expf` returns it on an x86-64 processor with fused multiply-add. For x <= 0.
+#[inline(always)]
+pub(crate) fn exp_scalar(x: f32) -> f32 {
+    if x < -103.972_08 {
+        return 0.0;
+    }
+    if x.to_bits() == FUSED_ONLY.0 {
+        return f32::from_bits(FUSED_ONLY.1);
+    }
+    let steps = STEPS_PER_E * f64::from(x);
+    let shifted = steps + ROUND;
+    let n = shifted.to_bits();
+    let r = steps - (shifted - ROUND);
+    let scale = f64::from_bits(TWO_TO[(n & 31) as usize].wrapping_add(n << 47));
+    let high = CUBIC[0] * r + CUBIC[1];
+    let low = CUBIC[2] * r + 1.0;
+    ((high * (r * r) + low) * scale) as f32
+}
+
+/// Turns scores into probabilities in place with Eigen's order of operations: packets, then a scalar tail.
+pub(crate) fn softmax(t: &mut [f32]) {
+    let max = t.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let packed = t.len() / 4 * 4;
+    for (i, v) in t.iter_mut().enumerate() {
+        *v = if i < packed { exp_packet(*v - max) } else { exp_scalar(*v - max) };
+    }
+    let sum = packet_sum(t);
+    t.iter_mut().for_each(|v| *v /= sum);
+}
+
+/// Sums in the order of Eigen's vectorised reduction: two packet accumulators, lanes (0 + 2) + (1 + 3), tail.
+fn packet_sum(t: &[f32]) -> f32 {
+    if t.len() < 4 {
+        return t[1..].iter().fold(t[0], |a, b| a + b);
+    }
+    let add = |a: [f32; 4], b: &[f32]| [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]];
+    let (packets, tail) = t.split_at(t.len() / 4 * 4);
+    let mut packets = packets.chunks_exact(4);
+    let mut even = [0.0; 4];
+    even.copy_from_slice(packets.next().unwrap_or(&[0.0; 4]));
+    if let Some(first) = packets.next() {
+        let mut odd = [first[0], first[1], first[2], first[3]];
+        let mut left = None;
+        while let Some(a) = packets.next() {
+            match packets.next() {
+                Some(b) => (even, odd) = (add(even, a), add(odd, b)),
+                None => left = Some(a),
+            }
+        }
+        even = add(even, &odd);
+        if let Some(a) = left {
+            even = add(even, a);
+        }
+    }
+    let sum = (even[0] + even[2]) + (even[1] + even[3]);
+    tail.iter().fold(sum, |a, b| a + b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// glibc's answer at the one argument where fused and separate rounding differ.
+    #[test]
+    fn the_one_fused_argument_is_special() {
+        let x = f32::from_bits(FUSED_ONLY.0);
+        assert_eq!(x, -63.099_46);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+    fn scalar_exponential_is_glibcs() {
+        if !std::arch::is_x86_feature_detected!("fma") {
+            println!("skipped: this processor has no fused multiply-add");
+            return;
+        }
+        // Every 61st argument; run with CRF_EXHAUSTIVE=1 for all 1.1e9 of them (15 s).
+        let step = if std::env::var_os("CRF_EXHAUSTIVE").is_some() { 1 } else { 61 };
+        let special = FUSED_ONLY.0 & 0x7fff_ffff;
+        let wrong = (0..104.5_f32.to_bits())
+            .step_by(step)
+            .chain([special])
+            .filter(|&b| exp_scalar(-f32::from_bits(b)).to_bits() != (-f32::from_bits(b)).exp().to_bits())
+            .count();
+        assert_eq!(wrong, 0);
+    }
+
+    #[test]
+    fn both_exponentials_are_accurate_and_end_at_zero() {
+        for i in 0..2000 {
+            let x = -0.043 * i as f32;
+            let truth = f64::from(x).exp();
+            for (name, y) in [("packet", exp_packet(x)), ("scalar", exp_scalar(x))] {
+                assert!((f64::from(y) / truth - 1.0).abs() < 2e-7, "{name} exp({x}) = {y}, not {truth}");
+            }
+        }
+        for x in [-90.0, -1e10, f32::NEG_INFINITY] {
+            assert_eq!(exp_packet(x), 0.0, "{x}");
+        }
+        assert_eq!((exp_scalar(-104.0), exp_scalar(f32::NEG_INFINITY)), (0.0, 0.0));
+        assert_eq!((exp_packet(0.0), exp_scalar(0.0)), (1.0, 1.0));
+    }
+}

@@ -1,0 +1,280 @@
+//! Unary terms: what is believed of each pixel before its neighbours are asked.
+//!
+//! C labels, H x W pixels. The caller's order is \[C, H, W\]; inside, the labels of a pixel stand together.
+
+use rayon::prelude::*;
+
+use crate::CrfError;
+use crate::params::LARGEST;
+
+/// Unary energies -ln p, given as probabilities, energies or labels. Checked when they are handed to a CRF.
+#[derive(Debug, Clone, Copy)]
+pub struct Unary<'a>(Source<'a>);
+
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    Probabilities { chw: &'a [f32], clip: f32 },
+    Energies { chw: &'a [f32] },
+    Labels { hw: &'a [Option<u16>], confidence: f32 },
+}
+
+impl<'a> Unary<'a> {
+    /// -ln of probabilities \[C, H, W\], which are first raised to at least `clip` (pydensecrf: 1e-5).
+    /// With `clip` 0 a label of probability 0 becomes impossible.
+    pub fn from_probabilities(chw: &'a [f32], clip: f32) -> Self {
+        Self(Source::Probabilities { chw, clip })
+    }
+
+    /// Energies \[C, H, W\], lower for likelier labels; +infinity for an impossible one.
+    pub fn from_energies(chw: &'a [f32]) -> Self {
+        Self(Source::Energies { chw })
+    }
+
+    /// A label map \[H, W\] that is right with probability `confidence`, the rest spread evenly over the other labels.
+    /// `None` is a pixel of which nothing is known. (pydensecrf's `unary_from_labels` takes label 0 for that.)
+    pub fn from_labels(hw: &'a [Option<u16>], confidence: f32) -> Self {
+        Self(Source::Labels { hw, confidence })
+    }
+
+    /// Scores (negative energies), pixel by pixel, `stride` >= C apart; the lanes beyond C are minus infinity.
+    pub(crate) fn scores(
+        &self,
+        width: usize,
+        height: usize,
+        labels: usize,
+        stride: usize,
+    ) -> Result<Vec<f32>, CrfError> {
+        let pixels = width * height;
+        let mut scores = vec![f32::NEG_INFINITY; pixels * stride];
+        match self.0 {
+            Source::Probabilities { chw, clip } => {
+                if !(0.0..=1.0).contains(&clip) {
+                    return Err(CrfError::Clip { clip });
+                }
+                check_size(
+                    "the probability array",
+                    chw.len(),
+                    width,
+                    height,
+                    labels,
+                    "expected [labels, height, width]",
+                )?;
+                transpose(chw, &mut scores, labels, stride, |p| {
+                    let usable = (-1e-3..=1.001).contains(&p);
+                    if usable { ln(p.clamp(clip, 1.0)) } else { f32::NAN }
+                });
+            }
+            Source::Energies { chw } => {
+                check_size("the energy array", chw.len(), width, height, labels, "expected [labels, height, width]")?;
+                transpose(chw, &mut scores, labels, stride, |u| {
+                    if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN }
+                });
+            }
+            Source::Labels { hw, confidence } => {
+                label_scores(hw, confidence, &mut scores, width, height, labels, stride)?
+            }
+        }
+        match scores
+            .par_chunks(stride)
+            .position_first(|s| !s[..labels].iter().any(|v| v.is_finite()) || s[..labels].iter().any(|v| v.is_nan()))
+        {
+            Some(pixel) => Err(self.fault(pixel, width, pixels, labels, &scores[pixel * stride..][..labels])),
+            None => Ok(scores),
+        }
+    }
+
+    /// Names what is wrong with the first bad pixel.
+    fn fault(&self, pixel: usize, width: usize, pixels: usize, labels: usize, scores: &[f32]) -> CrfError {
+        let (x, y) = (pixel % width, pixel / width);
+        let bad = (0..labels).find(|&l| scores[l].is_nan());
+        match (bad, self.0) {
+            (Some(label), Source::Probabilities { chw, .. }) => {
+                CrfError::Probability { label, x, y, value: chw[label * pixels + pixel] }
+            }
+            (Some(label), Source::Energies { chw }) => {
+                CrfError::Energy { label, x, y, value: chw[label * pixels + pixel] }
+            }
+            _ => CrfError::Impossible { x, y },
+        }
+    }
+}
+
+fn label_scores(
+    hw: &[Option<u16>],
+    confidence: f32,
+    scores: &mut [f32],
+    width: usize,
+    height: usize,
+    labels: usize,
+    stride: usize,
+) -> Result<(), CrfError> {
+    check_size("the label map", hw.len(), width, height, 1, "expected [height, width]")?;
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(CrfError::Confidence { value: confidence });
+    }
+    let other = ((1.0 - f64::from(confidence)) / (labels.max(2) - 1) as f64).ln() as f32;
+    let (right, unknown) = (f64::from(confidence).ln() as f32, -(labels as f64).ln() as f32);
+    for (pixel, label) in hw.iter().enumerate() {
+        let row = &mut scores[pixel * stride..][..labels];
+        match *label {
+            None => row.fill(unknown),
+            Some(value) if usize::from(value) >= labels => {
+                return Err(CrfError::Label { x: pixel % width, y: pixel / width, value, labels });
+            }
+            Some(value) => {
+                row.fill(other);
+                row[usize::from(value)] = right;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a slice whose length is not `width * height * per_pixel`.
+pub(crate) fn check_size(
+    what: &'static str,
+    found: usize,
+    width: usize,
+    height: usize,
+    per_pixel: usize,
+    remedy: &'static str,
+) -> Result<(), CrfError> {
+    let expected = width * height * per_pixel;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(CrfError::Size { what, found, expected, width, height, per_pixel, remedy })
+    }
+}
+
+/// Pixels handled at a time: their planes and their rows fit the first-level cache together.
+const TILE: usize = 64;
+
+/// \[C, N\] to \[N, stride\], through `f`.
+fn transpose(chw: &[f32], rows: &mut [f32], labels: usize, stride: usize, f: impl Fn(f32) -> f32 + Sync) {
+    let pixels = chw.len() / labels;
+    rows.par_chunks_mut(TILE * stride).enumerate().for_each(|(tile, rows)| {
+        let mut column = [0.0; TILE];
+        for label in 0..labels {
+            let count = rows.len() / stride;
+            let plane = &chw[label * pixels + tile * TILE..][..count];
+            for (c, &v) in column.iter_mut().zip(plane) {
+                *c = f(v);
+            }
+            for (row, &v) in rows.chunks_exact_mut(stride).zip(&column) {
+                row[label] = v;
+            }
+        }
+    });
+}
+
+/// \[N, stride\] back to \[C, N\].
+pub(crate) fn planes(rows: &[f32], labels: usize, stride: usize) -> Vec<f32> {
+    let pixels = rows.len() / stride;
+    let mut chw = vec![0.0; pixels * labels];
+    // Eight planes at a time: one cache line of a row is read for all of them.
+    chw.par_chunks_mut(8 * pixels).enumerate().for_each(|(group, chw)| {
+        for start in (0..pixels).step_by(TILE) {
+            let count = TILE.min(pixels - start);
+            for (l, plane) in chw.chunks_exact_mut(pixels).enumerate() {
+                let label = 8 * group + l;
+                for (v, row) in plane[start..start + count].iter_mut().zip(rows[start * stride..].chunks_exact(stride))
+                {
+                    *v = row[label];
+                }
+            }
+        }
+    });
+    chw
+}
+
+/// Natural logarithm for 0 <= x <= 1 (Cephes `logf`), the same on every machine, within 1 unit in the last place;
+/// ln 0 = -infinity. Written without branches so that it is vectorised.
+#[inline(always)]
+fn ln(x: f32) -> f32 {
+    const P: [f32; 9] = [
+        7.037_683_6e-2,
+        -1.151_461e-1,
+        1.167_699_87e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_7e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ];
+    // Subnormal arguments are scaled up first; the exponent is corrected below.
+    let tiny = x < f32::MIN_POSITIVE;
+    let scaled = if tiny { x * 16_777_216.0 } else { x };
+    let bits = scaled.to_bits();
+    let exponent = (bits >> 23) as i32 - 126 - if tiny { 24 } else { 0 };
+    let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f00_0000); // [0.5, 1)
+    let low = mantissa < std::f32::consts::FRAC_1_SQRT_2;
+    let e = (if low { exponent - 1 } else { exponent }) as f32;
+    let m = if low { mantissa + mantissa - 1.0 } else { mantissa - 1.0 };
+    let z = m * m;
+    let mut y = P[0];
+    for c in &P[1..] {
+        y = y * m + c;
+    }
+    let y = m * z * y + e * -2.121_944_4e-4 - 0.5 * z;
+    let value = m + y + e * 0.693_359_4;
+    if x == 0.0 { f32::NEG_INFINITY } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_is_accurate() {
+        let mut worst = 0.0_f64;
+        for bits in (1..=1.0_f32.to_bits()).step_by(1009) {
+            let x = f32::from_bits(bits);
+            let truth = f64::from(x).ln();
+            let ulp = f64::from(f32::from_bits((truth.abs() as f32).to_bits() + 1)) - f64::from(truth.abs() as f32);
+            worst = worst.max((f64::from(ln(x)) - truth).abs() / ulp);
+        }
+        assert!(worst < 1.5, "{worst} units in the last place");
+        assert_eq!((ln(0.0), ln(1.0)), (f32::NEG_INFINITY, 0.0));
+    }
+
+    #[test]
+    fn planes_undo_the_transposition() {
+        let chw: Vec<f32> = (0..10 * 13 * 7).map(|v| v as f32).collect();
+        let rows = Unary::from_energies(&chw).scores(13, 7, 10, 16).expect("valid");
+        let back: Vec<f32> = planes(&rows, 10, 16).iter().map(|v| -v).collect();
+        assert_eq!(back, chw);
+        assert_eq!(rows[10], f32::NEG_INFINITY);
+    }
+
+    #[test]
+    fn every_fault_of_the_input_has_its_name() {
+        let mut p = vec![0.5_f32; 12];
+        let wrong_size = Unary::from_probabilities(&p[1..], 0.0).scores(3, 2, 2, 4);
+        assert!(matches!(wrong_size, Err(CrfError::Size { found: 11, expected: 12, .. })), "{wrong_size:?}");
+        assert_eq!(Unary::from_probabilities(&p, 1.5).scores(3, 2, 2, 4), Err(CrfError::Clip { clip: 1.5 }));
+        p[6 + 4] = 7.0;
+        let logit = Unary::from_probabilities(&p, 1e-5).scores(3, 2, 2, 4);
+        assert_eq!(logit, Err(CrfError::Probability { label: 1, x: 1, y: 1, value: 7.0 }));
+        p[10] = f32::NAN;
+        assert!(matches!(
+            Unary::from_energies(&p).scores(3, 2, 2, 4),
+            Err(CrfError::Energy { label: 1, x: 1, y: 1, .. })
+        ));
+        (p[10], p[4]) = (0.0, 0.0);
+        assert_eq!(Unary::from_probabilities(&p, 0.0).scores(3, 2, 2, 4), Err(CrfError::Impossible { x: 1, y: 1 }));
+        assert!(Unary::from_probabilities(&p, 1e-5).scores(3, 2, 2, 4).is_ok());
+        let labels = [Some(0), None, Some(2)];
+        let out = Unary::from_labels(&labels, 0.7).scores(3, 1, 2, 4);
+        assert_eq!(out, Err(CrfError::Label { x: 2, y: 0, value: 2, labels: 2 }));
+        assert_eq!(Unary::from_labels(&labels, 1.0).scores(3, 1, 3, 4), Err(CrfError::Confidence { value: 1.0 }));
+    }
+
+    #[test]
+    fn labels_become_their_confidence() {
+        let rows = Unary::from_labels(&[Some(1), None], 0.7).scores(2, 1, 3, 4).expect("valid");
+        let p: Vec<f32> = rows.iter().map(|v| (v.exp() * 1e4).round() / 1e4).collect();
+        assert_eq!(p, [0.15, 0.7, 0.15, 0.0, 0.3333, 0.3333, 0.3333, 0.0]);
+    }
+}
