@@ -1,9 +1,12 @@
 //! The CRF as the caller sees it: pose, add kernels, infer.
 
-use crate::oracle::{self, Pairwise};
+use crate::embed::Features;
+use crate::inference::{Pairwise, Solver, row_shape};
+use crate::lattice::PermutohedralLattice;
 use crate::params::check_sigma;
+use crate::simd::Level;
 use crate::unary::{check_size, planes};
-use crate::{BilateralKernel, CrfError, GaussianKernel, Unary};
+use crate::{BilateralKernel, Compatibility, CrfError, GaussianKernel, Normalization, Preset, Unary};
 
 /// How exactly results must match the published implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,22 +14,41 @@ pub enum Mode {
     /// Bit for bit, for any number of threads.
     #[default]
     Exact,
-    /// Within 1e-4, with fused operations; results may differ in the last digits between machines and thread counts.
+    /// Within 1e-4, with fused operations: the same result again on the same machine with the same number of threads.
     Fast,
 }
 
+/// Memory that a CRF may use unless told otherwise: 16 GiB.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 16 << 30;
+
 /// A fully connected CRF over an image of W x H pixels and C labels.
+///
+/// Work is spread over the rayon pool that the caller is in: use `ThreadPool::install` to choose the number of threads.
 pub struct DenseCrf {
     width: usize,
     height: usize,
     labels: usize,
+    /// Negative energies, \[N, stride\]; empty before `unary`.
     scores: Vec<f32>,
     kernels: Vec<Pairwise>,
     mode: Mode,
+    memory_limit: u64,
+    level: Level,
+}
+
+impl std::fmt::Debug for DenseCrf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (size, kernels) = ((self.width, self.height), self.kernels.len());
+        f.debug_struct("DenseCrf")
+            .field("size", &size)
+            .field("labels", &self.labels)
+            .field("kernels", &kernels)
+            .finish_non_exhaustive()
+    }
 }
 
 impl DenseCrf {
-    /// A CRF without energies or kernels.
+    /// A CRF without energies or kernels. At most 65536 labels and 2^32 / 6 pixels.
     pub fn new(width: usize, height: usize, labels: usize) -> Result<Self, CrfError> {
         if width == 0 || height == 0 || labels == 0 {
             return Err(CrfError::Empty { width, height, labels });
@@ -34,39 +56,20 @@ impl DenseCrf {
         if labels > 1 << 16 {
             return Err(CrfError::TooManyLabels { labels });
         }
-        Ok(Self { width, height, labels, scores: Vec::new(), kernels: Vec::new(), mode: Mode::default() })
-    }
-
-    /// Sets the unary energies.
-    pub fn unary(mut self, unary: Unary<'_>) -> Result<Self, CrfError> {
-        self.scores = unary.scores(self.width, self.height, self.labels, self.labels)?;
-        Ok(self)
-    }
-
-    /// Adds a smoothness kernel. Kernels act in the order in which they are added.
-    pub fn add_gaussian(mut self, kernel: GaussianKernel) -> Result<Self, CrfError> {
-        check_sigma("sigma_x_px", kernel.sigma_x_px)?;
-        check_sigma("sigma_y_px", kernel.sigma_y_px)?;
-        kernel.compat.check(self.labels)?;
-        let features = oracle::features(self.width, self.height, &[kernel.sigma_x_px, kernel.sigma_y_px], &[]);
-        self.kernels.push(Pairwise::new(&features, kernel.compat.symmetric(self.labels), kernel.normalization));
-        Ok(self)
-    }
-
-    /// Adds an appearance kernel over an 8-bit picture, \[H, W, 3\] in the order red, green, blue.
-    pub fn add_bilateral(mut self, kernel: BilateralKernel, rgb: &[u8]) -> Result<Self, CrfError> {
-        check_sigma("sigma_x_px", kernel.sigma_x_px)?;
-        check_sigma("sigma_y_px", kernel.sigma_y_px)?;
-        for (name, value) in ["sigma of red", "sigma of green", "sigma of blue"].into_iter().zip(kernel.sigma_rgb) {
-            check_sigma(name, value)?;
+        let (needed, limit) = (width as u128 * height as u128 * 6, u64::from(u32::MAX));
+        if needed > u128::from(limit) {
+            return Err(CrfError::TooLarge { of: "simplex vertices", width, height, needed, limit });
         }
-        kernel.compat.check(self.labels)?;
-        check_size("the picture", rgb.len(), self.width, self.height, 3, "expected 8-bit RGB, [height, width, 3]")?;
-        let [r, g, b] = kernel.sigma_rgb;
-        let sigmas = [kernel.sigma_x_px, kernel.sigma_y_px, r, g, b];
-        let features = oracle::features(self.width, self.height, &sigmas, rgb);
-        self.kernels.push(Pairwise::new(&features, kernel.compat.symmetric(self.labels), kernel.normalization));
-        Ok(self)
+        Ok(Self {
+            width,
+            height,
+            labels,
+            scores: Vec::new(),
+            kernels: Vec::new(),
+            mode: Mode::default(),
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            level: Level::best(),
+        })
     }
 
     /// Chooses between exact and fast arithmetic.
@@ -75,45 +78,264 @@ impl DenseCrf {
         self
     }
 
+    /// Bytes that may be used at a time, by estimate; [`DEFAULT_MEMORY_LIMIT`] at first. Call it before `unary`.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Sets the unary energies.
+    pub fn unary(mut self, unary: Unary<'_>) -> Result<Self, CrfError> {
+        self.check_memory(0)?;
+        self.scores = unary.scores(self.width, self.height, self.labels, row_shape(self.labels).1)?;
+        Ok(self)
+    }
+
+    /// Adds a smoothness kernel. Kernels act in the order in which they are added.
+    pub fn add_gaussian(self, kernel: GaussianKernel) -> Result<Self, CrfError> {
+        let GaussianKernel { sigma_x_px, sigma_y_px, compat, normalization } = kernel;
+        self.add([sigma_x_px, sigma_y_px], &[], &[], compat, normalization)
+    }
+
+    /// Adds an appearance kernel over an 8-bit picture, \[H, W, 3\] in the order red, green, blue.
+    pub fn add_bilateral(self, kernel: BilateralKernel, rgb: &[u8]) -> Result<Self, CrfError> {
+        let BilateralKernel { sigma_x_px, sigma_y_px, sigma_rgb, compat, normalization } = kernel;
+        check_size("the picture", rgb.len(), self.width, self.height, 3, "expected 8-bit RGB, [height, width, 3]")?;
+        self.add([sigma_x_px, sigma_y_px], &sigma_rgb, rgb, compat, normalization)
+    }
+
+    /// Adds both kernels of a preset; its number of iterations goes to [`DenseCrf::inference`].
+    pub fn add_preset(self, preset: Preset, rgb: &[u8]) -> Result<Self, CrfError> {
+        self.add_gaussian(preset.gaussian)?.add_bilateral(preset.bilateral, rgb)
+    }
+
+    fn add(
+        mut self,
+        sigma_xy: [f32; 2],
+        sigma_rgb: &[f32],
+        rgb: &[u8],
+        compat: Compatibility,
+        normalization: Normalization,
+    ) -> Result<Self, CrfError> {
+        let names = ["sigma_x_px", "sigma_y_px", "sigma of red", "sigma of green", "sigma of blue"];
+        for (name, &sigma) in names.into_iter().zip(sigma_xy.iter().chain(sigma_rgb)) {
+            check_sigma(name, sigma)?;
+        }
+        compat.check(self.labels)?;
+        self.check_memory(1 + self.kernels.len())?;
+        let features = Features::new(self.width, self.height, sigma_xy, sigma_rgb, rgb);
+        let lattice = PermutohedralLattice::new(&features, !sigma_rgb.is_empty(), self.level)?;
+        self.kernels.push(Pairwise::new(lattice, compat.symmetric(self.labels), normalization));
+        Ok(self)
+    }
+
+    /// Estimated peak bytes of inference on the current number of threads, without the caller's own arrays. Kernels
+    /// count once they are added.
+    pub fn memory_estimate(&self) -> u64 {
+        self.estimate(self.kernels.len())
+    }
+
+    fn estimate(&self, kernels: usize) -> u64 {
+        let pixels = (self.width * self.height) as u64;
+        let row = 4 * row_shape(self.labels).1 as u64;
+        let threads = rayon::current_num_threads() as u64;
+        let (copies, transposed) = match self.mode {
+            Mode::Exact => (2, u64::from(threads > 1)),
+            Mode::Fast => (1 + threads, 0),
+        };
+        let vertices: u64 = self.kernels.iter().map(|k| k.vertices() as u64).sum();
+        // Scores and marginals; per kernel six corners of 8 bytes (twice if transposed) and a scale factor.
+        pixels * (2 * row + kernels as u64 * (48 * (1 + transposed) + 4)) + vertices * row * copies
+    }
+
+    fn check_memory(&self, kernels: usize) -> Result<(), CrfError> {
+        let (needed, limit) = (self.estimate(kernels), self.memory_limit);
+        if needed > limit { Err(CrfError::Memory { needed, limit }) } else { Ok(()) }
+    }
+
+    /// Does now what the first `inference` on this number of threads would otherwise do first: normalisations and, for
+    /// exact inference on several threads, the transposed lattices. Useful for timing.
+    pub fn prepare(&self) {
+        self.solver().prepare();
+    }
+
+    fn solver(&self) -> Solver<'_> {
+        let Self { labels, level, mode, .. } = *self;
+        Solver { labels, scores: &self.scores, kernels: &self.kernels, level, mode }
+    }
+
     /// Mean-field inference. Zero iterations give the softmax of the negative energies.
     pub fn inference(&self, iterations: usize) -> Result<Marginals, CrfError> {
         if self.scores.is_empty() {
             return Err(CrfError::MissingUnary);
         }
-        let q = oracle::infer(&self.scores, self.labels, &self.kernels, iterations);
-        Ok(Marginals { pixels: self.width * self.height, chw: planes(&q, self.labels, self.labels) })
+        self.check_memory(self.kernels.len())?;
+        Ok(Marginals { labels: self.labels, rows: self.solver().infer(iterations) })
     }
 }
 
 /// The probability of each label at each pixel after inference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marginals {
-    pixels: usize,
-    chw: Vec<f32>,
+    labels: usize,
+    /// \[N, stride\]
+    rows: Vec<f32>,
 }
 
 impl Marginals {
     /// Probabilities, \[C, H, W\].
-    pub fn as_slice(&self) -> &[f32] {
-        &self.chw
-    }
-
-    /// Probabilities, \[C, H, W\].
-    pub fn into_vec(self) -> Vec<f32> {
-        self.chw
+    pub fn to_chw(&self) -> Vec<f32> {
+        planes(&self.rows, self.labels, row_shape(self.labels).1)
     }
 
     /// The likeliest label of each pixel, \[H, W\]; of equally likely ones the first.
     pub fn map(&self) -> Vec<u16> {
-        let mut best = self.chw[..self.pixels].to_vec();
-        let mut map = vec![0; self.pixels];
-        for (label, plane) in (1_u16..).zip(self.chw[self.pixels..].chunks_exact(self.pixels)) {
-            for ((b, m), &p) in best.iter_mut().zip(&mut map).zip(plane) {
-                if p > *b {
-                    (*b, *m) = (p, label);
-                }
+        let best = |row: &[f32]| {
+            let larger = |best: usize, l: usize| if row[l] > row[best] { l } else { best };
+            (1..self.labels).fold(0, larger) as u16
+        };
+        self.rows.chunks_exact(row_shape(self.labels).1).map(best).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oracle;
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|v| v.to_bits()).collect()
+    }
+
+    /// \[C, N\] from \[N, C\].
+    fn transposed(rows: &[f32], labels: usize) -> Vec<f32> {
+        (0..rows.len()).map(|i| rows[i % (rows.len() / labels) * labels + i / (rows.len() / labels)]).collect()
+    }
+
+    prop_compose! {
+        fn problem()(width in 1..24_usize, height in 1..20_usize, labels in prop::sample::select(vec![1, 2, 3, 4, 5, 8, 13, 21, 33, 50]))(
+            energies in prop::collection::vec(0.0..6.0_f32, width * height * labels),
+            rgb in prop::collection::vec(any::<u8>(), width * height * 3),
+            sigmas in prop::array::uniform5(0.6..40.0_f32),
+            price in prop_oneof![
+                (-4.0..12.0_f32).prop_map(Compatibility::Potts),
+                prop::collection::vec(-5.0..2.0_f32, labels).prop_map(Compatibility::Diagonal),
+                prop::collection::vec(-5.0..2.0_f32, labels * labels).prop_map(Compatibility::Matrix),
+            ],
+            normalization in prop::sample::select(vec![Normalization::Symmetric, Normalization::Before, Normalization::After]),
+            iterations in 0..5_usize,
+            width in Just(width), height in Just(height), labels in Just(labels),
+        ) -> (usize, usize, usize, Vec<f32>, Vec<u8>, [f32; 5], Compatibility, Normalization, usize) {
+            (width, height, labels, energies, rgb, sigmas, price, normalization, iterations)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn any_level_and_number_of_threads_gives_the_oracles_bits(
+            (width, height, labels, energies, rgb, sigmas, compat, normalization, iterations) in problem()
+        ) {
+            let features = |n: usize| oracle::features(width, height, &sigmas[..n], &rgb);
+            let slow = [2, 5].map(|n| oracle::Pairwise::new(&features(n), compat.clone().symmetric(labels), normalization));
+            let scores = Unary::from_energies(&energies).scores(width, height, labels, labels).expect("valid");
+            let expected = transposed(&oracle::infer(&scores, labels, &slow, iterations), labels);
+            for (level, threads) in Level::available().flat_map(|l| [1, 2, 4].map(|t| (l, t))) {
+                let infer = |mode| pool(threads).install(|| {
+                    let mut crf = DenseCrf::new(width, height, labels)?.mode(mode);
+                    crf.level = level;
+                    let [sigma_x_px, sigma_y_px, r, g, b] = sigmas;
+                    let (sigma_rgb, c) = ([r, g, b], compat.clone());
+                    let gaussian = GaussianKernel { sigma_x_px, sigma_y_px, compat: c.clone(), normalization };
+                    let bilateral = BilateralKernel { sigma_x_px, sigma_y_px, sigma_rgb, compat: c, normalization };
+                    crf.unary(Unary::from_energies(&energies))?
+                        .add_gaussian(gaussian)?
+                        .add_bilateral(bilateral, &rgb)?
+                        .inference(iterations)
+                });
+                let exact = infer(Mode::Exact).expect("valid").to_chw();
+                prop_assert_eq!(bits(&exact), bits(&expected), "{:?}, {} threads", level, threads);
+                let fast = infer(Mode::Fast).expect("valid").to_chw();
+                let worst = fast.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                prop_assert!(worst < 1e-4, "{:?}, {} threads: {}", level, threads, worst);
             }
         }
-        map
+    }
+
+    #[test]
+    fn every_fault_of_a_problem_has_its_name() {
+        let crf = |w, h, c| DenseCrf::new(w, h, c);
+        let ready = || crf(4, 3, 2).and_then(|c| c.unary(Unary::from_energies(&[1.0; 24]))).expect("valid");
+        let wrong_rgb = ready().add_bilateral(BilateralKernel::default(), &[0; 35]);
+        let faults = [
+            ("empty", matches!(crf(4, 0, 2), Err(CrfError::Empty { height: 0, .. }))),
+            ("labels", matches!(crf(4, 3, 70_000), Err(CrfError::TooManyLabels { labels: 70_000 }))),
+            ("large", matches!(crf(30_000, 30_000, 21), Err(CrfError::TooLarge { .. }))),
+            ("largest", matches!(crf(usize::MAX, usize::MAX, 21), Err(CrfError::TooLarge { .. }))),
+            ("unary", matches!(crf(4, 3, 2).and_then(|c| c.inference(1)), Err(CrfError::MissingUnary))),
+            ("rgb", matches!(wrong_rgb, Err(CrfError::Size { found: 35, expected: 36, .. }))),
+            (
+                "sigma",
+                matches!(
+                    ready().add_gaussian(GaussianKernel::new(0.0, 3.0)),
+                    Err(CrfError::Sigma { name: "sigma_x_px", .. })
+                ),
+            ),
+            (
+                "overflow",
+                matches!(
+                    ready().add_bilateral(BilateralKernel::new(80.0, 1e-3, 3.0), &[255; 36]),
+                    Err(CrfError::KeyOverflow { .. })
+                ),
+            ),
+            (
+                "memory",
+                matches!(
+                    crf(20_000, 20_000, 21).and_then(|c| c.unary(Unary::from_energies(&[]))),
+                    Err(CrfError::Memory { .. })
+                ),
+            ),
+            (
+                "lattice memory",
+                matches!(
+                    ready().memory_limit(1000).add_gaussian(GaussianKernel::default()),
+                    Err(CrfError::Memory { limit: 1000, .. })
+                ),
+            ),
+        ];
+        let unnamed: Vec<_> = faults.iter().filter(|f| !f.1).map(|f| f.0).collect();
+        assert!(unnamed.is_empty(), "{unnamed:?}");
+    }
+
+    #[test]
+    fn the_map_takes_the_first_of_equal_labels() {
+        let energies = [1.0, 2.0, 5.0, 1.0, 0.5, 5.0];
+        let crf = DenseCrf::new(3, 1, 2).and_then(|c| c.unary(Unary::from_energies(&energies))).expect("valid");
+        assert_eq!(crf.inference(0).expect("valid").map(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn impossible_labels_and_many_labels_stay_finite() {
+        for labels in [2, 5, 256] {
+            let mut energies: Vec<f32> = (0..35 * labels).map(|i| (i * 7919 % 83) as f32).collect();
+            energies[3..20].fill(f32::INFINITY);
+            for mode in [Mode::Exact, Mode::Fast] {
+                let q = DenseCrf::new(7, 5, labels)
+                    .and_then(|c| c.unary(Unary::from_energies(&energies)))
+                    .and_then(|c| c.mode(mode).add_preset(Preset::paper(), &[7; 105]))
+                    .and_then(|c| c.inference(10))
+                    .expect("valid")
+                    .to_chw();
+                assert!(q.iter().all(|v| (0.0..=1.0).contains(v)), "{labels} labels, {mode:?}");
+                assert!(q[3..20].iter().all(|v| *v == 0.0), "{labels} labels, {mode:?}");
+            }
+        }
     }
 }

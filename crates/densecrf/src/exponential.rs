@@ -5,9 +5,9 @@
 //! `expf`. Both are restated here in plain arithmetic, so that results depend neither on the platform's C library nor
 //! on which instructions the processor has.
 
-/// Clamps of Eigen 3.3 `pexp<Packet4f>`: the logarithms of the largest float and of half the smallest normal one.
-pub(crate) const EXP_HIGH: f32 = 88.376_27;
-/// See [`EXP_HIGH`].
+use crate::simd::Row;
+
+/// Lower clamp of Eigen 3.3's `pexp<Packet4f>`; what lies below becomes 0.
 pub(crate) const EXP_LOW: f32 = -88.376_26;
 /// log2(e) as f32.
 pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -20,10 +20,10 @@ pub(crate) const POLYNOMIAL: [f32; 6] =
     [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
 /// exp(x) as Eigen 3.3.9 computes a packet of four with SSE2: no fused operations. For x <= 0.
-#[inline(always)]
+#[cfg(test)]
 pub(crate) fn exp_packet(x: f32) -> f32 {
     let input = x;
-    let x = x.clamp(EXP_LOW, EXP_HIGH);
+    let x = x.max(EXP_LOW);
     let n = (x * LOG2_E + 0.5).floor();
     let x = x - n * LN2_HIGH;
     let x = x - n * LN2_LOW;
@@ -106,7 +106,33 @@ pub(crate) fn exp_scalar(x: f32) -> f32 {
     ((high * (r * r) + low) * scale) as f32
 }
 
+/// exp of each lane, for lanes <= 0: [`exp_packet`] to the bit, or with fused operations if `FAST`.
+#[inline(always)]
+pub(crate) fn exp_row<R: Row, const FAST: bool>(x: R) -> R {
+    let input = x;
+    let half = R::splat(0.5);
+    // Lanes above zero do not occur, so that only the lower clamp is needed.
+    let x = x.max(R::splat(EXP_LOW));
+    let n = multiply_add::<R, FAST>(x, R::splat(LOG2_E), half).floor();
+    let x = if FAST { n.fused(R::splat(-LN2_HIGH), x) } else { x.sub(n.mul(R::splat(LN2_HIGH))) };
+    let x = if FAST { n.fused(R::splat(-LN2_LOW), x) } else { x.sub(n.mul(R::splat(LN2_LOW))) };
+    let square = x.mul(x);
+    let mut y = R::splat(POLYNOMIAL[0]);
+    for &c in &POLYNOMIAL[1..] {
+        y = multiply_add::<R, FAST>(y, x, R::splat(c));
+    }
+    let y = multiply_add::<R, FAST>(y, square, x).add(R::splat(1.0)).mul(n.power_of_two());
+    if FAST { y } else { y.max(input) }
+}
+
+/// a * b + c, rounded once if `FAST` and the processor can, else twice.
+#[inline(always)]
+pub(crate) fn multiply_add<R: Row, const FAST: bool>(a: R, b: R, c: R) -> R {
+    if FAST { a.fused(b, c) } else { a.mul(b).add(c) }
+}
+
 /// Turns scores into probabilities in place with Eigen's order of operations: packets, then a scalar tail.
+#[cfg(test)]
 pub(crate) fn softmax(t: &mut [f32]) {
     let max = t.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let packed = t.len() / 4 * 4;
@@ -118,6 +144,7 @@ pub(crate) fn softmax(t: &mut [f32]) {
 }
 
 /// Sums in the order of Eigen's vectorised reduction: two packet accumulators, lanes (0 + 2) + (1 + 3), tail.
+#[cfg(test)]
 fn packet_sum(t: &[f32]) -> f32 {
     if t.len() < 4 {
         return t[1..].iter().fold(t[0], |a, b| a + b);
@@ -169,6 +196,7 @@ mod tests {
         let wrong = (0..104.5_f32.to_bits())
             .step_by(step)
             .chain([special])
+            .map(std::hint::black_box)
             .filter(|&b| exp_scalar(-f32::from_bits(b)).to_bits() != (-f32::from_bits(b)).exp().to_bits())
             .count();
         assert_eq!(wrong, 0);

@@ -104,9 +104,14 @@ impl Lattice {
         Self { d, simplices, neighbours }
     }
 
+    /// Number of vertices.
+    pub(crate) fn vertices(&self) -> usize {
+        self.neighbours[0].len()
+    }
+
     /// Splat, blur, slice. `x` is \[N, C\]. `reverse` blurs the axes in the opposite order, which is the transpose.
     pub(crate) fn filter(&self, x: &[f32], labels: usize, reverse: bool) -> Vec<f32> {
-        let vertices = self.neighbours[0].len();
+        let vertices = self.vertices();
         let mut v = vec![0.0_f32; vertices * labels];
         for (i, simplex) in self.simplices.iter().enumerate() {
             for &(id, b) in simplex {

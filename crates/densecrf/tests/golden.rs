@@ -107,7 +107,7 @@ fn failures(select: impl Fn(&str) -> bool, threads: &[usize]) -> Vec<String> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let (case, q) = pool.install(|| {
                 let case = case(line);
-                let q = case.crf.inference(case.iterations).expect("a valid case").into_vec();
+                let q = case.crf.inference(case.iterations).expect("a valid case").to_chw();
                 (case, q)
             });
             let stored = std::fs::read(folder().join(format!("{}.f32", case.name))).unwrap_or_default();
@@ -152,7 +152,7 @@ fn fast_mode_stays_within_its_promise() {
         case.crf = case.crf.mode(Mode::Fast);
         let fast = case.crf.inference(case.iterations).expect("a valid case");
         let differ = |(a, b): (&f32, &f32)| (a - b).abs();
-        let worst = exact.as_slice().iter().zip(fast.as_slice()).map(differ).fold(0.0, f32::max);
+        let worst = exact.to_chw().iter().zip(&fast.to_chw()).map(differ).fold(0.0, f32::max);
         if worst > 1e-4 {
             wrong.push(format!("{} with {} labels: {worst}", case.name, case.labels));
         }

@@ -1,0 +1,265 @@
+//! The pixel pass: everything that an iteration does to a pixel, in one go.
+//!
+//! slice all kernels -> add to the unary score -> softmax -> splat into all kernels, or write the marginals out.
+//! No array of the image's size is touched but the unary scores, and with `Output::Rows` the marginals.
+//! C labels in rows of `stride` lanes (the padding has score minus infinity, so its probability is 0).
+
+use std::ops::Range;
+
+use crate::exponential::multiply_add;
+use crate::lattice::{Corner, PermutohedralLattice};
+use crate::simd::{Row, Task};
+use crate::softmax::softmax_row;
+
+/// How a message changes the score, padded to the stride.
+pub(crate) enum Price {
+    /// score + w M
+    Potts(f32),
+    /// score - v M, \[stride\]
+    Diagonal(Vec<f32>),
+    /// score - W M; W column by column, \[C, stride\]
+    Matrix(Vec<f32>),
+}
+
+/// One kernel as the pass needs it.
+pub(crate) struct Term<'a> {
+    pub(crate) lattice: &'a PermutohedralLattice,
+    pub(crate) price: &'a Price,
+    /// Scale factor of each pixel before splatting; empty for none.
+    pub(crate) before: &'a [f32],
+    /// Scale factor of each pixel after slicing; empty for none.
+    pub(crate) after: &'a [f32],
+}
+
+/// What becomes of the marginals.
+pub(crate) enum Output<'a> {
+    /// Splat into the lattice values of each term.
+    Splat(&'a mut [Vec<f32>]),
+    /// Write rows \[pixels of the range, stride\].
+    Rows(&'a mut [f32]),
+}
+
+/// The pass over a range of pixels.
+pub(crate) struct PixelPass<'a, const FAST: bool> {
+    pub(crate) labels: usize,
+    pub(crate) stride: usize,
+    pub(crate) scores: &'a [f32],
+    pub(crate) terms: &'a [Term<'a>],
+    /// Blurred values of each term, \[M + 1, stride\]; `None` for the first pass, which knows no messages.
+    pub(crate) values: Option<&'a [Vec<f32>]>,
+    pub(crate) range: Range<usize>,
+    pub(crate) output: Output<'a>,
+}
+
+impl<const FAST: bool> Task for PixelPass<'_, FAST> {
+    #[inline(always)]
+    fn run<R: Row>(mut self) {
+        let stride = self.stride;
+        let pixels = self.scores.len() / stride;
+        let mut t = vec![0.0_f32; stride];
+        let mut message = vec![0.0_f32; stride];
+        // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
+        let in_fours = if 2 * self.labels + pixels >= 20 { pixels / 4 * 4 } else { 0 };
+        for (row, i) in self.range.clone().enumerate() {
+            t.copy_from_slice(&self.scores[i * stride..][..stride]);
+            for (term, values) in self.terms.iter().zip(self.values.unwrap_or_default()) {
+                let after = if term.after.is_empty() { 1.0 } else { term.after[i] };
+                let target = if let Price::Matrix(_) = term.price { &mut message } else { &mut t };
+                let small = self.labels <= 2;
+                if term.lattice.simplex == 3 {
+                    slice::<R, 3, FAST>(term, values, i, after, small, target);
+                } else {
+                    slice::<R, 6, FAST>(term, values, i, after, small, target);
+                }
+                if let Price::Matrix(w) = term.price {
+                    subtract_product::<R, FAST>(w, &message, &mut t, self.labels, i < in_fours);
+                }
+            }
+            softmax_row::<R, FAST>(&mut t, self.labels);
+            match &mut self.output {
+                Output::Rows(rows) => rows[row * stride..][..stride].copy_from_slice(&t),
+                Output::Splat(targets) => {
+                    for (term, target) in self.terms.iter().zip(targets.iter_mut()) {
+                        let before = if term.before.is_empty() { 1.0 } else { term.before[i] };
+                        if term.lattice.simplex == 3 {
+                            splat::<R, 3, FAST>(term, target, i, before, &t);
+                        } else {
+                            splat::<R, 6, FAST>(term, target, i, before, &t);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the message of one term to the scores `t`, or, for a matrix price, writes the message to `t`.
+#[inline(always)]
+fn slice<R: Row, const D: usize, const FAST: bool>(
+    term: &Term<'_>,
+    values: &[f32],
+    i: usize,
+    after: f32,
+    small: bool,
+    t: &mut [f32],
+) {
+    let corners: &[Corner] = &term.lattice.corners[i * D..][..D];
+    let alpha = term.lattice.alpha();
+    let stride = t.len();
+    for block in (0..stride).step_by(R::LANES) {
+        let mut acc = R::splat(0.0);
+        for corner in &corners[..D] {
+            let v = R::load(values, corner.vertex as usize * stride + block);
+            acc = if FAST {
+                v.fused(R::splat(corner.weight), acc)
+            } else if small {
+                acc.add(R::splat(corner.weight).mul(v).mul(R::splat(alpha)))
+            } else {
+                acc.add(R::splat(corner.weight * alpha).mul(v))
+            };
+        }
+        let after = if FAST { after * alpha } else { after };
+        let message = acc.mul(R::splat(after));
+        let old = R::load(t, block);
+        let new = match term.price {
+            Price::Potts(w) => multiply_add::<R, FAST>(message, R::splat(*w), old),
+            Price::Diagonal(v) => old.sub(R::load(v, block).mul(message)),
+            Price::Matrix(_) => message,
+        };
+        new.store(t, block);
+    }
+}
+
+/// t -= W m, in the order of Eigen's matrix product: see `oracle::product`.
+#[inline(always)]
+fn subtract_product<R: Row, const FAST: bool>(w: &[f32], m: &[f32], t: &mut [f32], labels: usize, four_columns: bool) {
+    let stride = t.len();
+    let packed = labels / 4 * 4;
+    let mut tail = [0.0_f32; 3];
+    for (l, out) in (packed..labels).zip(&mut tail) {
+        let mut sums = [0.0_f32; 4];
+        for k in 0..packed {
+            sums[k % 4] += w[k * stride + l] * m[k];
+        }
+        let start = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        *out = t[l] - (packed..labels).fold(start, |a, k| a + w[k * stride + l] * m[k]);
+    }
+    for block in (0..stride).step_by(R::LANES) {
+        let mut acc = R::splat(0.0);
+        for (k, &x) in m[..labels].iter().enumerate() {
+            acc = multiply_add::<R, FAST>(R::load(w, k * stride + block), R::splat(x), acc);
+        }
+        R::load(t, block).sub(acc).store(t, block);
+    }
+    if !FAST && four_columns {
+        t[packed..labels].copy_from_slice(&tail[..labels - packed]);
+    }
+}
+
+#[inline(always)]
+fn splat<R: Row, const D: usize, const FAST: bool>(
+    term: &Term<'_>,
+    values: &mut [f32],
+    i: usize,
+    before: f32,
+    q: &[f32],
+) {
+    let corners: &[Corner] = &term.lattice.corners[i * D..][..D];
+    let stride = q.len();
+    for block in (0..stride).step_by(R::LANES) {
+        let x = R::load(q, block).mul(R::splat(before));
+        for corner in &corners[..D] {
+            let at = corner.vertex as usize * stride + block;
+            multiply_add::<R, FAST>(R::splat(corner.weight), x, R::load(values, at)).store(values, at);
+        }
+    }
+}
+
+/// Blur along one axis: out = v + (v\[n1\] + v\[n2\]) / 2 for a run of vertices.
+pub(crate) struct Blur<'a> {
+    pub(crate) stride: usize,
+    /// \[M + 1, stride\]; the last row is zero.
+    pub(crate) values: &'a [f32],
+    /// Neighbours of the vertices from `first` on.
+    pub(crate) neighbours: &'a [[u32; 2]],
+    pub(crate) first: usize,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Task for Blur<'_> {
+    #[inline(always)]
+    fn run<R: Row>(self) {
+        let half = R::splat(0.5);
+        for (row, n) in self.neighbours.iter().enumerate() {
+            for block in (0..self.stride).step_by(R::LANES) {
+                let at = |vertex: usize| R::load(self.values, vertex * self.stride + block);
+                let sum = at(n[0] as usize).add(at(n[1] as usize));
+                at(self.first + row).add(half.mul(sum)).store(self.out, row * self.stride + block);
+            }
+        }
+    }
+}
+
+/// The corners of all simplices by vertex, each vertex's in the order of pixels: splatting as a gather, in which
+/// vertices are independent, so that any number of threads gives the same sums.
+pub(crate) struct Transposed {
+    /// \[M + 1\]
+    starts: Vec<u32>,
+    /// Pixel in the place of the vertex.
+    entries: Vec<Corner>,
+}
+
+impl Transposed {
+    pub(crate) fn new(lattice: &PermutohedralLattice) -> Self {
+        let mut starts = vec![0_u32; lattice.vertices + 1];
+        for corner in &lattice.corners {
+            starts[corner.vertex as usize] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        // Filled from behind, so that every start ends up where it belongs.
+        let mut entries = vec![Corner::default(); lattice.corners.len()];
+        for (i, corner) in lattice.corners.iter().enumerate().rev() {
+            let slot = &mut starts[corner.vertex as usize];
+            *slot -= 1;
+            entries[*slot as usize] = Corner { vertex: (i / lattice.simplex) as u32, weight: corner.weight };
+        }
+        Self { starts, entries }
+    }
+}
+
+/// Splats marginals into a run of vertices by gathering.
+pub(crate) struct Gather<'a, const FAST: bool> {
+    pub(crate) stride: usize,
+    pub(crate) transposed: &'a Transposed,
+    /// Scale factor of each pixel; empty for none.
+    pub(crate) before: &'a [f32],
+    /// Marginals \[N, stride\].
+    pub(crate) rows: &'a [f32],
+    pub(crate) first: usize,
+    /// Values of the vertices from `first` on.
+    pub(crate) out: &'a mut [f32],
+}
+
+impl<const FAST: bool> Task for Gather<'_, FAST> {
+    #[inline(always)]
+    fn run<R: Row>(self) {
+        for (v, out) in self.out.chunks_exact_mut(self.stride).enumerate() {
+            let starts = &self.transposed.starts[self.first + v..][..2];
+            let entries = &self.transposed.entries[starts[0] as usize..starts[1] as usize];
+            for block in (0..self.stride).step_by(R::LANES) {
+                let mut acc = R::splat(0.0);
+                for entry in entries {
+                    let pixel = entry.vertex as usize;
+                    let before = if self.before.is_empty() { 1.0 } else { self.before[pixel] };
+                    let x = R::load(self.rows, pixel * self.stride + block).mul(R::splat(before));
+                    acc = multiply_add::<R, FAST>(R::splat(entry.weight), x, acc);
+                }
+                acc.store(out, block);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The only unsafe code: vector registers behind a small safe trait, and the choice of instructions at run time.
+//!
+//! A [`Row`] is a block of 4 to 32 consecutive labels held in registers. Algorithms are written once over `Row` and
+//! compiled for each instruction set; every operation rounds alike everywhere, except `fused`, which fast mode uses.
+#![allow(unsafe_code)]
+
+mod row;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use row::{Pair, Plain};
+pub(crate) use row::{Quad, Row};
+
+/// Instruction sets, in ascending order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Whatever the target always has.
+    Portable,
+    /// AVX2 and FMA: 8 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F: 16 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// Every level that this processor can run.
+    pub(crate) fn available() -> impl DoubleEndedIterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let levels = {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = avx2 && is_x86_feature_detected!("avx512f");
+            [Some(Self::Portable), avx2.then_some(Self::Avx2), avx512.then_some(Self::Avx512)]
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let levels = [Some(Self::Portable)];
+        levels.into_iter().flatten()
+    }
+
+    /// The best level of this processor.
+    pub(crate) fn best() -> Self {
+        Self::available().next_back().unwrap_or(Self::Portable)
+    }
+}
+
+/// Work that is compiled for every row width and instruction set. `run` must be `#[inline(always)]`, as must be all
+/// that it calls in its inner loops: only what is inlined is compiled with the instructions of the level.
+pub(crate) trait Task {
+    /// Does the work with rows of type `R`.
+    fn run<R: Row>(self);
+}
+
+/// Row widths that [`dispatch`] accepts.
+pub(crate) const WIDTHS: [usize; 5] = [4, 8, 16, 24, 32];
+
+/// Runs `task` with rows of `width` lanes (one of [`WIDTHS`]; others count as 8) and the instructions of `level`.
+pub(crate) fn dispatch(level: Level, width: usize, task: impl Task) {
+    match level {
+        Level::Portable => portable(width, task),
+        // SAFETY: `available` and `best`, the only sources of this level, found the features on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2(width, task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512(width, task) },
+    }
+}
+
+fn portable(width: usize, task: impl Task) {
+    type P8 = Plain<8>;
+    match width {
+        4 => task.run::<Plain<4>>(),
+        16 => task.run::<Pair<P8, P8>>(),
+        24 => task.run::<Pair<Pair<P8, P8>, P8>>(),
+        32 => task.run::<Pair<Pair<P8, P8>, Pair<P8, P8>>>(),
+        _ => task.run::<P8>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(width: usize, task: impl Task) {
+    use x86::{Xmm, Ymm};
+    match width {
+        4 => task.run::<Xmm>(),
+        16 => task.run::<Pair<Ymm, Ymm>>(),
+        24 => task.run::<Pair<Pair<Ymm, Ymm>, Ymm>>(),
+        32 => task.run::<Pair<Pair<Ymm, Ymm>, Pair<Ymm, Ymm>>>(),
+        _ => task.run::<Ymm>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn avx512(width: usize, task: impl Task) {
+    use x86::{Xmm, Ymm, Zmm};
+    match width {
+        4 => task.run::<Xmm>(),
+        16 => task.run::<Zmm>(),
+        24 => task.run::<Pair<Zmm, Ymm>>(),
+        32 => task.run::<Pair<Zmm, Zmm>>(),
+        _ => task.run::<Ymm>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Everything<'a> {
+        input: &'a [f32],
+        out: &'a mut [f32],
+    }
+
+    impl Task for Everything<'_> {
+        #[inline(always)]
+        fn run<R: Row>(self) {
+            let (a, b) = (R::load(self.input, 0), R::load(self.input, 32));
+            let results = [
+                a.add(b),
+                a.sub(b),
+                a.mul(b),
+                a.div(b),
+                a.max(b),
+                a.floor(),
+                a.mul(R::splat(0.9)).floor().power_of_two(),
+                R::splat(a.quad_max().lanes().into_iter().fold(f32::MIN, f32::max)),
+            ];
+            for (i, r) in results.into_iter().enumerate() {
+                r.store(self.out, i * R::LANES);
+            }
+        }
+    }
+
+    #[test]
+    fn all_instruction_sets_agree_to_the_bit() {
+        let input: Vec<f32> = (0..64).map(|i| ((i * 7919 % 641) as f32 - 320.5) * 0.37).collect();
+        for width in WIDTHS {
+            let mut reference = vec![0.0; 8 * width];
+            dispatch(Level::Portable, width, Everything { input: &input, out: &mut reference });
+            assert_eq!(reference[5 * width], input[0].floor());
+            for level in Level::available() {
+                let mut out = vec![0.0; 8 * width];
+                dispatch(level, width, Everything { input: &input, out: &mut out });
+                let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&out), bits(&reference), "{level:?}, {width} lanes");
+            }
+        }
+        println!("tested: {:?}", Level::available().collect::<Vec<_>>());
+    }
+}
