@@ -18,7 +18,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use thiserror::Error;
 
-use crate::masked_crc::masked_crc32c;
+use crate::masked_crc::{masked_crc32c, matches};
 
 /// Length and checksum before the data.
 const HEADER_BYTES: u64 = 12;
@@ -280,7 +280,7 @@ impl<R: Read> RecordReader<R> {
             return Err(RecordError::Truncated { at, part: Part::DataChecksum, expected: FOOTER_BYTES, found });
         }
         let (expected, found) = (u32::from_le_bytes(footer), masked_crc32c(data));
-        if expected != found {
+        if !matches(expected, found) {
             return Err(RecordError::DataCrc { at, expected, found });
         }
         Ok(true)
@@ -297,7 +297,7 @@ impl<R: Read> RecordReader<R> {
         let [l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3] = header;
         let length = [l0, l1, l2, l3, l4, l5, l6, l7];
         let (expected, found) = (u32::from_le_bytes([c0, c1, c2, c3]), masked_crc32c(&length));
-        if expected != found {
+        if !matches(expected, found) {
             return Err(RecordError::LengthCrc { at, expected, found });
         }
         let (found, limit) = (u64::from_le_bytes(length), self.limits.max_record_bytes);

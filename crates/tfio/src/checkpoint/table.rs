@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Fault;
 use super::storage::Storage;
 use super::stream::Stream;
-use crate::masked_crc::mask;
 #[cfg(test)]
 use crate::masked_crc::masked_crc32c;
+use crate::masked_crc::{mask, matches};
 use crate::wire::Message;
 #[cfg(test)]
 use crate::wire::put_varint;
@@ -195,7 +195,7 @@ impl Table {
         let mut stored = [0; 4];
         self.storage.read_exact_at(offset + checked, &mut stored)?;
         let (expected, found) = (u32::from_le_bytes(stored), mask(crc));
-        if expected != found {
+        if !matches(expected, found) {
             return Err(Fault::BlockCrc { offset, size, expected, found });
         }
         Ok(())

@@ -1,0 +1,29 @@
+"""Makes the seeds of fuzz/fuzz_targets that are not golden files as they stand. From the repository's root:
+
+    python reference/fuzz_seeds.py
+"""
+
+import pathlib
+
+ROOT = pathlib.Path(__file__).parent.parent
+GOLDEN, CORPUS = ROOT / "testdata" / "tfio", ROOT / "fuzz" / "corpus"
+
+
+def seed(target, name, data):
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    (CORPUS / target / name).write_bytes(data)
+
+
+for index in sorted(GOLDEN.glob("*.index")):
+    data = b"".join(file.read_bytes() for file in sorted(GOLDEN.glob(index.stem + ".data-*")))
+    table = index.read_bytes()
+    seed("checkpoint_v2", index.stem, len(table).to_bytes(2, "little") + table + data)
+
+# A record is its length and that length's checksum in 12 bytes, the Example, and a checksum of 4.
+records, number = (GOLDEN / "examples.tfrecord").read_bytes(), 0
+seed("record", "examples", records)
+while records:
+    length = int.from_bytes(records[:8], "little")
+    seed("example", str(number), records[12 : 12 + length])
+    records, number = records[length + 16 :], number + 1
+seed("checkpoint_v1", "v1", (GOLDEN / "v1.ckpt").read_bytes())
