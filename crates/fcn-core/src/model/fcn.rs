@@ -17,8 +17,10 @@ use rayon::prelude::*;
 
 use super::bilinear::bilinear_weights;
 use super::conv::{conv_transpose2d, conv2d, conv2d_relu, max_pool2d};
+use super::host_norm::{Normalised, batch_norm_relu};
 use super::parameter::{Parameter, ParameterKind, ParameterSpec};
 use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
+use crate::host::is_host;
 use crate::rng::{Purpose, Rng};
 use crate::weights::{Geometry, ModelMeta, Variant};
 use crate::{Error, Result};
@@ -313,11 +315,10 @@ impl Fcn {
             return conv2d_relu(x, self.shaped(layer.weight, mode), bias, layer.padding);
         };
         let x = self.convolve(x, layer, mode);
-        let x = match mode {
-            Mode::Inference => self.normalise(x, norm),
-            Mode::Training(_) => self.normalise_by_batch(x, norm, statistics),
-        };
-        activation::relu(x)
+        match mode {
+            Mode::Inference => activation::relu(self.normalise(x, norm)),
+            Mode::Training(_) => self.normalise_by_batch_and_rectify(x, norm, statistics),
+        }
     }
 
     /// With running statistics, as one product and one sum a value.
@@ -329,13 +330,23 @@ impl Fcn {
         x * factor.reshape([1, channels, 1, 1]) + summand.reshape([1, channels, 1, 1])
     }
 
-    fn normalise_by_batch(&self, x: Tensor<4>, norm: Norm, statistics: &mut Vec<BatchStatistics>) -> Tensor<4> {
+    fn normalise_by_batch_and_rectify(
+        &self,
+        x: Tensor<4>,
+        norm: Norm,
+        statistics: &mut Vec<BatchStatistics>,
+    ) -> Tensor<4> {
         let [images, _, rows, columns] = x.dims();
+        let values = images * rows * columns;
         let (scale, shift) = (self.parameters[norm.scale].tensor.clone(), self.parameters[norm.shift].tensor.clone());
+        if is_host(&x) {
+            let Normalised { output, mean, variance } = batch_norm_relu(x, scale, shift, NORM_EPSILON);
+            statistics.push(BatchStatistics { norm, mean, variance, values });
+            return output;
+        }
         let BatchNormTrainOutput { output, mean, variance } = batch_norm_train(x, scale, shift, NORM_EPSILON);
-        let (mean, variance) = (mean.inner(), variance.inner());
-        statistics.push(BatchStatistics { norm, mean, variance, values: images * rows * columns });
-        output
+        statistics.push(BatchStatistics { norm, mean: mean.inner(), variance: variance.inner(), values });
+        activation::relu(output)
     }
 
     /// Moves the running statistics towards those of a batch.

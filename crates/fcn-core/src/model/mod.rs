@@ -13,6 +13,7 @@ pub mod bilinear;
 pub mod conv;
 pub mod fcn;
 mod host_conv;
+mod host_norm;
 pub mod parameter;
 pub mod vgg16;
 
