@@ -47,8 +47,9 @@ impl<'a> Features<'a> {
                 f[2 + c].iter_mut().zip(values).for_each(|(f, v)| *f = v);
             }
         }
-        for lane in 0..count {
-            (f[0][lane], f[1][lane]) = (self.columns[x], self.rows[y]);
+        let (columns, others) = f.split_at_mut(1);
+        for (column, row) in columns[0].iter_mut().zip(&mut others[0]).take(count) {
+            (*column, *row) = (self.columns[x], self.rows[y]);
             x += 1;
             if x == self.columns.len() {
                 (x, y) = (0, y + 1);

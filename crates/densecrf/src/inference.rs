@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use crate::aligned::AlignedRows;
 use crate::lattice::PermutohedralLattice;
 use crate::pass::{Blur, Gather, Output, PixelPass, Price, Term, Transposed};
 use crate::simd::{Level, WIDTHS, dispatch};
@@ -85,19 +86,10 @@ impl Pairwise {
     }
 }
 
-/// Row width and stride for a number of labels: the narrowest single row, or the multiple that pads least.
+/// Row width and stride for a number of labels: the narrowest single row, or several rows of 16.
 pub(crate) fn row_shape(labels: usize) -> (usize, usize) {
-    let shape = |width: usize| (width, labels.next_multiple_of(width));
-    match WIDTHS.iter().find(|&&w| w >= labels) {
-        Some(&width) => shape(width),
-        None => {
-            if shape(24).1 < shape(32).1 {
-                shape(24)
-            } else {
-                shape(32)
-            }
-        }
-    }
+    let width = WIDTHS.into_iter().find(|&w| w >= labels).unwrap_or(16);
+    (width, labels.next_multiple_of(width))
 }
 
 /// The image's part of a problem, with the instructions to solve it with.
@@ -146,13 +138,13 @@ impl Solver<'_> {
     }
 
     /// One zeroed set of lattice values.
-    fn values(&self) -> Vec<Vec<f32>> {
+    fn values(&self) -> Vec<AlignedRows> {
         let (_, stride, _) = self.shape();
-        self.kernels.iter().map(|k| vec![0.0; (k.vertices() + 1) * stride]).collect()
+        self.kernels.iter().map(|k| AlignedRows::zeroed((k.vertices() + 1) * stride)).collect()
     }
 
     /// Marginals written out for all pixels.
-    fn write<const FAST: bool>(&self, terms: &[Term<'_>], values: Option<&[Vec<f32>]>, rows: &mut [f32]) {
+    fn write<const FAST: bool>(&self, terms: &[Term<'_>], values: Option<&[AlignedRows]>, rows: &mut [f32]) {
         let (width, stride, _) = self.shape();
         rows.par_chunks_mut(PIXEL_RUN * stride).enumerate().for_each(|(run, rows)| {
             let start = run * PIXEL_RUN;
@@ -177,7 +169,7 @@ impl Solver<'_> {
                 let real = kernel.vertices() * stride;
                 values[k][..real].par_chunks_mut(VERTEX_RUN * stride).enumerate().for_each(|(run, out)| {
                     let (first, before, rows) = (run * VERTEX_RUN, term.before, &rows);
-                    let gather = Gather::<false> { stride, transposed, before, rows, first, out };
+                    let gather = Gather { stride, transposed, before, rows, first, out };
                     dispatch(self.level, width, gather);
                 });
                 self.blur(&kernel.lattice, &mut values[k], &mut scratch[k]);
@@ -188,7 +180,7 @@ impl Solver<'_> {
     }
 
     /// Blurs all axes in order; the result is in `values`.
-    fn blur(&self, lattice: &PermutohedralLattice, values: &mut Vec<f32>, scratch: &mut Vec<f32>) {
+    fn blur(&self, lattice: &PermutohedralLattice, values: &mut AlignedRows, scratch: &mut AlignedRows) {
         let (width, stride, _) = self.shape();
         let real = lattice.vertices * stride;
         for axis in lattice.neighbours.chunks_exact(lattice.vertices) {
@@ -208,7 +200,7 @@ impl Solver<'_> {
         let terms: Vec<Term<'_>> = self.kernels.iter().zip(&prices).map(|(k, p)| k.term(p)).collect();
         let parts = rayon::current_num_threads().min(pixels.div_ceil(PIXEL_RUN));
         let mut blurred = self.values();
-        let mut targets: Vec<Vec<Vec<f32>>> = (0..parts).map(|_| self.values()).collect();
+        let mut targets: Vec<Vec<AlignedRows>> = (0..parts).map(|_| self.values()).collect();
         for iteration in 0..iterations {
             let values = (iteration > 0).then_some(&blurred[..]);
             targets.par_iter_mut().enumerate().for_each(|(part, target)| {

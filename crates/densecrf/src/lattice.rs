@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::CrfError;
 use crate::embed::{Features, GROUP, Simplices, embed};
 use crate::index::{Dense, Hashed, Index, Key};
-use crate::simd::{Level, Row, Task, dispatch};
+use crate::simd::{Level, PlainTask, dispatch_plain};
 
 /// One vertex of a pixel's simplex.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -146,9 +146,9 @@ struct Chunk<'a, const D: usize, K, I> {
     keys: &'a mut Vec<K>,
 }
 
-impl<const D: usize, K: Key, I: Index<K>> Task for Chunk<'_, D, K, I> {
+impl<const D: usize, K: Key, I: Index<K>> PlainTask for Chunk<'_, D, K, I> {
     #[inline(always)]
-    fn run<R: Row>(self) {
+    fn run(self) {
         let mut left = ([K::default(); D], [u32::MAX; D]);
         for (g, corners) in self.corners.chunks_mut(GROUP * D).enumerate() {
             let simplices = embed::<D>(self.features, self.start + g * GROUP);
@@ -185,7 +185,7 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
             let start = part * chunk;
             let task =
                 Chunk::<D, K, I> { features, packing: &packing, start, corners, index: &mut index, keys: &mut keys };
-            dispatch(level, GROUP, task);
+            dispatch_plain(level, task);
             (index, keys)
         })
         .collect();

@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
+use crate::aligned::AlignedRows;
 use crate::exponential::multiply_add;
 use crate::lattice::{Corner, PermutohedralLattice};
 use crate::simd::{Row, Task};
-use crate::softmax::softmax_row;
+use crate::softmax::{BATCH, softmax_rows};
 
 /// How a message changes the score, padded to the stride.
 pub(crate) enum Price {
@@ -34,7 +35,7 @@ pub(crate) struct Term<'a> {
 /// What becomes of the marginals.
 pub(crate) enum Output<'a> {
     /// Splat into the lattice values of each term.
-    Splat(&'a mut [Vec<f32>]),
+    Splat(&'a mut [AlignedRows]),
     /// Write rows \[pixels of the range, stride\].
     Rows(&'a mut [f32]),
 }
@@ -46,45 +47,67 @@ pub(crate) struct PixelPass<'a, const FAST: bool> {
     pub(crate) scores: &'a [f32],
     pub(crate) terms: &'a [Term<'a>],
     /// Blurred values of each term, \[M + 1, stride\]; `None` for the first pass, which knows no messages.
-    pub(crate) values: Option<&'a [Vec<f32>]>,
+    pub(crate) values: Option<&'a [AlignedRows]>,
     pub(crate) range: Range<usize>,
     pub(crate) output: Output<'a>,
 }
 
 impl<const FAST: bool> Task for PixelPass<'_, FAST> {
     #[inline(always)]
-    fn run<R: Row>(mut self) {
-        let stride = self.stride;
+    fn run<R: Row>(self) {
+        let stride = known_stride::<R>(self.stride);
+        self.batches::<R>(stride);
+    }
+}
+
+/// The stride as a constant where the row width implies it, which makes every inner loop a straight line: strides of
+/// more than one row occur with rows of 16 and, on processors without wide registers, of 8 lanes.
+#[inline(always)]
+fn known_stride<R: Row>(stride: usize) -> usize {
+    if matches!(R::LANES, 4 | 24 | 32) { R::LANES } else { stride }
+}
+
+/// Floats of a batch of rows: a quarter of a usual first-level cache.
+const BATCH_FLOATS: usize = 2048;
+
+impl<const FAST: bool> PixelPass<'_, FAST> {
+    /// Runs each step over a batch of pixels before the next step, for the reason given at [`softmax_rows`].
+    #[inline(always)]
+    fn batches<R: Row>(mut self, stride: usize) {
         let pixels = self.scores.len() / stride;
-        let mut t = vec![0.0_f32; stride];
-        let mut message = vec![0.0_f32; stride];
+        let batch = (BATCH_FLOATS / stride).clamp(1, BATCH);
+        let mut buffer = AlignedRows::zeroed(batch * stride);
+        let mut messages = AlignedRows::zeroed(batch * stride);
         // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
         let in_fours = if 2 * self.labels + pixels >= 20 { pixels / 4 * 4 } else { 0 };
-        for (row, i) in self.range.clone().enumerate() {
-            t.copy_from_slice(&self.scores[i * stride..][..stride]);
+        for start in self.range.clone().step_by(batch) {
+            let count = batch.min(self.range.end - start);
+            let t = &mut buffer[..count * stride];
+            t.copy_from_slice(&self.scores[start * stride..][..count * stride]);
             for (term, values) in self.terms.iter().zip(self.values.unwrap_or_default()) {
-                let after = if term.after.is_empty() { 1.0 } else { term.after[i] };
-                let target = if let Price::Matrix(_) = term.price { &mut message } else { &mut t };
-                let small = self.labels <= 2;
+                let matrix = if let Price::Matrix(w) = term.price { Some(w) } else { None };
+                let out = if matrix.is_some() { &mut messages[..count * stride] } else { &mut *t };
                 if term.lattice.simplex == 3 {
-                    slice::<R, 3, FAST>(term, values, i, after, small, target);
+                    slice::<R, 3, FAST>(term, values, start, self.labels <= 2, stride, out);
                 } else {
-                    slice::<R, 6, FAST>(term, values, i, after, small, target);
+                    slice::<R, 6, FAST>(term, values, start, self.labels <= 2, stride, out);
                 }
-                if let Price::Matrix(w) = term.price {
-                    subtract_product::<R, FAST>(w, &message, &mut t, self.labels, i < in_fours);
+                let rows = t.chunks_exact_mut(stride).zip(messages.chunks_exact(stride));
+                for (w, (i, (t, message))) in matrix.into_iter().cycle().zip((start..).zip(rows)) {
+                    subtract_product::<R, FAST>(w, message, t, self.labels, i < in_fours);
                 }
             }
-            softmax_row::<R, FAST>(&mut t, self.labels);
+            softmax_rows::<R, FAST>(t, stride, self.labels);
             match &mut self.output {
-                Output::Rows(rows) => rows[row * stride..][..stride].copy_from_slice(&t),
+                Output::Rows(rows) => {
+                    rows[(start - self.range.start) * stride..][..count * stride].copy_from_slice(t);
+                }
                 Output::Splat(targets) => {
                     for (term, target) in self.terms.iter().zip(targets.iter_mut()) {
-                        let before = if term.before.is_empty() { 1.0 } else { term.before[i] };
                         if term.lattice.simplex == 3 {
-                            splat::<R, 3, FAST>(term, target, i, before, &t);
+                            splat::<R, 3, FAST>(term, target, start, stride, t);
                         } else {
-                            splat::<R, 6, FAST>(term, target, i, before, &t);
+                            splat::<R, 6, FAST>(term, target, start, stride, t);
                         }
                     }
                 }
@@ -93,40 +116,43 @@ impl<const FAST: bool> Task for PixelPass<'_, FAST> {
     }
 }
 
-/// Adds the message of one term to the scores `t`, or, for a matrix price, writes the message to `t`.
+/// Adds the messages of one term to the scores `t` of the pixels from `start` on, or, for a matrix price, writes them
+/// to `t`.
 #[inline(always)]
 fn slice<R: Row, const D: usize, const FAST: bool>(
     term: &Term<'_>,
     values: &[f32],
-    i: usize,
-    after: f32,
+    start: usize,
     small: bool,
+    stride: usize,
     t: &mut [f32],
 ) {
-    let corners: &[Corner] = &term.lattice.corners[i * D..][..D];
+    let corners = &term.lattice.corners[start * D..];
     let alpha = term.lattice.alpha();
-    let stride = t.len();
-    for block in (0..stride).step_by(R::LANES) {
-        let mut acc = R::splat(0.0);
-        for corner in &corners[..D] {
-            let v = R::load(values, corner.vertex as usize * stride + block);
-            acc = if FAST {
-                v.fused(R::splat(corner.weight), acc)
-            } else if small {
-                acc.add(R::splat(corner.weight).mul(v).mul(R::splat(alpha)))
-            } else {
-                acc.add(R::splat(corner.weight * alpha).mul(v))
-            };
-        }
+    for (row, (t, corners)) in t.chunks_exact_mut(stride).zip(corners.chunks_exact(D)).enumerate() {
+        let after = if term.after.is_empty() { 1.0 } else { term.after[start + row] };
         let after = if FAST { after * alpha } else { after };
-        let message = acc.mul(R::splat(after));
-        let old = R::load(t, block);
-        let new = match term.price {
-            Price::Potts(w) => multiply_add::<R, FAST>(message, R::splat(*w), old),
-            Price::Diagonal(v) => old.sub(R::load(v, block).mul(message)),
-            Price::Matrix(_) => message,
-        };
-        new.store(t, block);
+        for block in (0..stride).step_by(R::LANES) {
+            let mut acc = R::splat(0.0);
+            for corner in &corners[..D] {
+                let v = R::load(values, corner.vertex as usize * stride + block);
+                acc = if FAST {
+                    v.fused(R::splat(corner.weight), acc)
+                } else if small {
+                    acc.add(R::splat(corner.weight).mul(v).mul(R::splat(alpha)))
+                } else {
+                    acc.add(R::splat(corner.weight * alpha).mul(v))
+                };
+            }
+            let message = acc.mul(R::splat(after));
+            let old = R::load(t, block);
+            let new = match term.price {
+                Price::Potts(w) => multiply_add::<R, FAST>(message, R::splat(*w), old),
+                Price::Diagonal(v) => old.sub(R::load(v, block).mul(message)),
+                Price::Matrix(_) => message,
+            };
+            new.store(t, block);
+        }
     }
 }
 
@@ -156,21 +182,24 @@ fn subtract_product<R: Row, const FAST: bool>(w: &[f32], m: &[f32], t: &mut [f32
     }
 }
 
+/// Adds the marginals `q` of the pixels from `start` on to the values of their vertices.
 #[inline(always)]
 fn splat<R: Row, const D: usize, const FAST: bool>(
     term: &Term<'_>,
     values: &mut [f32],
-    i: usize,
-    before: f32,
+    start: usize,
+    stride: usize,
     q: &[f32],
 ) {
-    let corners: &[Corner] = &term.lattice.corners[i * D..][..D];
-    let stride = q.len();
-    for block in (0..stride).step_by(R::LANES) {
-        let x = R::load(q, block).mul(R::splat(before));
-        for corner in &corners[..D] {
-            let at = corner.vertex as usize * stride + block;
-            multiply_add::<R, FAST>(R::splat(corner.weight), x, R::load(values, at)).store(values, at);
+    let corners = &term.lattice.corners[start * D..];
+    for (row, (q, corners)) in q.chunks_exact(stride).zip(corners.chunks_exact(D)).enumerate() {
+        let before = if term.before.is_empty() { 1.0 } else { term.before[start + row] };
+        for block in (0..stride).step_by(R::LANES) {
+            let x = R::load(q, block).mul(R::splat(before));
+            for corner in &corners[..D] {
+                let at = corner.vertex as usize * stride + block;
+                multiply_add::<R, FAST>(R::splat(corner.weight), x, R::load(values, at)).store(values, at);
+            }
         }
     }
 }
@@ -189,12 +218,20 @@ pub(crate) struct Blur<'a> {
 impl Task for Blur<'_> {
     #[inline(always)]
     fn run<R: Row>(self) {
+        let stride = known_stride::<R>(self.stride);
+        self.rows::<R>(stride);
+    }
+}
+
+impl Blur<'_> {
+    #[inline(always)]
+    fn rows<R: Row>(self, stride: usize) {
         let half = R::splat(0.5);
         for (row, n) in self.neighbours.iter().enumerate() {
-            for block in (0..self.stride).step_by(R::LANES) {
-                let at = |vertex: usize| R::load(self.values, vertex * self.stride + block);
+            for block in (0..stride).step_by(R::LANES) {
+                let at = |vertex: usize| R::load(self.values, vertex * stride + block);
                 let sum = at(n[0] as usize).add(at(n[1] as usize));
-                at(self.first + row).add(half.mul(sum)).store(self.out, row * self.stride + block);
+                at(self.first + row).add(half.mul(sum)).store(self.out, row * stride + block);
             }
         }
     }
@@ -232,7 +269,7 @@ impl Transposed {
 }
 
 /// Splats marginals into a run of vertices by gathering.
-pub(crate) struct Gather<'a, const FAST: bool> {
+pub(crate) struct Gather<'a> {
     pub(crate) stride: usize,
     pub(crate) transposed: &'a Transposed,
     /// Scale factor of each pixel; empty for none.
@@ -244,19 +281,27 @@ pub(crate) struct Gather<'a, const FAST: bool> {
     pub(crate) out: &'a mut [f32],
 }
 
-impl<const FAST: bool> Task for Gather<'_, FAST> {
+impl Task for Gather<'_> {
     #[inline(always)]
     fn run<R: Row>(self) {
-        for (v, out) in self.out.chunks_exact_mut(self.stride).enumerate() {
+        let stride = known_stride::<R>(self.stride);
+        self.vertices::<R>(stride);
+    }
+}
+
+impl Gather<'_> {
+    #[inline(always)]
+    fn vertices<R: Row>(self, stride: usize) {
+        for (v, out) in self.out.chunks_exact_mut(stride).enumerate() {
             let starts = &self.transposed.starts[self.first + v..][..2];
             let entries = &self.transposed.entries[starts[0] as usize..starts[1] as usize];
-            for block in (0..self.stride).step_by(R::LANES) {
+            for block in (0..stride).step_by(R::LANES) {
                 let mut acc = R::splat(0.0);
                 for entry in entries {
                     let pixel = entry.vertex as usize;
                     let before = if self.before.is_empty() { 1.0 } else { self.before[pixel] };
-                    let x = R::load(self.rows, pixel * self.stride + block).mul(R::splat(before));
-                    acc = multiply_add::<R, FAST>(R::splat(entry.weight), x, acc);
+                    let x = R::load(self.rows, pixel * stride + block).mul(R::splat(before));
+                    acc = acc.add(R::splat(entry.weight).mul(x));
                 }
                 acc.store(out, block);
             }

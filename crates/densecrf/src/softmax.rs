@@ -1,45 +1,60 @@
-//! From scores to probabilities for one pixel, over rows of registers; `exponential.rs` has the plain statement.
+//! From scores to probabilities for a few pixels, over rows of registers; `exponential.rs` has the plain statement.
 
 use crate::exponential::{exp_row, exp_scalar};
 use crate::simd::{Quad, Row};
 
-/// Softmax in place over `t`, \[stride\]: C labels, then padding at minus infinity, which becomes 0.
-#[inline(always)]
-pub(crate) fn softmax_row<R: Row, const FAST: bool>(t: &mut [f32], labels: usize) {
-    let blocks = t.len() / R::LANES;
-    let mut max = R::load(t, 0).quad_max();
-    for b in 1..blocks {
-        max = max.max(R::load(t, b * R::LANES).quad_max());
-    }
-    let [a, b, c, d] = max.lanes();
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let max = larger(larger(a, b), larger(c, d));
+/// Most rows that [`softmax_rows`] takes at a time.
+pub(crate) const BATCH: usize = 32;
 
+/// Softmax in place over the rows of `t`, \[n, stride\]: C labels, then padding at minus infinity, which becomes 0.
+///
+/// Each step runs over all rows before the next: the steps of one row depend on each other, those of different rows do
+/// not, and the processor can only overlap what stands close together.
+#[inline(always)]
+pub(crate) fn softmax_rows<R: Row, const FAST: bool>(t: &mut [f32], stride: usize, labels: usize) {
+    let mut scale = [0.0_f32; BATCH];
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    for (row, scale) in t.chunks_exact(stride).zip(&mut scale) {
+        let mut max = R::load(row, 0).quad_max();
+        for block in (R::LANES..stride).step_by(R::LANES) {
+            max = max.max(R::load(row, block).quad_max());
+        }
+        let [a, b, c, d] = max.lanes();
+        *scale = larger(larger(a, b), larger(c, d));
+    }
     // In exact arithmetic the labels beyond the last packet of four go through the scalar exponential.
     let packed = if FAST { labels } else { labels / 4 * 4 };
-    let mut tail = [0.0; 3];
-    for (out, &v) in tail.iter_mut().zip(&t[packed..labels]) {
-        *out = exp_scalar(v - max);
-    }
-    let max = R::splat(max);
-    let mut sum = R::splat(0.0);
-    for b in 0..blocks {
-        let e = exp_row::<R, FAST>(R::load(t, b * R::LANES).sub(max));
-        e.store(t, b * R::LANES);
-        sum = sum.add(e);
-    }
-    t[packed..labels].copy_from_slice(&tail[..labels - packed]);
-
-    if FAST {
-        let [a, b, c, d] = sum.quad_sum().lanes();
-        let scale = R::splat(1.0 / ((a + b) + (c + d)));
-        for b in 0..blocks {
-            R::load(t, b * R::LANES).mul(scale).store(t, b * R::LANES);
+    for (row, scale) in t.chunks_exact_mut(stride).zip(&mut scale) {
+        let max = *scale;
+        let mut tail = [0.0; 3];
+        for (out, &v) in tail.iter_mut().zip(&row[packed..labels]) {
+            *out = exp_scalar(v - max);
         }
-    } else {
-        let sum = R::splat(packet_sum::<R::Quad>(t, labels));
-        for b in 0..blocks {
-            R::load(t, b * R::LANES).div(sum).store(t, b * R::LANES);
+        let mut sum = R::splat(0.0);
+        for block in (0..stride).step_by(R::LANES) {
+            let e = exp_row::<R, FAST>(R::load(row, block).sub(R::splat(max)));
+            e.store(row, block);
+            sum = sum.add(e);
+        }
+        for (out, &v) in row[packed..labels].iter_mut().zip(&tail) {
+            *out = v;
+        }
+        if FAST {
+            let [a, b, c, d] = sum.quad_sum().lanes();
+            *scale = 1.0 / ((a + b) + (c + d));
+        }
+    }
+    if !FAST {
+        for (row, scale) in t.chunks_exact(stride).zip(&mut scale) {
+            *scale = packet_sum::<R::Quad>(row, labels);
+        }
+    }
+    for (row, &scale) in t.chunks_exact_mut(stride).zip(&scale) {
+        let scale = R::splat(scale);
+        for block in (0..stride).step_by(R::LANES) {
+            let e = R::load(row, block);
+            let q = if FAST { e.mul(scale) } else { e.div(scale) };
+            q.store(row, block);
         }
     }
 }
@@ -79,7 +94,8 @@ mod tests {
     impl<const FAST: bool> Task for Whole<'_, FAST> {
         #[inline(always)]
         fn run<R: Row>(self) {
-            softmax_row::<R, FAST>(self.0, self.1);
+            let stride = self.0.len() / 2;
+            softmax_rows::<R, FAST>(self.0, stride, self.1);
         }
     }
 
@@ -96,10 +112,13 @@ mod tests {
                 let stride = labels.next_multiple_of(width);
                 scores.resize(labels, f32::NEG_INFINITY);
                 scores.resize(stride, f32::NEG_INFINITY);
-                let (mut exact, mut fast) = (scores.clone(), scores.clone());
+                let (mut exact, mut fast) = (scores.repeat(2), scores.repeat(2));
                 dispatch(level, width, Whole::<false>(&mut exact, labels));
                 dispatch(level, width, Whole::<true>(&mut fast, labels));
                 let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                let second = exact.split_off(stride);
+                assert_eq!(bits(&exact), bits(&second), "{labels} labels, {level:?}, {width} lanes");
+                fast.truncate(stride);
                 assert_eq!(bits(&exact[..labels]), bits(&expected), "{labels} labels, {level:?}, {width} lanes");
                 assert!(exact[labels..].iter().chain(&fast[labels..]).all(|v| *v == 0.0));
                 let near = fast.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6);

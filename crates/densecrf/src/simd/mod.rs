@@ -51,30 +51,21 @@ pub(crate) trait Task {
     fn run<R: Row>(self);
 }
 
-/// Row widths that [`dispatch`] accepts.
+/// Row widths that [`dispatch`] knows.
 pub(crate) const WIDTHS: [usize; 5] = [4, 8, 16, 24, 32];
 
-/// Runs `task` with rows of `width` lanes (one of [`WIDTHS`]; others count as 8) and the instructions of `level`.
+/// Runs `task` with rows of `width` lanes, one of [`WIDTHS`], or of a divisor of it, and the instructions of `level`.
 pub(crate) fn dispatch(level: Level, width: usize, task: impl Task) {
     match level {
-        Level::Portable => portable(width, task),
+        // Without wide registers wider rows gain nothing and cost code.
+        Level::Portable if width == 4 => task.run::<Plain<4>>(),
+        Level::Portable => task.run::<Plain<8>>(),
         // SAFETY: `available` and `best`, the only sources of this level, found the features on this processor.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2(width, task) },
-        // SAFETY: as above.
+        Level::Avx512 if width >= 16 => unsafe { avx512(width, task) },
+        // SAFETY: as above; AVX-512 is only taken to be there where AVX2 is.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(width, task) },
-    }
-}
-
-fn portable(width: usize, task: impl Task) {
-    type P8 = Plain<8>;
-    match width {
-        4 => task.run::<Plain<4>>(),
-        16 => task.run::<Pair<P8, P8>>(),
-        24 => task.run::<Pair<Pair<P8, P8>, P8>>(),
-        32 => task.run::<Pair<Pair<P8, P8>, Pair<P8, P8>>>(),
-        _ => task.run::<P8>(),
+        Level::Avx2 | Level::Avx512 => unsafe { avx2(width, task) },
     }
 }
 
@@ -94,14 +85,35 @@ fn avx2(width: usize, task: impl Task) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 fn avx512(width: usize, task: impl Task) {
-    use x86::{Xmm, Ymm, Zmm};
+    use x86::{Ymm, Zmm};
     match width {
-        4 => task.run::<Xmm>(),
-        16 => task.run::<Zmm>(),
         24 => task.run::<Pair<Zmm, Ymm>>(),
         32 => task.run::<Pair<Zmm, Zmm>>(),
-        _ => task.run::<Ymm>(),
+        _ => task.run::<Zmm>(),
     }
+}
+
+/// Work in plain code that the compiler vectorises by itself, given the instructions. `run` must be
+/// `#[inline(always)]`.
+pub(crate) trait PlainTask {
+    /// Does the work.
+    fn run(self);
+}
+
+/// Runs `task` compiled for `level`.
+pub(crate) fn dispatch_plain(level: Level, task: impl PlainTask) {
+    match level {
+        Level::Portable => task.run(),
+        // SAFETY: as in `dispatch`.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512 => unsafe { plain_avx2(task) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn plain_avx2(task: impl PlainTask) {
+    task.run();
 }
 
 #[cfg(test)]
@@ -111,24 +123,33 @@ mod tests {
     struct Everything<'a> {
         input: &'a [f32],
         out: &'a mut [f32],
+        width: usize,
     }
 
     impl Task for Everything<'_> {
         #[inline(always)]
         fn run<R: Row>(self) {
-            let (a, b) = (R::load(self.input, 0), R::load(self.input, 32));
-            let results = [
-                a.add(b),
-                a.sub(b),
-                a.mul(b),
-                a.div(b),
-                a.max(b),
-                a.floor(),
-                a.mul(R::splat(0.9)).floor().power_of_two(),
-                R::splat(a.quad_max().lanes().into_iter().fold(f32::MIN, f32::max)),
-            ];
-            for (i, r) in results.into_iter().enumerate() {
-                r.store(self.out, i * R::LANES);
+            for block in (0..self.width).step_by(R::LANES) {
+                let (a, b) = (R::load(self.input, block), R::load(self.input, 32 + block));
+                let results = [
+                    a.add(b),
+                    a.sub(b),
+                    a.mul(b),
+                    a.div(b),
+                    a.max(b),
+                    a.floor(),
+                    a.mul(R::splat(0.9)).floor().power_of_two(),
+                ];
+                for (i, r) in results.into_iter().enumerate() {
+                    r.store(self.out, i * self.width + block);
+                }
+                let (largest, sum) = (a.quad_max().lanes(), a.quad_sum().lanes());
+                let lanes = &self.input[block..block + R::LANES];
+                assert_eq!(
+                    largest.into_iter().fold(f32::MIN, f32::max),
+                    lanes.iter().copied().fold(f32::MIN, f32::max)
+                );
+                assert!((sum.iter().sum::<f32>() - lanes.iter().sum::<f32>()).abs() < 1e-3);
             }
         }
     }
@@ -137,12 +158,12 @@ mod tests {
     fn all_instruction_sets_agree_to_the_bit() {
         let input: Vec<f32> = (0..64).map(|i| ((i * 7919 % 641) as f32 - 320.5) * 0.37).collect();
         for width in WIDTHS {
-            let mut reference = vec![0.0; 8 * width];
-            dispatch(Level::Portable, width, Everything { input: &input, out: &mut reference });
+            let mut reference = vec![0.0; 7 * width];
+            dispatch(Level::Portable, width, Everything { input: &input, out: &mut reference, width });
             assert_eq!(reference[5 * width], input[0].floor());
             for level in Level::available() {
-                let mut out = vec![0.0; 8 * width];
-                dispatch(level, width, Everything { input: &input, out: &mut out });
+                let mut out = vec![0.0; 7 * width];
+                dispatch(level, width, Everything { input: &input, out: &mut out, width });
                 let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&out), bits(&reference), "{level:?}, {width} lanes");
             }
