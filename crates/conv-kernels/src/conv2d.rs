@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::direct::{self, DirectWeights};
 use crate::kernel::simd::Isa;
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
+use crate::small_maps;
 use crate::winograd::{self, WinogradWeights};
 
 /// How exactness is traded for speed.
@@ -25,6 +26,16 @@ pub enum Activation {
     Identity,
     /// max(0, x).
     Relu,
+}
+
+impl Activation {
+    /// The smallest value it lets through.
+    pub(crate) fn floor(self) -> f32 {
+        match self {
+            Activation::Identity => f32::NEG_INFINITY,
+            Activation::Relu => 0.0,
+        }
+    }
 }
 
 /// A two-dimensional convolution with stride 1: checked sizes and a choice of algorithm.
@@ -60,6 +71,13 @@ enum Method {
     Winograd3,
     /// F(4, 7).
     Winograd7,
+}
+
+/// Whether weights are used as they are or turned by 180 degrees with their channels exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turned {
+    No,
+    Yes,
 }
 
 impl Weights {
@@ -123,7 +141,19 @@ impl Conv2d {
         activation: Activation,
         y: &mut [f32],
     ) -> Result<(), ShapeError> {
-        self.forward_prepared(x, &self.prepare(w)?, bias, activation, y)
+        self.check_weight(w.len())?;
+        self.check_forward(x, bias, y)?;
+        self.multiply(&self.shape.geometry(), x, w, Turned::No, bias, activation, y);
+        Ok(())
+    }
+
+    /// Whether [`Conv2d::forward_prepared`] is faster than [`Conv2d::forward`].
+    ///
+    /// It is not for 7x7 and for small maps with many channels: there the weights are transformed piece by piece while
+    /// they are used, and prepared ones (four times the size of 3x3 weights, twice that of 7x7) would only be longer to
+    /// read.
+    pub fn gains_from_preparing(&self) -> bool {
+        self.method() == Method::Direct || !small_maps::suits_forward(&self.shape.geometry())
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -148,11 +178,7 @@ impl Conv2d {
         activation: Activation,
         y: &mut [f32],
     ) -> Result<(), ShapeError> {
-        self.check_input("the input", x.len())?;
-        self.check_output("the output", y.len())?;
-        if let Some(bias) = bias {
-            check_len("the bias", bias.len(), &[self.shape.out_channels])?;
-        }
+        self.check_forward(x, bias, y)?;
         if weights.key != self.key() {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
@@ -172,8 +198,7 @@ impl Conv2d {
         self.check_weight(w.len())?;
         self.check_input("the input's gradient", dx.len())?;
         let g = self.shape.geometry().transposed();
-        let weights = Weights::transposed(self.method(), self.isa, &g, w);
-        weights.multiply(self.isa, &g, dy, None, Activation::Identity, dx);
+        self.multiply(&g, dy, w, Turned::Yes, None, Activation::Identity, dx);
         Ok(())
     }
 
@@ -190,6 +215,12 @@ impl Conv2d {
         self.check_weight(dw.len())?;
         let g = self.shape.geometry();
         match self.method() {
+            Method::Winograd3 if small_maps::suits_weight(&g) => {
+                small_maps::backward_weight::<6, 3>(self.isa, &g, x, dy, dw)
+            }
+            Method::Winograd7 if small_maps::suits_weight(&g) => {
+                small_maps::backward_weight::<10, 7>(self.isa, &g, x, dy, dw)
+            }
             Method::Direct => direct::backward_weight(self.isa, &g, x, dy, dw),
             Method::Winograd3 => winograd::backward_weight::<6, 3>(self.isa, &g, x, dy, dw),
             Method::Winograd7 => winograd::backward_weight::<10, 7>(self.isa, &g, x, dy, dw),
@@ -213,6 +244,42 @@ impl Conv2d {
             *db = planes.map(|plane| plane.iter().map(|v| f64::from(*v)).sum::<f64>()).sum::<f64>() as f32;
         });
         Ok(())
+    }
+
+    /// The forward pass, or with turned weights and the transposed geometry the data gradient.
+    #[allow(clippy::too_many_arguments)] // The operands of one formula.
+    fn multiply(
+        &self,
+        g: &Geometry,
+        x: &[f32],
+        w: &[f32],
+        turned: Turned,
+        bias: Option<&[f32]>,
+        activation: Activation,
+        y: &mut [f32],
+    ) {
+        let (isa, method, turn) = (self.isa, self.method(), turned == Turned::Yes);
+        match method {
+            Method::Winograd3 if small_maps::suits_forward(g) => {
+                small_maps::forward::<6, 3>(isa, g, x, w, turn, bias, activation, y);
+            }
+            Method::Winograd7 if small_maps::suits_forward(g) => {
+                small_maps::forward::<10, 7>(isa, g, x, w, turn, bias, activation, y);
+            }
+            _ => {
+                let weights = match turned {
+                    Turned::No => Weights::forward(method, isa, g, w),
+                    Turned::Yes => Weights::transposed(method, isa, g, w),
+                };
+                weights.multiply(isa, g, x, bias, activation, y);
+            }
+        }
+    }
+
+    fn check_forward(&self, x: &[f32], bias: Option<&[f32]>, y: &[f32]) -> Result<(), ShapeError> {
+        self.check_input("the input", x.len())?;
+        self.check_output("the output", y.len())?;
+        bias.map_or(Ok(()), |bias| check_len("the bias", bias.len(), &[self.shape.out_channels]))
     }
 
     fn method(&self) -> Method {
@@ -270,6 +337,7 @@ mod tests {
             Conv2dShape::square(2, [24, 40], [30, 30], 3, 1),
             Conv2dShape::square(1, [70, 130], [9, 9], 3, 1),
             Conv2dShape::square(2, [20, 36], [7, 7], 7, 3),
+            Conv2dShape::square(2, [129, 140], [6, 7], 3, 1),
             Conv2dShape::square(2, [33, 20], [19, 8], 1, 0),
         ] {
             for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {

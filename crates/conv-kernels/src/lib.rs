@@ -32,11 +32,18 @@ mod conv2d;
 mod direct;
 #[allow(unsafe_code)]
 mod kernel;
+mod norm;
+mod pool;
 pub mod reference;
 mod shape;
+mod small_maps;
+mod upsample;
 mod winograd;
 
 pub use conv2d::{Activation, Algorithm, Conv2d, PreparedWeights};
 pub use kernel::scratch::release_scratch;
 pub use kernel::simd::Isa;
+pub use norm::{BatchNorm, BatchStatistics, fold_batch_norm};
+pub use pool::{Border, MaxPool};
 pub use shape::{Conv2dShape, ShapeError};
+pub use upsample::BilinearUpsample;

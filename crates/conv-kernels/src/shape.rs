@@ -50,6 +50,12 @@ pub enum ShapeError {
         /// The sizes.
         shape: Conv2dShape,
     },
+    /// A size is zero.
+    #[error("{name} is 0, expected at least 1")]
+    Zero {
+        /// Which.
+        name: &'static str,
+    },
     /// Weights were prepared for another convolution.
     #[error("{shape}: the weights were prepared as {found:?}; prepare them with this convolution")]
     Prepared {

@@ -86,10 +86,7 @@ pub(crate) fn forward<const N: usize>(
     let groups = threads.div_ceil(tiles.div_ceil(cut.cells));
     cut.channels = g.out_channels.div_ceil(groups).next_multiple_of(rows);
 
-    let floor = match activation {
-        Activation::Identity => f32::NEG_INFINITY,
-        Activation::Relu => 0.0,
-    };
+    let floor = activation.floor();
     let panel = N * N * g.channels * rows;
     let (runs, groups) = cut.shards();
     let sharded = Sharded::new(out, cut);
@@ -220,7 +217,12 @@ pub(crate) fn backward_weight<const N: usize, const R: usize>(
 }
 
 /// Zeros the tiles that only fill up a vector, so that they add nothing to a sum.
-fn clear_tail<const N: usize>(values: &mut [f32], block: PointBlock, channels: usize, tail: std::ops::Range<usize>) {
+pub(crate) fn clear_tail<const N: usize>(
+    values: &mut [f32],
+    block: PointBlock,
+    channels: usize,
+    tail: std::ops::Range<usize>,
+) {
     if tail.is_empty() {
         return;
     }
@@ -236,6 +238,7 @@ mod tests {
     use super::*;
     use crate::reference::{self, close, noise};
     use crate::shape::Conv2dShape;
+    use crate::small_maps;
 
     /// Results of all passes with N points on one instruction set, beside f64.
     fn compare<const N: usize, const R: usize>(shape: &Conv2dShape, scale: f32, limits: [f64; 3]) -> Vec<String> {
@@ -263,6 +266,14 @@ mod tests {
             let mut dw = vec![f32::NAN; shape.weight_len()];
             backward_weight::<N, R>(isa, &g, &x, &dy, &mut dw);
             wrong.extend(close(&format!("{isa:?} weight gradient {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
+
+            [&mut out, &mut dx, &mut dw].into_iter().for_each(|v| v.fill(f32::NAN));
+            small_maps::forward::<N, R>(isa, &g, &x, &w, false, Some(&bias), Activation::Relu, &mut out);
+            wrong.extend(close(&format!("{isa:?} small forward {shape}, scale {scale}"), &out, &want, limits[0]));
+            small_maps::forward::<N, R>(isa, &t, &dy, &w, true, None, Activation::Identity, &mut dx);
+            wrong.extend(close(&format!("{isa:?} small data {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
+            small_maps::backward_weight::<N, R>(isa, &g, &x, &dy, &mut dw);
+            wrong.extend(close(&format!("{isa:?} small weight {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
         }
         wrong
     }

@@ -1,0 +1,204 @@
+//! Winograd convolution where weights are many and tiles few: deep layers, and above all the 7x7 of FCN's `fc6`.
+//!
+//! There the weights at the points (839 MB for 512 to 4096 channels) would cost more to write and read again than the
+//! products themselves. So the input is transformed once for all, and each task then takes a handful of output channels
+//! all the way: it transforms their weights into scratch memory that stays in the cache, multiplies, and transforms the
+//! result back. The weight gradient goes the same way in the other direction. Raw weights are read, or gradients written,
+//! exactly once.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::Activation;
+use crate::kernel::gemm::{DotMul, MatMul};
+use crate::kernel::scratch::Scratch;
+use crate::kernel::shard::{Cut, Sharded};
+use crate::kernel::simd::Isa;
+use crate::kernel::winograd::{
+    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+};
+use crate::shape::Geometry;
+use crate::winograd::clear_tail;
+
+/// Tiles that are transformed at once.
+const TILES: usize = 512;
+
+/// Input channels that one task transforms.
+const IN_CHANNELS: usize = 64;
+
+/// Output channels that one task takes: a multiple of every instruction set's panel.
+const OUT_CHANNELS: usize = 16;
+
+/// Whether this is the better way for the forward pass and the data gradient.
+pub(crate) fn suits_forward(g: &Geometry) -> bool {
+    g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
+}
+
+/// Whether this is the better way for the weight gradient.
+pub(crate) fn suits_weight(g: &Geometry) -> bool {
+    tiles(g) <= 2 * TILES && g.channels * g.out_channels >= 128 * 128
+}
+
+fn tiles(g: &Geometry) -> usize {
+    g.batch * g.out_size.iter().map(|s| s.div_ceil(1 << TILE_LOG2)).product::<usize>()
+}
+
+/// The input at the points, in groups of [`IN_CHANNELS`] channels: `[group][point][channel][tile]`.
+struct Input {
+    values: Scratch,
+    block: PointBlock,
+    channels: usize,
+    points: usize,
+}
+
+impl Input {
+    /// Transforms all channels of `tiles`; the tiles that fill up the last vector are zero.
+    fn new<const N: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
+        let block = PointBlock::new(IN_CHANNELS.min(g.channels), tiles.len());
+        let share = block.len(N * N);
+        let mut values = Scratch::take(g.channels.div_ceil(IN_CHANNELS) * share);
+        values.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+            let channels = group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(g.channels);
+            let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
+            isa.run(ToPoints::<N, false> {
+                x,
+                channels: g.channels,
+                size: g.size,
+                offset: g.offset,
+                cut,
+                tiles: tiles.clone(),
+                from_channels: channels.clone(),
+                to,
+                block,
+                lines: &mut lines,
+            });
+            let tail = tiles.len()..tiles.len().next_multiple_of(WIDEST);
+            clear_tail::<N>(to, block, channels.len(), tail);
+        });
+        Input { values, block, channels: g.channels, points: N * N }
+    }
+
+    /// First channel, number of channels and values of each group at a point.
+    fn groups(&self, point: usize) -> impl Iterator<Item = (usize, usize, &[f32])> {
+        self.values.chunks(self.block.len(self.points)).enumerate().map(move |(group, values)| {
+            let first = group * IN_CHANNELS;
+            (first, IN_CHANNELS.min(self.channels - first), &values[point * self.block.point..])
+        })
+    }
+}
+
+/// out = x * w + bias, then the activation. `turned` makes it the data gradient: `g` is then the transposed geometry.
+#[allow(clippy::too_many_arguments)] // The operands of one formula.
+pub(crate) fn forward<const N: usize, const R: usize>(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    turned: bool,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
+    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: TILES, channels: OUT_CHANNELS };
+    let runs = cut.shards().0;
+    cut.cells = cut.cell_count().div_ceil(runs);
+    let (runs, groups) = cut.shards();
+    let [row, column] = if turned { [R * R, g.out_channels * R * R] } else { [g.channels * R * R, R * R] };
+    let panel = N * N * g.channels * isa.panel_rows();
+    let sharded = Sharded::new(out, cut);
+    for run in 0..runs {
+        let tiles = cut.cell_range(run);
+        let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
+        (0..groups).into_par_iter().for_each(|group| {
+            let mut shard = sharded.claim(run, group);
+            let rows = shard.channels.clone();
+            let block = PointBlock::new(rows.len(), tiles.len());
+            let mut weights = Scratch::take(rows.len().div_ceil(isa.panel_rows()) * panel);
+            let mut products = Scratch::take(block.len(N * N));
+            isa.run(WeightsToPoints::<N, R> {
+                w,
+                row,
+                column,
+                turned,
+                rows: rows.clone(),
+                columns: g.channels,
+                to: &mut weights,
+            });
+            for point in 0..N * N {
+                for (first, depth, values) in input.groups(point) {
+                    isa.run(MatMul {
+                        rows: rows.len(),
+                        columns: tiles.len(),
+                        depth,
+                        a: &weights[(point * g.channels + first) * isa.panel_rows()..],
+                        a_stride: panel,
+                        b: values,
+                        b_stride: input.block.row,
+                        c: &mut products[point * block.point..],
+                        c_stride: block.row,
+                        accumulate: first > 0,
+                    });
+                }
+            }
+            let floor = activation.floor();
+            isa.run(FromPoints::<N> { from: &products, block, cut, to: &mut shard, bias, floor });
+        });
+    }
+}
+
+/// dw = sum over images and pixels of dy and the input under the kernel.
+pub(crate) fn backward_weight<const N: usize, const R: usize>(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let (c, k) = (g.channels, g.out_channels);
+    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
+    let cut = Cut { size, cell_log2: TILE_LOG2, cells: usize::MAX / 2, channels: OUT_CHANNELS };
+    let tiles = 0..cut.cell_count();
+    let depth = tiles.len().next_multiple_of(WIDEST);
+    let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
+    dw.par_chunks_mut(OUT_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
+        let rows = cut.channel_range(group);
+        let block = PointBlock::new(rows.len(), tiles.len());
+        let mut gradient = Scratch::take(block.len(N * N));
+        let mut lines = Scratch::take(lines_len(N, tiles.len(), size[3]));
+        isa.run(ToPoints::<N, true> {
+            x: dy,
+            channels: k,
+            size: g.out_size,
+            offset: [0; 2],
+            cut,
+            tiles: tiles.clone(),
+            from_channels: rows.clone(),
+            to: &mut gradient,
+            block,
+            lines: &mut lines,
+        });
+        clear_tail::<N>(&mut gradient, block, rows.len(), tiles.len()..depth);
+        // Gradients at the points: [point][row][C], with room for a vector at the end.
+        let mut sums = Scratch::zeros(N * N * rows.len() * c + WIDEST);
+        for point in 0..N * N {
+            for (first, columns, values) in input.groups(point) {
+                isa.run(DotMul {
+                    rows: rows.len(),
+                    columns,
+                    depth,
+                    a: &gradient[point * block.point..],
+                    a_stride: block.row,
+                    b: values,
+                    b_stride: input.block.row,
+                    c: &mut sums[point * rows.len() * c + first..],
+                    c_stride: c,
+                });
+            }
+        }
+        for (row, to) in dw.chunks_mut(c * R * R).enumerate() {
+            isa.run(WeightsFromPoints::<N, R> { from: &sums, point: rows.len() * c, at: row * c, to });
+        }
+    });
+}
