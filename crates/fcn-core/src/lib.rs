@@ -14,6 +14,7 @@ pub mod convert;
 pub mod cost;
 pub mod data;
 pub mod device;
+pub mod draw;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
