@@ -232,3 +232,6 @@ impl Inspection {
         self.faults.iter().all(|p| p.severity != Severity::Error) && !self.values.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,10 +255,9 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
         return Ok(Prepared::TooSmall(format!("{width}x{height} is below {} pixels", options.min_size)));
     }
     let mask = pair.mask?;
-    // Decoding is the only proof that the image is whole.
-    let decoded = image::decode_rgb(&encoded).map_err(at_image)?;
+    image::verify(&encoded).map_err(at_image)?; // decoding is the only proof that the image is whole
     if options.exif == ExifPolicy::Upright && header.orientation != 1 {
-        let upright = decoded.upright(header.orientation);
+        let upright = image::decode_rgb(&encoded).map_err(at_image)?.upright(header.orientation);
         header = Header { format: Format::Png, width: upright.width, height: upright.height, orientation: 1 };
         encoded = upright.to_png()?;
     }
@@ -288,3 +287,6 @@ pub fn skipped_error(report: &ConvertReport) -> Option<Error> {
             .hint("the report names each with its reason; `fcn check` explains more")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -382,3 +382,8 @@ pub(crate) fn judge_sizes(header: &Header, mask: (usize, usize)) -> Result<()> {
 pub(crate) fn mask_of_ids(width: usize, height: usize, ids: Vec<u8>) -> RawMask {
     RawMask { width, height, pixels: MaskPixels::Index8(ids), palette: None }
 }
+
+#[cfg(test)]
+pub(crate) mod drawn;
+#[cfg(test)]
+mod tests;

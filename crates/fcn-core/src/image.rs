@@ -181,6 +181,17 @@ pub fn decode_rgb_within(bytes: &[u8], max_pixels: u64) -> Result<RgbImage> {
     Ok(RgbImage { width: header.width, height: header.height, rgb_hwc })
 }
 
+/// Whether [`decode_rgb`] would succeed, at less cost where the format allows; the header on success.
+pub fn verify(bytes: &[u8]) -> Result<Header> {
+    let header = read_header(bytes)?;
+    judge_size(header.width, header.height, DEFAULT_MAX_PIXELS)?;
+    match header.format {
+        Format::Jpeg => jpeg::verify(bytes)?,
+        format => drop(to_rgb8(format, decode_dynamic(bytes, &header)?)?),
+    }
+    Ok(header)
+}
+
 /// Refuses sizes above `max_pixels`, before anything is allocated.
 fn judge_size(width: usize, height: usize, max_pixels: u64) -> Result<()> {
     let pixels = width as u64 * height as u64;
@@ -306,3 +317,5 @@ pub fn encode_mask_png(labels: &LabelMap, classes: &Classes) -> Result<Vec<u8>> 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::with_orientation as turned_for_tests;

@@ -105,7 +105,7 @@ impl Inspection {
     /// The whole image is decoded: damage behind the header shows nowhere else.
     fn look_at_image(&mut self, bytes: &[u8], source: &str) {
         self.content = Some(*blake3::hash(bytes).as_bytes());
-        match image::read_header(bytes).and_then(|header| image::decode_rgb(bytes).map(|_| header)) {
+        match image::verify(bytes) {
             Ok(header) => self.header = Some(header),
             Err(e) => return self.fault("unreadable_image", Severity::Error, &e.at(source)),
         }

@@ -159,7 +159,7 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
             Severity::Warning,
             None,
             message,
-            "their IoU is n/a; take them out of the class list if they are not wanted",
+            "their IoU is n/a; where these are not your classes, name yours in a classes.txt (without one a VOC root means VOC's 21)",
         ));
     }
     if void_share > 0.5 {

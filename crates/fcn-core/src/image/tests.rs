@@ -37,7 +37,7 @@ fn encoded(image: DynamicImage, format: image::ImageFormat) -> Vec<u8> {
 }
 
 /// Puts an EXIF segment with `orientation` behind the start marker of a JPEG.
-fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+pub(crate) fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let tiff =
         [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation], b"\0\0\0\0\0\0"].concat();
     let content = [b"Exif\0\0".as_slice(), &tiff].concat();
@@ -142,6 +142,7 @@ fn cmyk_jpegs_become_the_rgb_that_pillow_shows() {
     for (name, bytes) in cases {
         let decoded = decode_rgb(bytes).unwrap();
         for (patch, expected) in [[200u8, 40, 40], [40, 160, 60], [30, 60, 200], [90, 90, 90]].iter().enumerate() {
+            assert!(verify(bytes).is_ok(), "{name}");
             let found = decoded.pixel(8 + 16 * patch, 8);
             if found.iter().zip(expected).any(|(a, b)| a.abs_diff(*b) > 10) {
                 failures.push(format!("{name}, patch {patch}: {found:?}, expected {expected:?}"));
@@ -183,6 +184,9 @@ fn what_cannot_be_read_right_is_refused_with_the_cause() {
             other => {
                 failures.push(format!("{name}: expected {expected:?}, got {:?}", other.map(|i| (i.width, i.height))))
             }
+        }
+        if verify(&bytes).is_ok() {
+            failures.push(format!("{name}: passes the verification"));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
