@@ -3,11 +3,13 @@
 //! Parse, run the command, print the error, exit.
 
 mod commands;
+mod memory;
 mod report;
 
 use clap::Parser;
 
 fn main() {
+    memory::keep_what_is_freed();
     let cli = commands::Cli::parse();
     if let Err(error) = commands::run(cli.command, &cli.global) {
         report::print_error(&error, cli.global.json);

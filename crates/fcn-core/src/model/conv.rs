@@ -6,8 +6,9 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation, module};
 use conv_kernels::Activation;
 
-use super::host_conv;
-use crate::host::is_host;
+use super::bilinear::bilinear_weights;
+use super::{host_conv, host_maps};
+use crate::host::{is_host, with_values};
 
 /// Convolution with stride 1: `[N, C, H, W]` and `[O, C, k, k]` to `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p`
 /// zeros are put around the input.
@@ -34,13 +35,25 @@ fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: u
 /// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is
 /// the stride and `p` pixels are cut from each side of the result.
 pub fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+    if is_host(&x) && !weight.is_autodiff() && is_bilinear(&weight, stride) {
+        return host_maps::enlarge(x, stride, padding);
+    }
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
     module::conv_transpose2d(x, weight, None, options)
+}
+
+/// Whether a kernel `[C, C, k, k]` on the host is the one that starts the upsampling layers of this stride.
+fn is_bilinear(weight: &Tensor<4>, stride: usize) -> bool {
+    let [channels, _, taps, _] = weight.dims();
+    taps == 2 * stride && with_values(weight, |found| found == bilinear_weights(channels, taps)).unwrap_or(false)
 }
 
 /// Maximum over 2 x 2 windows: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at an odd border are
 /// cut off (Caffe's rule); for even sizes there is no difference to rounding down.
 pub fn max_pool2d(x: Tensor<4>) -> Tensor<4> {
+    if is_host(&x) {
+        return host_maps::max_pool2d(x);
+    }
     module::max_pool2d(x, MaxPoolOptions::new([2, 2]).with_ceil_mode(true))
 }
 

@@ -8,12 +8,15 @@
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, ShapeError};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape};
 use rayon::prelude::*;
+
+use super::tape::{Tracked, host, on_tape, sizes_fit, tensor, values};
 
 /// Values that one task masks.
 const CHUNK: usize = 1 << 16;
@@ -30,14 +33,14 @@ pub(super) fn conv2d(
     let [images, channels, height, width] = x.dims();
     let [out_channels, _, taps, _] = weight.dims();
     let shape = Conv2dShape::square(images, [channels, out_channels], [height, width], taps, padding);
-    let conv = Convolution { conv: or_fault(Conv2d::new(shape, Algorithm::Fast)), activation };
+    let conv = Convolution { conv: sizes_fit(Conv2d::new(shape, Algorithm::Fast)), activation };
     let tracked = x.is_autodiff() || weight.is_autodiff() || bias.as_ref().is_some_and(Tensor::is_autodiff);
     if !tracked {
         let bias = bias.map(host);
         return Tensor::from_primitive::<Flex>(conv.forward(&host(x), &host(weight), bias.as_ref()));
     }
-    let [x, weight] = [x, weight].map(|tensor| on_tape(tensor.autodiff()));
-    let result = match bias.map(|bias| on_tape(bias.autodiff())) {
+    let [x, weight] = [x, weight].map(|tensor| on_tape(tensor));
+    let result = match bias.map(|bias| on_tape(bias)) {
         Some(bias) => {
             let output = conv.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
             match conv
@@ -60,9 +63,6 @@ pub(super) fn conv2d(
     };
     Tensor::from_primitive::<Autodiff<Flex>>(result)
 }
-
-type Tracked = burn::backend::tensor::FloatTensor<Autodiff<Flex>>;
-type NoCheckpointing = burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 
 /// What the backward pass reads again.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl Convolution {
         let shape = self.conv.shape();
         let mut output = vec![0.0f32; shape.output_len()];
         let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.map(FlexTensor::to_contiguous));
-        or_fault(self.conv.forward(
+        sizes_fit(self.conv.forward(
             values(&x),
             values(&weight),
             bias.as_ref().map(values),
@@ -123,21 +123,21 @@ impl Convolution {
     fn to_input(&self, gradient: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
         let shape = self.conv.shape();
         let mut result = vec![0.0f32; shape.input_len()];
-        or_fault(self.conv.backward_data(values(gradient), values(&weight.to_contiguous()), &mut result));
+        sizes_fit(self.conv.backward_data(values(gradient), values(&weight.to_contiguous()), &mut result));
         tensor(result, &[shape.batch, shape.in_channels, shape.height, shape.width])
     }
 
     fn to_weight(&self, gradient: &FlexTensor, x: &FlexTensor) -> FlexTensor {
         let shape = self.conv.shape();
         let mut result = vec![0.0f32; shape.weight_len()];
-        or_fault(self.conv.backward_weight(values(&x.to_contiguous()), values(gradient), &mut result));
+        sizes_fit(self.conv.backward_weight(values(&x.to_contiguous()), values(gradient), &mut result));
         tensor(result, &[shape.out_channels, shape.in_channels, shape.kernel[0], shape.kernel[1]])
     }
 
     fn to_bias(&self, gradient: &FlexTensor) -> FlexTensor {
         let channels = self.conv.shape().out_channels;
         let mut result = vec![0.0f32; channels];
-        or_fault(self.conv.backward_bias(values(gradient), &mut result));
+        sizes_fit(self.conv.backward_bias(values(gradient), &mut result));
         tensor(result, &[channels])
     }
 }
@@ -157,37 +157,5 @@ impl<const PARENTS: usize> Backward<Flex, PARENTS> for Convolution {
             };
             gradients.register::<Flex>(parent.id, result);
         }
-    }
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    match tensor.try_into_primitive::<Flex>() {
-        Ok(primitive) => primitive,
-        Err(fault) => unreachable!("the caller checked that the tensor is on the host: {fault:?}"),
-    }
-}
-
-fn on_tape<const D: usize>(tensor: Tensor<D>) -> Tracked {
-    match tensor.try_into_primitive::<Autodiff<Flex>>() {
-        Ok(primitive) => primitive,
-        Err(fault) => unreachable!("the caller put the tensor on the host's tape: {fault:?}"),
-    }
-}
-
-/// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    let start = tensor.layout().start_offset();
-    &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
-}
-
-fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, dims.to_vec()))
-}
-
-/// Shapes come from the tensors themselves, so a mismatch is a fault of this module.
-fn or_fault<T>(result: Result<T, ShapeError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(fault) => panic!("a convolution does not fit its tensors: {fault}"),
     }
 }

@@ -16,10 +16,11 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
+
+use super::tape::{on_tape, values};
 
 /// A normalised and rectified batch, and what it was normalised with.
 pub(super) struct Normalised {
@@ -36,8 +37,8 @@ pub(super) struct Normalised {
 pub(super) fn batch_norm_relu(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, epsilon: f64) -> Normalised {
     let [images, channels, rows, columns] = x.dims();
     let shape = Shape { images, channels, pixels: rows * columns };
-    let x = on_tape(x.autodiff());
-    let [scale, shift] = [scale, shift].map(|tensor| on_tape(tensor.autodiff()));
+    let x = on_tape(x);
+    let [scale, shift] = [scale, shift].map(on_tape);
     let input = x.primitive().to_contiguous();
     let moments = shape.moments(values(&input));
     let lines = lines(&moments, values(scale.primitive()), values(shift.primitive()), epsilon);
@@ -219,19 +220,6 @@ impl Backward<Flex, 3> for NormRelu {
             gradients.register::<Flex>(parent.id, gradient);
         }
     }
-}
-
-fn on_tape<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Autodiff<Flex>> {
-    match tensor.try_into_primitive::<Autodiff<Flex>>() {
-        Ok(primitive) => primitive,
-        Err(fault) => unreachable!("the caller put the tensor on the host's tape: {fault:?}"),
-    }
-}
-
-/// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    let start = tensor.layout().start_offset();
-    &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@ pub mod bilinear;
 pub mod conv;
 pub mod fcn;
 mod host_conv;
+mod host_maps;
 mod host_norm;
 pub mod parameter;
+mod tape;
 pub mod vgg16;
 
 pub use fcn::{DropoutKey, Fcn, FcnOptions};

@@ -1,0 +1,81 @@
+//! Between tensors and slices on the CPU: values in, values out, and operations with one input on the autodiff tape.
+
+use std::fmt::Debug;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::{Flex, FlexTensor};
+
+/// A tensor on the tape of the CPU.
+pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// What an operation with one input does on the way back.
+pub(super) trait Gradient: Clone + Debug + Send + Sync + 'static {
+    /// The gradient of the input, given that of the output.
+    fn of_input(&self, of_output: &[f32]) -> FlexTensor;
+}
+
+/// Puts `output`, computed from `x`, on the tape of `x` if that has one.
+pub(super) fn record(x: Tensor<4>, output: FlexTensor, gradient: impl Gradient) -> Tensor<4> {
+    if !x.is_autodiff() {
+        return Tensor::from_primitive::<Flex>(output);
+    }
+    let x = on_tape(x);
+    let recorded = Recorded(gradient).prepare::<NoCheckpointing>([x.node()]).compute_bound().stateless(output);
+    Tensor::from_primitive::<Autodiff<Flex>>(recorded)
+}
+
+#[derive(Clone, Debug)]
+struct Recorded<G>(G);
+
+impl<G: Gradient> Backward<Flex, 1> for Recorded<G> {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let of_output = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            gradients.register::<Flex>(parent.id, self.0.of_input(values(&of_output)));
+        }
+    }
+}
+
+/// The CPU's own tensor, without a copy.
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match tensor.inner().try_into_primitive::<Flex>() {
+        Ok(primitive) => primitive,
+        Err(fault) => unreachable!("the caller checked that the tensor is on the host: {fault:?}"),
+    }
+}
+
+/// The CPU's own tensor with its place on the tape.
+pub(super) fn on_tape<const D: usize>(tensor: Tensor<D>) -> Tracked {
+    match tensor.autodiff().try_into_primitive::<Autodiff<Flex>>() {
+        Ok(primitive) => primitive,
+        Err(fault) => unreachable!("the caller checked that the tensor is on the host: {fault:?}"),
+    }
+}
+
+/// The values of a contiguous tensor.
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+    let start = tensor.layout().start_offset();
+    &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
+}
+
+/// A tensor of these values, without a copy.
+pub(super) fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, dims.to_vec()))
+}
+
+/// The value of a result whose error would mean that sizes taken from the tensors themselves do not fit them.
+pub(super) fn sizes_fit<T>(result: Result<T, conv_kernels::ShapeError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(fault) => unreachable!("the sizes come from the tensors themselves: {fault}"),
+    }
+}
