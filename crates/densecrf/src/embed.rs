@@ -65,10 +65,9 @@ impl<'a> Features<'a> {
         (low[0], high[0]) = (0.0, self.columns[self.columns.len() - 1]);
         (low[1], high[1]) = (0.0, self.rows[self.rows.len() - 1]);
         for (c, table) in self.colours.iter().enumerate() {
-            for rgb in self.rgb.chunks_exact(3) {
-                low[2 + c] = low[2 + c].min(table[usize::from(rgb[c])]);
-                high[2 + c] = high[2 + c].max(table[usize::from(rgb[c])]);
-            }
+            let channel = self.rgb[c..].iter().step_by(3);
+            let (least, most) = channel.fold((u8::MAX, 0), |(l, m), &v| (l.min(v), m.max(v)));
+            (low[2 + c], high[2 + c]) = (table[usize::from(least)], table[usize::from(most)]);
             // Lanes beyond the last pixel lie at the origin.
             low[2 + c] = if self.pixels().is_multiple_of(4) { low[2 + c] } else { 0.0 };
         }

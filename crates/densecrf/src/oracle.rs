@@ -231,3 +231,21 @@ pub(crate) fn features(width: usize, height: usize, sigmas: &[f32], rgb: &[u8]) 
     };
     (0..width * height).map(pixel).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blurring_backwards_is_the_adjoint_of_blurring_forwards() {
+        let rgb: Vec<u8> = (0..30 * 20 * 3).map(|i| (i * 7919 % 256) as u8).collect();
+        for sigmas in [&[3.0, 5.0][..], &[20.0, 20.0, 30.0, 30.0, 30.0]] {
+            let lattice = Lattice::new(&features(30, 20, sigmas, &rgb));
+            let drawn = |seed: usize| (0..600).map(|i| ((i + seed) * 7919 % 997) as f32 / 997.0).collect::<Vec<_>>();
+            let (a, b) = (drawn(1), drawn(500));
+            let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+            let (left, right) = (dot(&a, &lattice.filter(&b, 1, false)), dot(&lattice.filter(&a, 1, true), &b));
+            assert!((left / right - 1.0).abs() < 1e-5, "{sigmas:?}: {left} and {right}");
+        }
+    }
+}
