@@ -51,7 +51,7 @@ fn a_folder_draws_its_splits_from_the_seed_and_wants_classes() {
         std::fs::create_dir(dir.path().join(folder)).unwrap();
     }
     for i in 0..10 {
-        let labels = LabelMap { width: 4, height: 4, ids: vec![(i % 2) as u8 * VOID; 16] };
+        let labels = LabelMap { width: 4, height: 4, ids: vec![(i % 2) * VOID; 16] };
         std::fs::write(dir.path().join(format!("images/{i} ü.png")), RgbImage::filled(4, 4, [i; 3]).to_png().unwrap())
             .unwrap();
         std::fs::write(dir.path().join(format!("masks/{i} ü.png")), encode_mask_png(&labels, &classes).unwrap())
