@@ -358,6 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_not_a_number_passes_through_the_rectifier() {
+        for (algorithm, kernel) in [(Algorithm::Direct, 3), (Algorithm::Fast, 3), (Algorithm::Fast, 7)] {
+            for isa in Isa::available() {
+                let shape = Conv2dShape::square(1, [2, 3], [7, 7], kernel, kernel / 2);
+                let conv = Conv2d::new(shape, algorithm).unwrap().on(isa);
+                let mut x = noise(1, shape.input_len());
+                x[24] = f32::NAN;
+                let mut y = vec![0.0; shape.output_len()];
+                conv.forward(&x, &noise(2, shape.weight_len()), None, Activation::Relu, &mut y).unwrap();
+                assert!(y[24].is_nan(), "{algorithm:?}, {kernel}x{kernel}, {isa:?}");
+            }
+        }
+    }
+
+    #[test]
     fn wrong_lengths_are_refused_by_name() {
         let conv = Conv2d::new(Conv2dShape::square(1, [2, 3], [4, 4], 3, 1), Algorithm::Fast).unwrap();
         let (x, w, mut y) = (vec![0.0; 32], vec![0.0; 54], vec![0.0; 48]);

@@ -124,6 +124,7 @@ pub(crate) fn forward(
     let channels = g.out_channels.div_ceil(parts).next_multiple_of(panel);
     let cut =
         Cut { size: [g.batch, g.out_channels, g.out_size[0], g.out_size[1]], cell_log2: 0, cells: PIXELS, channels };
+    let floor = activation.floor();
     let sharded = Sharded::new(out, cut);
     let (blocks, groups) = cut.shards();
     (0..blocks * groups).into_par_iter().for_each(|task| {
@@ -153,9 +154,10 @@ pub(crate) fn forward(
             for s in cut.segments(shard.cells.clone()) {
                 let from = &row[s.offset..s.offset + s.count];
                 let to = shard.row(s.image, k, s.row, s.column..s.column + s.count);
-                match activation {
-                    Activation::Identity => to.iter_mut().zip(from).for_each(|(to, from)| *to = from + b),
-                    Activation::Relu => to.iter_mut().zip(from).for_each(|(to, from)| *to = (from + b).max(0.0)),
+                for (to, from) in to.iter_mut().zip(from) {
+                    let value = from + b;
+                    // Written so that a value that is not a number stays one.
+                    *to = if value < floor { floor } else { value };
                 }
             }
         }

@@ -16,10 +16,25 @@
 //! # Ok::<(), conv_kernels::ShapeError>(())
 //! ```
 //!
+//! # What there is
+//! * [`Conv2d`]: stride 1, any kernel and padding; output with bias and rectifier, gradients of input, weight and bias.
+//!   3x3 runs as Winograd F(4, 3) unless [`Algorithm::Direct`] is asked for, 7x7 as F(4, 7) with [`Algorithm::Fast`],
+//!   everything else as a blocked matrix product.
+//! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
+//!   transposed convolution that enlarges score maps. All forward and backward.
+//! * [`reference`]: convolution by its definition in f64.
+//!
+//! Not implemented: strides other than 1, dilation, groups, other pools, dense transposed convolutions with a stride.
+//!
+//! # Accuracy
+//! Relative rms error against f64 on random normal values, also scaled by 1e-4 and 1e4: 2e-7 direct, at most 2e-6 for 3x3
+//! and 5e-5 for 7x7 (weight gradient 2e-5); the tests hold every instruction set to these. A value that is not a number
+//! is never lost in a rectifier or a pool.
+//!
 //! # Conventions
 //! Tensors are dense `f32` slices: activations `[N, C, H, W]`, weights `[K, C, R, S]` (output channels first). Outputs are
 //! overwritten, never added to, and their former contents are not read. Lengths are checked; a wrong one is a
-//! [`ShapeError`].
+//! [`ShapeError`]. Activations need no layout of their own between operations: vectors run along tiles of a row.
 //!
 //! Work is spread over the current rayon pool. **Results do not depend on the number of threads**: every sum is cut by
 //! the shapes alone and added up in one order. They do depend on the instruction set ([`Isa`]), in the last bits.

@@ -40,7 +40,7 @@ pub(crate) trait Simd: Copy {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lanewise a * b.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Lanewise maximum; lanes of `b` where `a` is not a number.
+    /// Lanewise maximum; lanes of `b` where either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The bits that are set in both.
     fn and(self, a: Self::V, b: Self::V) -> Self::V;

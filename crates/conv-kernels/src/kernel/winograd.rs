@@ -300,7 +300,8 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
                     for (y, phases) in pixels.iter().enumerate().take(high) {
                         let mut phases = *phases;
                         for v in phases.iter_mut() {
-                            *v = s.max(s.add(*v, bias), floor);
+                            // In this order a value that is not a number stays one.
+                            *v = s.max(floor, s.add(*v, bias));
                         }
                         // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from 4 t on.
                         unsafe {
