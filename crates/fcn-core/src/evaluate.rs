@@ -4,7 +4,7 @@
 //! network one after the other, whatever is left of the machine works inside each; all counts are integers and the loss
 //! is added in the order of the set, so the result has the same bits for any number of threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -119,13 +119,27 @@ fn shortened(names: &[String]) -> String {
 /// Scores the masks in `predictions` against those of the same name in `truth`: palette, grey or RGB in the colours of
 /// `coding`, whatever program made them. A predicted value that means no class counts as wrong.
 ///
-/// What has no partner, differs in size, or cannot be read is listed in [`Evaluation::skipped`] and not scored.
+/// `ids` names the masks that are scored; without it all are. What has no partner, differs in size, or cannot be read is
+/// listed in [`Evaluation::skipped`] and not scored.
 ///
 /// # Errors
 /// A folder that cannot be read; no pair that can be scored.
-pub fn evaluate_predictions(predictions: &Path, truth: &Path, coding: &MaskCoding) -> Result<Evaluation> {
-    let (predicted, annotated) = (masks_in(predictions)?, masks_in(truth)?);
+pub fn evaluate_predictions(
+    predictions: &Path,
+    truth: &Path,
+    ids: Option<&[String]>,
+    coding: &MaskCoding,
+) -> Result<Evaluation> {
+    let (mut predicted, mut annotated) = (masks_in(predictions)?, masks_in(truth)?);
     let mut skipped: Vec<Skipped> = Vec::new();
+    if let Some(ids) = ids {
+        let ids: BTreeSet<&String> = ids.iter().collect();
+        predicted.retain(|id, _| ids.contains(id));
+        annotated.retain(|id, _| ids.contains(id));
+        for id in ids.into_iter().filter(|id| !annotated.contains_key(*id) && !predicted.contains_key(*id)) {
+            skipped.push(Skipped { id: id.clone(), reason: "listed, but in neither folder".into() });
+        }
+    }
     for (id, path) in &annotated {
         if !predicted.contains_key(id) {
             let reason = format!("{} has no prediction in {}", path.display(), predictions.display());
@@ -238,12 +252,17 @@ mod tests {
         write(t, "broken.png", 2, &[0; 4]);
         fs::write(p.join("broken.png"), b"no image").unwrap();
         fs::write(p.join("a_overlay.jpg"), b"not a mask").unwrap();
-        let evaluation = evaluate_predictions(p, t, &MaskCoding::from(&Classes::voc())).unwrap();
+        let evaluation = evaluate_predictions(p, t, None, &MaskCoding::from(&Classes::voc())).unwrap();
         assert_eq!(evaluation.scores.images, 1);
         assert_eq!(evaluation.scores.pixel_accuracy, Some(2.0 / 3.0));
         assert_eq!(evaluation.scores.void_pixels, 1);
         let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
         assert_eq!(ids, ["alone", "broken", "extra", "size"]);
+
+        let listed = ["a".to_string(), "nowhere".to_string()];
+        let evaluation = evaluate_predictions(p, t, Some(&listed), &MaskCoding::from(&Classes::voc())).unwrap();
+        let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!((evaluation.scores.images, ids), (1, vec!["nowhere"]));
     }
 
     #[test]
@@ -252,7 +271,7 @@ mod tests {
         write(truth.path(), "a.png", 2, &[0, 0, 1, 1]);
         write(predictions.path(), "a.png", 2, &[0, 200, 255, 1]);
         let coding = MaskCoding::from(&Classes::named(["a", "b"]));
-        let scores = evaluate_predictions(predictions.path(), truth.path(), &coding).unwrap().scores;
+        let scores = evaluate_predictions(predictions.path(), truth.path(), None, &coding).unwrap().scores;
         assert_eq!((scores.pixel_accuracy, scores.unclassified_pixels), (Some(0.5), 2));
     }
 
@@ -261,8 +280,8 @@ mod tests {
         let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         write(truth.path(), "a.png", 2, &[0; 4]);
         write(predictions.path(), "b.png", 2, &[0; 4]);
-        let error =
-            evaluate_predictions(predictions.path(), truth.path(), &MaskCoding::from(&Classes::voc())).unwrap_err();
+        let error = evaluate_predictions(predictions.path(), truth.path(), None, &MaskCoding::from(&Classes::voc()))
+            .unwrap_err();
         assert_eq!(error.kind, crate::ErrorKind::Data);
         assert!(error.hint.is_some());
     }
@@ -279,7 +298,7 @@ mod tests {
         let score = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let coding = MaskCoding::from(&Classes::voc());
-            pool.install(|| evaluate_predictions(predictions.path(), truth.path(), &coding).unwrap())
+            pool.install(|| evaluate_predictions(predictions.path(), truth.path(), None, &coding).unwrap())
         };
         let one = score(1);
         assert_eq!(one, score(3));

@@ -12,8 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::image::RgbImage;
 use crate::pictures::PictureKind;
+use crate::pictures::canvas::Canvas;
 use crate::pictures::chart::{Chart, Series};
+use crate::pictures::heatmap::confusion_picture;
 use crate::tensor_file::write_atomically;
 use history::{ClassPoint, RunHistory, StepPoint, ValidationPoint};
 
@@ -26,16 +29,47 @@ const MAX_PICTURE_BYTES: u64 = 24 << 20;
 /// Classes that the heat map shows at most; a larger matrix is in the run's picture of it.
 const MAX_HEATMAP_CLASSES: usize = 64;
 
-/// Writes `run_dir/report.html` from the files in `run_dir`.
+/// Writes `run_dir/report.html` from the files in `run_dir`, and its curves and confusion matrix as pictures too:
+/// `pictures/curves.png` and `pictures/confusion_<step>.png`.
+///
+/// # Errors
+/// What the system refuses.
 pub fn write(run_dir: &Path) -> Result<()> {
-    let log = RunHistory::read(&run_dir.join("metrics.jsonl"))?;
+    let history = RunHistory::read(&run_dir.join("metrics.jsonl"))?;
     let name = run_dir.canonicalize().unwrap_or(run_dir.to_path_buf());
     let name = name.file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let html = page(&name, &log, &pictures_section(run_dir, &log), &files_section(run_dir));
-    let path = run_dir.join(FILE_NAME);
-    write_atomically(&path, |file| {
-        file.write_all(html.as_bytes()).map_err(|e| Error::io("write the report", &path, &e))
-    })
+    let html = page(&name, &history, &pictures_section(run_dir, &history), &files_section(run_dir));
+    write_bytes(&run_dir.join(FILE_NAME), html.as_bytes())?;
+    if history.steps.is_empty() && history.validations.is_empty() {
+        return Ok(());
+    }
+    let folder = run_dir.join("pictures");
+    fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder for pictures", &folder, &e))?;
+    write_bytes(&folder.join("curves.png"), &curves_picture(&history).to_png()?)?;
+    match history.validations.last() {
+        Some(last) if !last.confusion.is_empty() => {
+            let names: Vec<String> = last.per_class.iter().map(|c| c.name.clone()).collect();
+            let picture = confusion_picture(&last.confusion, &names).to_png()?;
+            write_bytes(&folder.join(format!("confusion_{}.png", last.step)), &picture)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
+}
+
+/// All charts in one picture, two a row.
+fn curves_picture(history: &RunHistory) -> RgbImage {
+    const WIDTH: usize = 560;
+    const HEIGHT: usize = 300;
+    let charts = charts(history);
+    let mut canvas = Canvas::new(2 * WIDTH, charts.len().div_ceil(2) * HEIGHT, [255; 3]);
+    for (i, chart) in charts.iter().enumerate() {
+        canvas.place(&chart.draw(WIDTH, HEIGHT), i % 2 * WIDTH, i / 2 * HEIGHT);
+    }
+    canvas.into_image()
 }
 
 fn page(name: &str, log: &RunHistory, pictures: &str, files: &str) -> String {
@@ -373,6 +407,9 @@ mod tests {
         assert!(html.contains("Pictures at step 200"), "the validation that is complete, not the newest file");
         assert!(html.contains(&base64(b"overlay.jpg")) && html.contains("a&amp;b over the run"));
         assert!(html.contains("1 classes occur neither"));
+        for picture in ["curves.png", "confusion_200.png"] {
+            assert!(folder.0.join("pictures").join(picture).is_file(), "{picture}");
+        }
         let left: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|n| !n.to_string_lossy().contains("tmp")), "{left:?}");
     }

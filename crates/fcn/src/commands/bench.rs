@@ -112,7 +112,7 @@ fn table(rows: &[BenchRow]) -> String {
     report::table(&["name", "size", "batch", "width", "threads", "median", "min", "images/s", "peak memory"], &cells)
 }
 
-fn parse_size(text: &str) -> Result<[usize; 2]> {
+pub fn parse_size(text: &str) -> Result<[usize; 2]> {
     let parts: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
     match parts[..] {
         [height, width] if (1..=20_000).contains(&height) && (1..=20_000).contains(&width) => Ok([height, width]),

@@ -19,7 +19,7 @@ use crate::report::{self, Progress};
 ///
 /// Examples:
 ///   fcn eval --weights runs/voc --data VOC2012 --split val
-///   fcn eval --predictions masks/ --truth VOC2012/SegmentationClass
+///   fcn eval --predictions masks/ --truth VOC2012/SegmentationClass --ids VOC2012/ImageSets/Segmentation/val.txt
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -41,6 +41,9 @@ pub struct Args {
     /// Folder of true masks, paired with the predictions by name
     #[arg(long, value_name = "DIR", requires = "predictions")]
     truth: Option<PathBuf>,
+    /// File with the ids of the masks to score, one a line [default: all in both folders]
+    #[arg(long, value_name = "FILE", requires = "predictions")]
+    ids: Option<PathBuf>,
     /// Class list (`id name [r g b]` a line), where the data brings none [default for masks: a classes.txt beside the
     /// truth, else the 21 classes of PASCAL VOC]
     #[arg(long, value_name = "FILE")]
@@ -50,7 +53,9 @@ pub struct Args {
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let evaluation = match (&args.weights, &args.data, &args.predictions, &args.truth) {
         (Some(weights), Some(data), _, _) => score_network(&args, weights, data, global)?,
-        (_, _, Some(predictions), Some(truth)) => evaluate_predictions(predictions, truth, &mask_coding(&args)?)?,
+        (_, _, Some(predictions), Some(truth)) => {
+            evaluate_predictions(predictions, truth, read_ids(&args)?.as_deref(), &mask_coding(&args)?)?
+        }
         _ => {
             return Err(
                 Error::usage("nothing to score").hint("give --weights and --data, or --predictions and --truth")
@@ -103,6 +108,13 @@ fn warn_of_other_names(network: &Classes, data: &Classes) {
     }
 }
 
+fn read_ids(args: &Args) -> Result<Option<Vec<String>>> {
+    let Some(path) = &args.ids else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the list of ids", path, &e))?;
+    let ids = text.trim_start_matches('\u{feff}').lines().filter_map(|line| line.split_whitespace().next());
+    Ok(Some(ids.map(str::to_string).collect()))
+}
+
 /// The class list of the masks: the one named, one beside them, or VOC's.
 fn mask_coding(args: &Args) -> Result<MaskCoding> {
     if let Some(file) = &args.classes {
@@ -115,6 +127,9 @@ fn mask_coding(args: &Args) -> Result<MaskCoding> {
         None => Ok(MaskCoding::from(&Classes::voc())),
     }
 }
+
+/// Masks that could not be scored and are named in the text.
+const SHOWN: usize = 20;
 
 /// The table of the classes and the lines below it.
 pub fn text(evaluation: &Evaluation) -> String {
@@ -142,7 +157,10 @@ pub fn text(evaluation: &Evaluation) -> String {
         let n = scores.unclassified_pixels;
         lines.push(format!("{n} labelled pixels were predicted as no class at all; they count as wrong"));
     }
-    lines.extend(evaluation.skipped.iter().map(|s| format!("not scored: {}: {}", s.id, s.reason)));
+    lines.extend(evaluation.skipped.iter().take(SHOWN).map(|s| format!("not scored: {}: {}", s.id, s.reason)));
+    if let Some(more @ 1..) = evaluation.skipped.len().checked_sub(SHOWN) {
+        lines.push(format!("not scored: {more} more; --json lists them all"));
+    }
     lines.join("\n")
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use fcn_core::Result;
 use fcn_core::info::{Info, Tensors, describe};
-use fcn_core::{Error, Result};
 
 use super::Global;
+use super::bench::parse_size;
 use crate::report;
 
 /// Say what a file or folder is.
@@ -103,14 +104,4 @@ fn tensors_text(what: &str, found: &Tensors) -> String {
         .collect();
     lines.push(format!("\n{}", report::table(&["tensor", "type", "shape"], &rows)));
     lines.join("\n")
-}
-
-/// `HxW` as height and width in pixels.
-fn parse_size(text: &str) -> Result<[usize; 2]> {
-    let parts: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
-    match parts[..] {
-        [height, width] if (1..=65_535).contains(&height) && (1..=65_535).contains(&width) => Ok([height, width]),
-        _ => Err(Error::usage(format!("--size {text}: expected height x width in pixels"))
-            .hint("for example --size 512x512")),
-    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
 use fcn_core::labels::{Classes, LabelMap};
-use fcn_core::predict::Predictor;
+use fcn_core::predict::{Prediction, Predictor};
 use fcn_core::tensor_file::write_atomically;
 use fcn_core::{Error, ErrorKind, Result, checkpoint, device, npy, pictures, weights};
 use serde::Serialize;
@@ -86,9 +86,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();
     for (done, input) in inputs.iter().enumerate() {
-        match predict_one(&args, &predictor, input) {
-            Ok(one) => written.push(one),
-            Err(e) if args.strict || is_fatal(&e) => return Err(e),
+        match label(&args, &predictor, input) {
+            // A folder that takes no file would take none of the next photograph either: that ends the command.
+            Ok(labelled) => written.push(write(&args, input, &labelled, &predictor.meta().classes)?),
+            Err(e) if args.strict || matches!(e.kind, ErrorKind::Weights | ErrorKind::Internal) => return Err(e),
             Err(e) => {
                 report::note(&format!("skipped: {e}"));
                 failed.push(Failed { input: input.name(), reason: e.to_string() });
@@ -105,37 +106,35 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     }
 }
 
-/// Whether the next photograph would meet the same fault: weights that give no scores, or a folder that takes no files.
-fn is_fatal(error: &Error) -> bool {
-    match error.kind {
-        ErrorKind::Data | ErrorKind::OutOfMemory => false,
-        ErrorKind::Io => error.message.starts_with("cannot write"),
-        _ => true,
-    }
+/// A photograph and what the network says of it.
+struct Labelled {
+    photo: RgbImage,
+    prediction: Prediction,
 }
 
-fn predict_one(args: &Args, predictor: &Predictor, input: &Input) -> Result<Written> {
+fn label(args: &Args, predictor: &Predictor, input: &Input) -> Result<Labelled> {
     let named = |e: Error| if e.path.is_none() { e.at(input.name()) } else { e };
     let photo = decode_rgb_within(&input.read()?, args.max_pixels).map_err(named)?;
-    let classes = &predictor.meta().classes;
-    let file = |end: &str| args.out.join(input.output_name(end));
-    let (labels, probabilities) = match args.save_probabilities {
-        true => {
-            let both = predictor.predict_with_probabilities(&photo).map_err(named)?;
-            (both.labels, both.probabilities)
-        }
-        false => (predictor.predict(&photo).map_err(named)?, None),
+    let prediction = match args.save_probabilities {
+        true => predictor.predict_with_probabilities(&photo).map_err(named)?,
+        false => Prediction { labels: predictor.predict(&photo).map_err(named)?, probabilities: None },
     };
+    Ok(Labelled { photo, prediction })
+}
+
+fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> Result<Written> {
+    let Labelled { photo, prediction } = labelled;
+    let file = |end: &str| args.out.join(input.output_name(end));
     let mask = file(".png");
-    write_file(&mask, &encode_mask_png(&labels, classes)?)?;
+    write_file(&mask, &encode_mask_png(&prediction.labels, classes)?)?;
     let overlay = match args.no_overlay {
         true => None,
-        false => Some(write_overlay(file("_overlay.jpg"), &photo, &labels, classes)?),
+        false => Some(write_overlay(file("_overlay.jpg"), photo, &prediction.labels, classes)?),
     };
-    let probabilities = match probabilities {
+    let probabilities = match &prediction.probabilities {
         Some(values) => {
             let path = file(".npy");
-            npy::write(&path, &[classes.len(), photo.height, photo.width], &values)?;
+            npy::write(&path, &[classes.len(), photo.height, photo.width], values)?;
             Some(path)
         }
         None => None,

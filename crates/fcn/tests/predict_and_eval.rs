@@ -1,0 +1,215 @@
+//! `fcn predict`, `fcn eval` and `fcn info`, by the real binary on a data set drawn here and a network with fresh weights.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fcn_core::device;
+use fcn_core::image::{RgbImage, encode_mask_png};
+use fcn_core::labels::{Classes, LabelMap, VOID};
+use fcn_core::model::{Fcn, FcnOptions};
+use fcn_core::npy;
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+use serde_json::Value;
+
+/// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.
+struct Scene(tempfile::TempDir);
+
+const IDS: [&str; 3] = ["one", "two", "three"];
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene(tempfile::tempdir().unwrap());
+        let meta = ModelMeta {
+            variant: Variant::Fcn8s,
+            backbone: Backbone::Vgg16,
+            width: 1.0 / 64.0,
+            geometry: Geometry::Same,
+            classes: Classes::named(["ground", "disc"]),
+            preprocessing: Preprocessing::default(),
+        };
+        let fcn = Fcn::init(meta.clone(), &FcnOptions::default(), 0, &device::parse("cpu").unwrap());
+        weights::save(&scene.at("w.safetensors"), &fcn).unwrap();
+        for folder in ["in", "voc/JPEGImages", "voc/SegmentationClass", "voc/ImageSets/Segmentation"] {
+            fs::create_dir_all(scene.at(folder)).unwrap();
+        }
+        for (i, id) in IDS.iter().enumerate() {
+            let (width, height) = (40 + 7 * i, 33 + i);
+            let jpeg = photograph(width, height).to_jpeg(90).unwrap();
+            fs::write(scene.at(&format!("in/{id}.jpg")), &jpeg).unwrap();
+            fs::write(scene.at(&format!("voc/JPEGImages/{id}.jpg")), &jpeg).unwrap();
+            let mut truth = LabelMap::filled(width, height, 0);
+            truth.ids[..90].fill(1);
+            truth.ids[90..120].fill(VOID);
+            let png = encode_mask_png(&truth, &meta.classes).unwrap();
+            fs::write(scene.at(&format!("voc/SegmentationClass/{id}.png")), png).unwrap();
+        }
+        fs::write(scene.at("voc/ImageSets/Segmentation/val.txt"), IDS.join("\n")).unwrap();
+        fs::write(scene.at("voc/ImageSets/Segmentation/none.txt"), "").unwrap();
+        fs::write(scene.at("voc/classes.txt"), meta.classes.to_text()).unwrap();
+        scene
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs `fcn` with these words in the folder.
+    fn fcn(&self, words: &str) -> Output {
+        let words = words.split_whitespace();
+        Command::new(env!("CARGO_BIN_EXE_fcn")).args(words).current_dir(self.0.path()).output().unwrap()
+    }
+
+    fn json(&self, words: &str, exit: i32) -> Value {
+        let output = self.fcn(&format!("{words} --json"));
+        assert_eq!(output.status.code(), Some(exit), "{words}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn photograph(width: usize, height: usize) -> RgbImage {
+    RgbImage { width, height, rgb_hwc: (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect() }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A PNG whose header promises 65,500 x 65,500 pixels.
+fn bomb() -> Vec<u8> {
+    let mut png = photograph(1, 1).to_png().unwrap();
+    png[16..20].copy_from_slice(&65_500u32.to_be_bytes());
+    png[20..24].copy_from_slice(&65_500u32.to_be_bytes());
+    png
+}
+
+#[test]
+fn bad_photographs_are_named_and_the_others_are_done() {
+    let scene = Scene::new();
+    fs::write(scene.at("in/zero.jpg"), b"").unwrap();
+    fs::write(scene.at("in/text.png"), b"hello").unwrap();
+    fs::write(scene.at("in/bomb.png"), bomb()).unwrap();
+    let result = scene.json("predict in --weights w.safetensors --out out --save-probabilities", 8);
+    assert_eq!(result["images"], 3);
+    let mut named: Vec<&str> =
+        result["skipped"].as_array().unwrap().iter().map(|s| s["input"].as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["in/bomb.png", "in/text.png", "in/zero.jpg"]);
+    for (i, id) in IDS.iter().enumerate() {
+        let (shape, values) = npy::read(&scene.at(&format!("out/{id}.npy"))).unwrap();
+        assert_eq!(shape, [2, 33 + i, 40 + 7 * i]);
+        assert!(values.iter().all(|v| (0.0..=1.0).contains(v)));
+        for end in [".png", "_overlay.jpg"] {
+            assert!(scene.at(&format!("out/{id}{end}")).is_file(), "{id}{end}");
+        }
+    }
+    let strict = scene.fcn("predict in --weights w.safetensors --out out2 --strict");
+    assert_eq!(strict.status.code(), Some(3), "{}", stderr(&strict));
+}
+
+#[test]
+fn what_cannot_end_well_is_refused_before_any_work() {
+    let scene = Scene::new();
+    fs::write(scene.at("in/one.png"), photograph(5, 5).to_png().unwrap()).unwrap();
+    fs::create_dir(scene.at("png")).unwrap();
+    fs::write(scene.at("png/a.png"), photograph(5, 5).to_png().unwrap()).unwrap();
+    let mut damaged = fs::read(scene.at("w.safetensors")).unwrap();
+    let end = damaged.len();
+    damaged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(scene.at("nan.safetensors"), damaged).unwrap();
+    let cases = [
+        ("two results of one name", "predict in --weights w.safetensors --out out", 2),
+        ("a result on a photograph", "predict png --weights w.safetensors --out png", 2),
+        ("a pattern without a file", "predict in/*.bmp --weights w.safetensors --out out", 3),
+        ("a file that is not there", "predict in/four.jpg --weights w.safetensors --out out", 5),
+        ("weights that are not there", "predict in/two.jpg --weights x.safetensors --out out", 5),
+        ("weights that are not finite", "predict in/two.jpg --weights nan.safetensors --out out", 4),
+        ("a flag with a typo", "predict in/two.jpg --wieghts w.safetensors --out out", 2),
+        ("an empty split", "eval --weights w.safetensors --data voc --split none", 3),
+        ("a split that is not there", "eval --weights w.safetensors --data voc --split test", 3),
+        ("nothing to score", "eval", 2),
+        ("half a pair", "eval --predictions in", 2),
+    ];
+    let mut wrong = Vec::new();
+    for (what, words, exit) in cases {
+        let output = scene.fcn(words);
+        let text = stderr(&output);
+        if output.status.code() != Some(exit) || text.contains("panicked") || text.is_empty() {
+            wrong.push(format!("{what}: exit {:?}, expected {exit}: {text}", output.status.code()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!scene.at("out").exists());
+}
+
+#[test]
+fn stdin_and_the_photographs_own_folder_are_fine() {
+    let scene = Scene::new();
+    let before = fs::read(scene.at("in/one.jpg")).unwrap();
+    let output = scene.fcn("predict in --weights w.safetensors --out in");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(scene.at("in/one.jpg")).unwrap(), before);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fcn"))
+        .args(["predict", "-", "--weights", "w.safetensors", "--out", "piped"])
+        .current_dir(scene.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&before).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read(scene.at("piped/stdin.png")).unwrap(), fs::read(scene.at("in/one.png")).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_not_unicode_keeps_its_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new();
+    let name = |bytes: &'static [u8]| Path::new(std::ffi::OsStr::from_bytes(bytes)).to_path_buf();
+    fs::create_dir(scene.at("odd")).unwrap();
+    fs::write(scene.at("odd").join(name(b"caf\xe9.jpg")), photograph(9, 9).to_jpeg(90).unwrap()).unwrap();
+    let output = scene.fcn("predict odd --weights w.safetensors --out out");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(scene.at("out").join(name(b"caf\xe9.png")).is_file());
+}
+
+#[test]
+fn scores_are_the_same_bits_for_any_number_of_threads_and_for_the_saved_masks() {
+    let scene = Scene::new();
+    let words = "eval --weights w.safetensors --data voc --save-predictions masks --threads";
+    let (one, two) = (scene.json(&format!("{words} 1"), 0), scene.json(&format!("{words} 2"), 0));
+    assert_eq!(one, two);
+    let masks = scene.json("eval --predictions masks --truth voc/SegmentationClass", 0);
+    for key in
+        ["images", "pixel_accuracy", "mean_accuracy", "miou", "fw_iou", "boundary_iou", "mean_image_iou", "confusion"]
+    {
+        assert!(!one[key].is_null(), "{key}");
+        assert_eq!(one[key], masks[key], "{key}");
+    }
+    assert_eq!(one["void_pixels"], 90);
+    assert_eq!(one["per_class"][1]["name"], "disc");
+    assert_eq!(one["per_class"][1]["pixels"], 270);
+    // Fresh score layers are zero: all scores are equal, and the lowest id wins.
+    assert_eq!(one["per_class"][1]["iou"], 0.0);
+
+    fs::remove_file(scene.at("masks/two.png")).unwrap();
+    let fewer = scene.json("eval --predictions masks --truth voc/SegmentationClass", 8);
+    assert_eq!((&fewer["images"], &fewer["skipped"][0]["id"]), (&2.into(), &"two".into()));
+    fs::write(scene.at("ids.txt"), "one\nthree\n").unwrap();
+    assert_eq!(scene.json("eval --predictions masks --truth voc/SegmentationClass --ids ids.txt", 0)["images"], 2);
+}
+
+#[test]
+fn info_tells_files_folders_and_data_sets_apart() {
+    let scene = Scene::new();
+    let weights = scene.json("info w.safetensors --size 64x64", 0);
+    assert_eq!(weights["format"], "weights");
+    assert_eq!(weights["metadata"]["variant"], "8s");
+    assert!(weights["parameters"].as_u64().unwrap() > 0 && weights["tensors"][0]["shape"].is_array());
+    let data = scene.json("info voc", 0);
+    assert_eq!((&data["format"], &data["splits"][1]["images"]), (&"data set".into(), &3.into()));
+    assert_eq!(scene.fcn("info in").status.code(), Some(3));
+    assert_eq!(scene.fcn("info absent").status.code(), Some(5));
+}
