@@ -65,7 +65,7 @@ pub struct ConvertOptions {
     pub classes: Option<PathBuf>,
     /// The folder to write.
     pub out: PathBuf,
-    /// The splits to convert.
+    /// The splits to convert; if empty `train` and `val`, as far as they exist, and every split where neither does.
     pub splits: Vec<String>,
     /// Files a split.
     pub shards: usize,
@@ -136,7 +136,8 @@ enum Prepared {
 /// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
     let dataset = Dataset::open(&options.data, options.classes.as_deref(), options.seed)?;
-    let splits = options.splits.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
+    let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
+    let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
     if splits.is_empty() || options.shards == 0 {
         return Err(Error::usage("nothing to convert: at least one split and one shard are needed"));
     }
@@ -161,6 +162,13 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
     }
     report.fingerprint = folder.finish(&dataset.classes, &report.splits)?;
     Ok(report)
+}
+
+/// The splits taken when none is named.
+fn usual_splits(dataset: &Dataset) -> Vec<String> {
+    let all = dataset.splits();
+    let usual: Vec<String> = all.iter().filter(|name| ["train", "val"].contains(&name.as_str())).cloned().collect();
+    if usual.is_empty() { all } else { usual }
 }
 
 fn convert_split(

@@ -120,7 +120,7 @@ pub(super) fn meaning(dataset: &Dataset, library: &Library, named: bool, problem
             Severity::Error,
             None,
             message,
-            &format!("probably {}{list}", explained.meaning),
+            &format!("{}{list}", explained.meaning),
         ));
     }
     absences(dataset, &all, &pixels_by_class, void_pixels, problems);
@@ -143,13 +143,7 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
         let list = explained
             .class_list
             .map_or(String::new(), |l| format!("; a class list that reads them so:\n{}", l.trim_end()));
-        problems.push(problem(
-            "one_class",
-            Severity::Error,
-            None,
-            message,
-            &format!("probably {}{list}", explained.meaning),
-        ));
+        problems.push(problem("one_class", Severity::Error, None, message, &format!("{}{list}", explained.meaning)));
         return;
     }
     if !absent.is_empty() {

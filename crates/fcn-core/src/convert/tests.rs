@@ -89,6 +89,22 @@ fn small_images_are_left_out_by_name() {
 }
 
 #[test]
+fn without_a_choice_of_splits_train_and_val_are_taken_as_far_as_they_exist() {
+    let drawn = DrawnVoc::new(1, 1, 40, 30);
+    let out = tempfile::tempdir().unwrap();
+    let names = |folder: &str| {
+        let free = ConvertOptions { splits: vec![], ..options(drawn.root(), &out.path().join(folder)) };
+        convert(&free, &|_, _| {}).unwrap().splits.into_iter().map(|s| s.name).collect::<Vec<_>>()
+    };
+    drawn.list("mini", &["a0"]);
+    assert_eq!(names("both"), ["train", "val"]);
+    std::fs::remove_file(drawn.root().join("ImageSets/Segmentation/val.txt")).unwrap();
+    assert_eq!(names("one"), ["train"]);
+    std::fs::remove_file(drawn.root().join("ImageSets/Segmentation/train.txt")).unwrap();
+    assert_eq!(names("other"), ["mini"]);
+}
+
+#[test]
 fn void_becomes_background_on_request() {
     let drawn = DrawnVoc::new(1, 1, 40, 30);
     let out = tempfile::tempdir().unwrap();
@@ -137,6 +153,9 @@ fn an_earlier_conversion_is_replaced_only_by_force_and_a_broken_one_always() {
     std::fs::write(out.path().join(UNFINISHED), b"").unwrap();
     std::fs::write(out.path().join("train-00000-of-00009.tfrecord.partial"), b"x").unwrap();
     std::fs::remove_file(out.path().join(INDEX_NAME)).unwrap();
+    let only_mark = tempfile::tempdir().unwrap();
+    std::fs::write(only_mark.path().join(UNFINISHED), b"").unwrap();
+    assert!(Dataset::open(only_mark.path(), None, 0).is_err_and(|e| e.message.contains("unfinished conversion")));
     assert!(Dataset::open(out.path(), None, 0).is_err_and(|e| e.message.contains("unfinished conversion")));
     convert(&again, &|_, _| {}).unwrap();
     assert_eq!(files(out.path()).len(), 5);

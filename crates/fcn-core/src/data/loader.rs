@@ -56,7 +56,7 @@ impl Loader {
     /// # Errors
     /// An empty split.
     pub fn start(split: Arc<Split>, plan: BatchPlan, first: u64) -> Result<Self> {
-        if split.len() == 0 {
+        if split.is_empty() {
             return Err(Error::data("the training split is empty; training needs at least one image"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -177,7 +177,8 @@ pub(super) fn files_at(path: &Path) -> Result<Option<Vec<PathBuf>>> {
     if paths.is_empty() && is_glob {
         return Err(Error::new(ErrorKind::Io, format!("no file matches `{name}`")).at(folder));
     }
-    Ok((!paths.is_empty() || folder.join(INDEX_NAME).is_file()).then_some(paths))
+    let marked = [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file());
+    Ok((!paths.is_empty() || marked).then_some(paths))
 }
 
 /// `*` any run of characters, `?` any one.

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use super::{DEFAULT_MAX_PIXELS, Format, damaged, decode_dynamic, judge_size, read_header};
 use crate::error::{Error, Result};
-use crate::labels::{Classes, LabelMap, MaskCoding};
+use crate::labels::{Classes, LabelMap, MaskCoding, VOID};
 
 /// A value that a mask holds: a palette index or grey value, or a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,8 +134,13 @@ impl RawMask {
     pub fn labels(&self, coding: &MaskCoding) -> Result<LabelMap> {
         let ids: Option<Vec<u8>> = match &self.pixels {
             MaskPixels::Index8(values) => {
-                let used = values.iter().all(|&v| coding.id_of_value(v.into()).is_some());
-                used.then(|| values.iter().filter_map(|&v| coding.id_of_value(v.into())).collect())
+                // By table: 255 where a value has no class, but then the value must not occur.
+                let table: Vec<Option<u8>> = (0..=255u16).map(|v| coding.id_of_value(v)).collect();
+                let mut occurs = [false; 256];
+                values.iter().for_each(|&v| occurs[usize::from(v)] = true);
+                let known = table.iter().zip(occurs).all(|(id, occurs)| id.is_some() || !occurs);
+                let ids: Vec<u8> = table.iter().map(|id| id.unwrap_or(VOID)).collect();
+                known.then(|| values.iter().map(|&v| ids[usize::from(v)]).collect())
             }
             MaskPixels::Index16(values) => values.iter().map(|&v| coding.id_of_value(v)).collect(),
             MaskPixels::Rgb(rgb) => {

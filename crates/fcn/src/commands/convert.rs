@@ -24,8 +24,8 @@ pub struct Args {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Splits to convert, separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "train,val", value_name = "NAMES")]
+    /// Splits to convert, separated by commas [default: train,val as far as they exist]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     splits: Vec<String>,
     /// Files a split
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
