@@ -14,7 +14,8 @@ pub enum Mode {
     /// Bit for bit, for any number of threads.
     #[default]
     Exact,
-    /// Within 1e-4, with fused operations: the same result again on the same machine with the same number of threads.
+    /// Within about 1e-4, with fused operations: the same result again on the same machine with the same number of
+    /// threads.
     Fast,
 }
 
