@@ -152,8 +152,9 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     judge::samples(&library, options.min_size, &mut problems);
     judge::meaning(&dataset, &library, named.is_some(), &mut problems);
     judge::leaks(&dataset, &library, &mut problems);
+    let splits: Vec<SplitReport> = dataset.all_splits().iter().map(|split| count(split, &library, &dataset)).collect();
+    judge::unseen_classes(&splits, &mut problems);
     problems.sort_by_key(|p| p.severity); // stable: within a severity the order above stays
-    let splits = dataset.all_splits().iter().map(|split| count(split, &library, &dataset)).collect();
     Ok(Report {
         ok: problems.iter().all(|p| p.severity != Severity::Error),
         form: dataset.form,

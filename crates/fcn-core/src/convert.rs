@@ -153,7 +153,7 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
         report.splits.push(convert_split(split, options, &mut folder, &mut bad, &mut advance)?);
     }
     if !bad.is_empty() && options.on_error == OnError::Stop {
-        return Err(stopped(&bad, total));
+        return Err(stopped(&bad));
     }
     if let Some(split) = report.splits.iter().find(|s| s.written == 0) {
         let reason = split.skipped.first().map_or(String::new(), |s| format!(": {}", s.reason));
@@ -193,6 +193,7 @@ fn convert_split(
     // Missing files come up again when the sample is read; what has no sample is told here.
     for fault in split.faults().iter().filter(|f| matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard")) {
         converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
+        converted.listed += 1;
     }
     let batch = BATCH_PER_THREAD * rayon::current_num_threads();
     for shard in 0..options.shards {
@@ -237,11 +238,11 @@ impl ConvertedSplit {
 }
 
 /// The error that lists what kept a conversion from being whole.
-fn stopped(bad: &[String], total: usize) -> Error {
+fn stopped(bad: &[String]) -> Error {
     const SHOWN: usize = 20;
     let more = if bad.len() > SHOWN { format!("\n  and {} more", bad.len() - SHOWN) } else { String::new() };
     let listed: String = bad.iter().take(SHOWN).map(|b| format!("\n  {b}")).collect();
-    Error::data(format!("{} of {total} samples cannot be converted; nothing was written:{listed}{more}", bad.len()))
+    Error::data(format!("{} samples cannot be converted; nothing was written:{listed}{more}", bad.len()))
         .hint("correct them (`fcn check` explains), or leave them out with --on-error skip")
 }
 

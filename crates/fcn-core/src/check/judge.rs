@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::inspect::Library;
-use super::{Problem, Severity};
+use super::{Problem, Severity, SplitReport};
 use crate::data::explain::{Count, ValueCounts, explain};
 use crate::data::{Dataset, Split};
 use crate::image::MaskValue;
@@ -165,6 +165,20 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
             message,
             "void counts neither in the loss nor in any score: see whether 255 was meant as a class",
         ));
+    }
+}
+
+/// Classes that are judged in `val` but never shown in `train`.
+pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>) {
+    let named = |name: &str| splits.iter().find(|s| s.name == name);
+    let (Some(train), Some(val)) = (named("train"), named("val")) else { return };
+    let pairs = train.per_class.iter().zip(&val.per_class);
+    let unseen: Vec<&str> =
+        pairs.filter(|(t, v)| t.images == 0 && v.images > 0).map(|(t, _)| t.name.as_str()).collect();
+    if !unseen.is_empty() {
+        let message = format!("{} classes occur in val, but never in train: {}", unseen.len(), unseen.join(", "));
+        let hint = "their IoU will be 0: move images between the lists";
+        problems.push(problem("unseen_class", Severity::Warning, None, message, hint));
     }
 }
 

@@ -69,6 +69,17 @@ fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
 }
 
 #[test]
+fn a_class_that_is_only_judged_is_told() {
+    let drawn = DrawnVoc::new(2, 2, 40, 30);
+    let mut labels = mask(40, 30);
+    labels.ids[0] = 12;
+    std::fs::write(drawn.mask("b0"), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
+    let report = look(drawn.root());
+    let told = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
+    assert!(report.ok && told.message.ends_with("never in train: dog"), "{told:?}");
+}
+
+#[test]
 fn masks_that_mean_something_else_are_explained() {
     let drawn = DrawnVoc::new(2, 0, 40, 30);
     // 0/255 read under a class list in which 255 is void: every labelled pixel is background.
