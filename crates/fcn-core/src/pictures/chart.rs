@@ -66,8 +66,8 @@ impl Chart {
         let mut x = left as i64;
         for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
             canvas.fill(x, 30, 10, 7, *colour);
-            canvas.text(x + 14, 30, 1, INK, &series.name);
-            x += 14 + (font::width(&series.name) + 14) as i64;
+            canvas.text(x + 13, 30, 1, INK, &series.name);
+            x += 13 + (font::width(&series.name) + 8) as i64;
         }
         let Some(axes) = self.axes() else {
             canvas.text(left as i64, height as i64 / 2, 1, INK, "no values yet");
@@ -136,15 +136,14 @@ fn ticks((low, high): (f64, f64), wanted: usize) -> Vec<f64> {
     (0..=4 * wanted).map(|i| (first + i as f64) * step).take_while(|t| *t <= high + step * 1e-9).collect()
 }
 
-/// A number as short as its size allows.
+/// A number as short as can be without merging neighbouring ticks: three places and no trailing zeros where that is
+/// enough, else two digits and a power of ten.
 pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
-        a if !(1e-3..1e6).contains(&a) => format!("{value:.1e}"),
-        a if a >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
-        a if a >= 1.0 => format!("{value:.1}"),
-        a if a >= 0.01 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        a if !(1e-2..1e6).contains(&a) => format!("{value:.1e}"),
+        a if a >= 100.0 => format!("{value:.0}"),
+        _ => format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').into(),
     }
 }
 
@@ -194,9 +193,17 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, text) in
-            [(0.0, "0"), (0.25, "0.25"), (1500.0, "1500"), (2.5, "2.5"), (1e-4, "1.0e-4"), (2e6, "2.0e6")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (1500.0, "1500"),
+            (2.5, "2.5"),
+            (1e-4, "1.0e-4"),
+            (0.0015, "1.5e-3"),
+            (0.2, "0.2"),
+            (0.015, "0.015"),
+            (2e6, "2.0e6"),
+        ] {
             assert_eq!(number(value), text);
         }
     }
