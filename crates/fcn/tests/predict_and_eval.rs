@@ -1,5 +1,8 @@
 //! `fcn predict`, `fcn eval` and `fcn info`, by the real binary on a data set drawn here and a network with fresh weights.
 
+// The functions that set a test up may fail as loudly as the test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
