@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
-use crate::data::Dataset;
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{BatchPlan, Loader};
+use crate::data::{Dataset, SPLIT_SEED};
 use crate::environment::peak_rss_bytes;
 use crate::host::with_values;
 use crate::labels::{Classes, VOC_NAMES};
@@ -112,7 +112,7 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
 /// # Errors
 /// A data set that cannot be read.
 pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Result<BenchRow> {
-    let dataset = Dataset::open(data, classes, 0)?;
+    let dataset = Dataset::open(data, classes, SPLIT_SEED)?;
     let plan = BatchPlan {
         seed: 0,
         batch: options.batch,
@@ -155,7 +155,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
             overwrite: true,
-            seed: 0,
+            seed: SPLIT_SEED,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();
         Ok(())

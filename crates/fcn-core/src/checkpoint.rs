@@ -133,7 +133,7 @@ impl Checkpoints {
         let moments = optimizer.tensors(fcn).map(|(name, moment)| NamedValues {
             name,
             shape: moment.dims().to_vec(),
-            values: Values::Tensor(moment.clone()),
+            values: Values::Tensor(moment),
         });
         write_tensors(&temporary.join(OPTIM), &BTreeMap::new(), moments.collect())?;
         write_json(&temporary.join(STATE), state)?;

@@ -24,6 +24,10 @@ pub use listing::Fault;
 
 use listing::{Entry, Source};
 
+/// Seed of the split of a folder without lists, the same in every command: another one would move images between
+/// training and validation.
+pub const SPLIT_SEED: u64 = 0;
+
 /// The share of a folder without lists that becomes its `val` split: one in five.
 const VAL_ONE_IN: usize = 5;
 

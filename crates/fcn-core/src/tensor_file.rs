@@ -27,7 +27,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub enum Values<'a> {
     /// On a device.
-    Tensor(Tensor<1>),
+    Tensor(&'a Tensor<1>),
     /// On the host.
     Slice(&'a [f32]),
 }
@@ -244,7 +244,8 @@ mod tests {
     fn sample() -> (BTreeMap<String, String>, Vec<NamedValues<'static>>) {
         let tensor = Tensor::from_data(TensorData::new(vec![1.5f32, -2.0, 0.0], [3]), &Device::flex());
         let metadata = BTreeMap::from([("key".to_string(), "value".to_string())]);
-        let first = NamedValues { name: "b".into(), shape: vec![3], values: Values::Tensor(tensor) };
+        let first =
+            NamedValues { name: "b".into(), shape: vec![3], values: Values::Tensor(Box::leak(Box::new(tensor))) };
         let second =
             NamedValues { name: "a".into(), shape: vec![2, 1], values: Values::Slice(&[f32::MIN_POSITIVE, 7.0]) };
         (metadata, vec![first, second])

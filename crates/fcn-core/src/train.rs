@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::checkpoint::{self, Best, Checkpoints, SAMPLER_VERSION, State};
 use crate::config::{RunPaths, TrainConfig};
-use crate::data::Dataset;
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{Batch, BatchPlan, Loader};
+use crate::data::{Dataset, SPLIT_SEED};
 use crate::environment::{Environment, peak_rss_bytes};
 use crate::host::with_values;
 use crate::loss::{PixelLoss, valid_pixels};
@@ -107,7 +107,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref(), config.seed)?;
+    let dataset = Dataset::open(&paths.data, paths.classes.as_deref(), SPLIT_SEED)?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     let fingerprint = training.fingerprint();
@@ -146,7 +146,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     loop {
         // What is due where we stand; after a resume that is a validation which a signal had cut short.
         let step = run.state.step;
-        let mut save = moved && (step % config.save_every == 0 || step >= config.steps);
+        let mut save = moved && (step.is_multiple_of(config.save_every) || step >= config.steps);
         if let Some(due) = run.validation_due(config) {
             save |= run.validate(due, &mut validator, &mut log, stop, tell)?;
         }
@@ -199,7 +199,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         pace.step(started);
 
         let step = run.state.step;
-        if step % config.log_every == 0 || step == config.steps {
+        if step.is_multiple_of(config.log_every) || step == config.steps {
             let line = pace.line(step, config.steps, loss, rate, norm);
             log.step(&line)?;
             tell(Event::Step(&line));
@@ -252,7 +252,7 @@ impl Run {
     /// The step, if a validation is due there that has not been done.
     fn validation_due(&self, config: &TrainConfig) -> Option<u64> {
         let step = self.state.step;
-        let due = step > 0 && (step % config.validate_every == 0 || step == config.steps);
+        let due = step > 0 && (step.is_multiple_of(config.validate_every) || step == config.steps);
         (due && self.state.validated != Some(step)).then_some(step)
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::labels::{Classes, VOID};
-use crate::model::{Fcn, FcnOptions, Parameter, ParameterSpec, parameter_table};
+use crate::model::{Fcn, FcnOptions, ParameterSpec, parameter_table};
 use crate::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
 use crate::{Error, Result};
 
@@ -186,12 +186,12 @@ fn parsed<T: serde::de::DeserializeOwned>(header: &BTreeMap<String, String>, key
 /// # Errors
 /// What the system refuses.
 pub fn save(path: &Path, fcn: &Fcn) -> Result<()> {
-    let values = |parameter: &'_ Parameter| NamedValues {
+    let tensors = fcn.parameters().iter().map(|parameter| NamedValues {
         name: parameter.name.clone(),
         shape: parameter.shape.clone(),
-        values: Values::Tensor(parameter.tensor.clone()),
-    };
-    write_tensors(path, &fcn.meta.to_header()?, fcn.parameters().iter().map(values).collect())
+        values: Values::Tensor(&parameter.tensor),
+    });
+    write_tensors(path, &fcn.meta.to_header()?, tensors.collect())
 }
 
 /// What network a weights file holds, from its header alone.
@@ -254,6 +254,7 @@ pub fn compare_tables(expected: &[ParameterSpec], found: &[(String, Vec<usize>)]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Parameter;
 
     fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
         ModelMeta {

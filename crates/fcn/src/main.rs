@@ -6,11 +6,9 @@ mod commands;
 mod memory;
 mod report;
 
-use clap::Parser;
-
 fn main() {
     memory::keep_what_is_freed();
-    let cli = commands::Cli::parse();
+    let cli = commands::parse();
     if let Err(error) = commands::run(cli.command, &cli.global) {
         report::print_error(&error, cli.global.json);
         std::process::exit(error.kind.exit_code());

@@ -65,7 +65,8 @@ const NOT_TYPE_ENDINGS: [&str; 6] = ["Manager", "Helper", "Util", "Handler", "En
 const MAX_LINES: usize = 600;
 
 /// Files that are longer than [`MAX_LINES`], and why.
-const LONG: [(&str, &str); 0] = [];
+const LONG: [(&str, &str); 1] =
+    [("crates/fcn-core/src/model/fcn.rs", "one network in two geometries, read beside the paper; half of it is tests")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()

@@ -39,8 +39,8 @@ pub(super) fn conv2d(
         let bias = bias.map(host);
         return Tensor::from_primitive::<Flex>(conv.forward(&host(x), &host(weight), bias.as_ref()));
     }
-    let [x, weight] = [x, weight].map(|tensor| on_tape(tensor));
-    let result = match bias.map(|bias| on_tape(bias)) {
+    let [x, weight] = [x, weight].map(on_tape);
+    let result = match bias.map(on_tape) {
         Some(bias) => {
             let output = conv.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
             match conv

@@ -10,6 +10,7 @@ mod convert;
 mod eval;
 mod info;
 mod predict;
+mod quickstart;
 mod train;
 
 /// Semantic segmentation in one binary: photographs and masks in, a trained and evaluated FCN out.
@@ -44,14 +45,33 @@ pub struct Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Quickstart(quickstart::Args),
     Check(check::Args),
     Convert(convert::Args),
-    Train(train::Args),
+    Train(Box<train::Args>),
     Eval(eval::Args),
     Predict(predict::Args),
     Info(info::Args),
     Bench(bench::Args),
     Completions(completions::Args),
+}
+
+/// The command line, read. Help, the version, and mistakes are printed and end the process; a mistake with `--json` is
+/// one object like any other error.
+pub fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|mistake| {
+        if !mistake.use_stderr() || !std::env::args_os().any(|word| word == "--json") {
+            mistake.exit();
+        }
+        let text = mistake.to_string();
+        let after = |word: &str| text.lines().find_map(|line| line.trim().strip_prefix(word));
+        let mut error = Error::usage(after("error: ").unwrap_or("the command line cannot be read"));
+        if let Some(tip) = after("tip: ") {
+            error = error.hint(tip);
+        }
+        crate::report::print_error(&error, true);
+        std::process::exit(error.kind.exit_code())
+    })
 }
 
 /// Sets up what all commands share, then runs one.
@@ -63,9 +83,10 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
             .map_err(|e| Error::internal(format!("cannot start {threads} worker threads: {e}")))?;
     }
     match command {
+        Command::Quickstart(args) => quickstart::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Convert(args) => convert::run(args, global),
-        Command::Train(args) => train::run(args, global),
+        Command::Train(args) => train::run(*args, global),
         Command::Eval(args) => eval::run(args, global),
         Command::Predict(args) => predict::run(args, global),
         Command::Info(args) => info::run(args, global),
