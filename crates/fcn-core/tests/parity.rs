@@ -128,8 +128,8 @@ fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Differenc
     let last = found.last().unwrap().0;
     vec![
         Difference { what: "loss", found: relative(&[loss / valid], &losses[..1]), allowed: 1e-4 },
-        // One ReLU of the plain `same` networks is so near its corner that the rounding of Winograd's transforms decides
-        // it, which moves a few gradients of the first layers; with direct convolutions this was 2.5e-6.
+        // 8.6e-3 in the plain `same` networks: probably a ReLU so near its corner that the rounding of Winograd's
+        // transforms decides it; with direct convolutions this was 2.5e-6.
         Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight"), allowed: 2e-2 },
         Difference { what: "gradient of conv4_2", found: of(&|name| name == "conv4_2.weight"), allowed: 1e-3 },
         Difference { what: "gradient of the last layer", found: of(&|name| name == last), allowed: 1e-3 },
