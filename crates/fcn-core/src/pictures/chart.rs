@@ -89,7 +89,7 @@ impl Chart {
             let x = place((tick, axes.values.0)).0 as i64;
             canvas.fill(x, top as i64, 1, plot_height as usize, GRID);
             let label = number(tick);
-            canvas.text(x - font::width(&label) as i64 / 2, (height - bottom + 8) as i64, 1, INK, &label);
+            canvas.text(x - font::width(&label) as i64 / 2, height as i64 - bottom as i64 + 8, 1, INK, &label);
         }
         canvas.frame(left as i64, top as i64, plot_width as usize + 1, plot_height as usize + 1, INK);
         for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
