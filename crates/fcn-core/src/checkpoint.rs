@@ -77,6 +77,15 @@ pub struct Manifest {
     pub classes_hash: String,
     /// Size and BLAKE3 of each file.
     pub files: BTreeMap<String, FileEntry>,
+    /// BLAKE3 of this manifest as JSON with an empty string here.
+    pub blake3: String,
+}
+
+impl Manifest {
+    /// The hash that belongs into `blake3`.
+    fn own_hash(&self) -> Result<String> {
+        Ok(hash(&to_json(&Manifest { blake3: String::new(), ..self.clone() })?))
+    }
 }
 
 /// Size and hash of one file.
@@ -141,14 +150,16 @@ impl Checkpoints {
         for file in [WEIGHTS, OPTIM, STATE] {
             files.insert(file.to_string(), entry(&temporary.join(file))?);
         }
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             format_version: FORMAT_VERSION,
             program_version: env!("CARGO_PKG_VERSION").to_string(),
             step: state.step,
             config_hash: self.config_hash.clone(),
             classes_hash: hash(&to_json(&fcn.meta.classes)?),
             files,
+            blake3: String::new(),
         };
+        manifest.blake3 = manifest.own_hash()?;
         write_json(&temporary.join(MANIFEST), &manifest)?;
         sync_dir(&temporary)?;
 
@@ -291,6 +302,9 @@ pub fn verify(path: &Path) -> Result<Manifest> {
             .at(path)
             .hint("use the program version that wrote it, or a newer one"));
     }
+    if manifest.own_hash()? != manifest.blake3 {
+        return Err(Error::weights(format!("{MANIFEST} is damaged: its own BLAKE3 does not match")).at(path));
+    }
     for file in [WEIGHTS, OPTIM, STATE] {
         let expected = manifest
             .files
@@ -378,5 +392,131 @@ fn sync_dir(path: &Path) -> Result<()> {
     match File::open(path) {
         Ok(folder) if cfg!(unix) => folder.sync_all().map_err(|e| Error::io("flush the folder", path, &e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Classes;
+    use crate::model::FcnOptions;
+    use crate::optim::OptimizerKind;
+    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+
+    fn network() -> (Fcn, Optimizer) {
+        let meta = ModelMeta {
+            variant: Variant::Fcn32s,
+            backbone: Backbone::Vgg16,
+            width: 1.0 / 64.0,
+            geometry: Geometry::Same,
+            classes: Classes::named(["background", "thing"]),
+            preprocessing: Preprocessing::default(),
+        };
+        let fcn = Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex());
+        let optimizer = Optimizer::new(options(), &fcn);
+        (fcn, optimizer)
+    }
+
+    fn options() -> OptimizerOptions {
+        OptimizerOptions {
+            kind: OptimizerKind::Adam,
+            momentum: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            bias_rate: 1.0,
+        }
+    }
+
+    fn state(step: u64, best: Option<Best>) -> State {
+        State {
+            step,
+            epoch: 0,
+            position: 2 * step,
+            seed: 0,
+            sampler_version: SAMPLER_VERSION,
+            updates: step,
+            validated: None,
+            best,
+            data_fingerprint: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_newest_and_the_best_are_kept_and_the_links_name_them() {
+        let run = tempfile::tempdir().unwrap();
+        let (fcn, optimizer) = network();
+        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let best = Some(Best { step: 10, miou: 0.5 });
+        for step in [10, 20, 30, 40] {
+            checkpoints.save(&fcn, &optimizer, &state(step, best)).unwrap();
+        }
+        assert_eq!(checkpoints.steps().unwrap(), [10, 30, 40]);
+        let target = |name: &str| fs::canonicalize(run.path().join(name)).unwrap();
+        assert!(target("last").ends_with("step-00000040"));
+        assert!(target("best").ends_with("step-00000010"));
+        assert!(weights_file(run.path()).starts_with(run.path().join("best")));
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_loaded() {
+        let run = tempfile::tempdir().unwrap();
+        let (fcn, optimizer) = network();
+        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        checkpoints.save(&fcn, &optimizer, &state(7, None)).unwrap();
+        let found = checkpoints.newest().unwrap();
+        assert_eq!(found.state, state(7, None));
+        let (loaded, optimizer) = load(&found.path, &found.state, options(), &Device::flex()).unwrap();
+        assert_eq!(loaded.meta, fcn.meta);
+        assert_eq!(optimizer.updates(), 7);
+        for (a, b) in loaded.parameters().iter().zip(fcn.parameters()) {
+            assert_eq!(a.name, b.name);
+            assert_eq!(a.tensor.to_data(), b.tensor.to_data(), "{}", a.name);
+        }
+    }
+
+    #[test]
+    fn every_fault_is_found_and_the_one_before_taken() {
+        let run = tempfile::tempdir().unwrap();
+        let (fcn, optimizer) = network();
+        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        checkpoints.save(&fcn, &optimizer, &state(1, None)).unwrap();
+        let newest = checkpoints.save(&fcn, &optimizer, &state(2, None)).unwrap();
+        for file in [WEIGHTS, OPTIM, STATE, MANIFEST] {
+            let path = newest.join(file);
+            let whole = fs::read(&path).unwrap();
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 3] ^= 4;
+            for damaged in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+                fs::write(&path, damaged).unwrap();
+                let found = checkpoints.newest().unwrap();
+                assert_eq!(found.state.step, 1, "{file} with {} of {} bytes", damaged.len(), whole.len());
+                assert_eq!(found.passed_over.len(), 1, "{file}");
+            }
+            fs::remove_file(&path).unwrap();
+            assert_eq!(checkpoints.newest().unwrap().state.step, 1, "{file} missing");
+            fs::write(&path, whole).unwrap();
+        }
+        assert_eq!(checkpoints.newest().unwrap().state.step, 2);
+    }
+
+    #[test]
+    fn a_replacement_cut_short_between_its_renames_is_finished() {
+        let run = tempfile::tempdir().unwrap();
+        let (fcn, optimizer) = network();
+        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let saved = checkpoints.save(&fcn, &optimizer, &state(5, None)).unwrap();
+        fs::rename(&saved, saved.with_file_name(".tmp-old-step-00000005")).unwrap();
+        assert_eq!(checkpoints.newest().unwrap().state.step, 5);
+    }
+
+    #[test]
+    fn nothing_to_resume_says_so() {
+        let run = tempfile::tempdir().unwrap();
+        fs::create_dir_all(run.path().join("checkpoints/.tmp-step-00000001")).unwrap();
+        let error = Checkpoints::new(run.path(), 2, "").newest().err().unwrap();
+        assert_eq!(error.kind, crate::ErrorKind::Weights);
+        assert!(error.message.contains("nothing to resume"), "{}", error.message);
     }
 }

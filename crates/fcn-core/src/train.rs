@@ -289,7 +289,11 @@ fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mu
         classes: dataset.classes.clone(),
         preprocessing: config.preprocessing.clone(),
     };
-    let fcn_options = FcnOptions { dropout: config.dropout, trainable_upsampling: config.trainable_upsampling };
+    let fcn_options = FcnOptions {
+        dropout: config.dropout,
+        trainable_upsampling: config.trainable_upsampling,
+        ..FcnOptions::default()
+    };
     let start = match &options.paths.init {
         Some(path) => Some(weights::load(&checkpoint::weights_file(path), &options.device)?),
         None => None,
@@ -376,7 +380,11 @@ fn resume(
         ))
         .at(&found.path));
     }
-    fcn.options = FcnOptions { dropout: config.dropout, trainable_upsampling: config.trainable_upsampling };
+    fcn.options = FcnOptions {
+        dropout: config.dropout,
+        trainable_upsampling: config.trainable_upsampling,
+        ..FcnOptions::default()
+    };
     tell(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
     Ok(Run { fcn, optimizer, state: found.state, last: Some(found.path) })
 }

@@ -61,6 +61,7 @@ pub enum Channels {
 
 /// What is done to 0-255 values before the first convolution: `(x * scale - mean) / std`, per channel in `channels` order.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Channel order of `mean`, `std` and of the network's input.
     pub channels: Channels,

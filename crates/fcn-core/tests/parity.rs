@@ -11,7 +11,7 @@ use fcn_core::host::with_values;
 use fcn_core::labels::{Classes, VOID};
 use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::model::bilinear::bilinear_weights;
-use fcn_core::model::{DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
+use fcn_core::model::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
 use fcn_core::optim::{Optimizer, OptimizerKind, OptimizerOptions};
 use fcn_core::rng::{Purpose, Rng};
 use fcn_core::tensor_file::TensorFile;
@@ -59,7 +59,7 @@ fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Fcn {
     let classes = Classes::named(["a", "b", "c", "d"]);
     let preprocessing = Preprocessing::default();
     let meta = ModelMeta { variant, backbone, width: WIDTH, geometry, classes, preprocessing };
-    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true };
+    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm: Algorithm::Direct };
     let mut index = 0..;
     Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
 }

@@ -4,7 +4,7 @@
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation, module};
-use conv_kernels::Activation;
+use conv_kernels::{Activation, Algorithm};
 
 use super::bilinear::bilinear_weights;
 use super::{host_conv, host_maps};
@@ -12,18 +12,37 @@ use crate::host::{is_host, with_values};
 
 /// Convolution with stride 1: `[N, C, H, W]` and `[O, C, k, k]` to `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p`
 /// zeros are put around the input.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize) -> Tensor<4> {
-    convolve(x, weight, bias, padding, Activation::Identity)
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    padding: usize,
+    algorithm: Algorithm,
+) -> Tensor<4> {
+    convolve(x, weight, bias, padding, Activation::Identity, algorithm)
 }
 
 /// [`conv2d`], and zero where the result would be negative.
-pub fn conv2d_relu(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize) -> Tensor<4> {
-    convolve(x, weight, bias, padding, Activation::Relu)
+pub fn conv2d_relu(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    padding: usize,
+    algorithm: Algorithm,
+) -> Tensor<4> {
+    convolve(x, weight, bias, padding, Activation::Relu, algorithm)
 }
 
-fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, padding: usize, after: Activation) -> Tensor<4> {
+fn convolve(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    padding: usize,
+    after: Activation,
+    algorithm: Algorithm,
+) -> Tensor<4> {
     if is_host(&x) {
-        return host_conv::conv2d(x, weight, bias, padding, after);
+        return host_conv::conv2d(x, weight, bias, padding, after, algorithm);
     }
     let y = module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1));
     match after {
@@ -99,7 +118,8 @@ mod tests {
             Tensor::<4>::from_data(TensorData::new(values, shape), &device)
         };
         let (x, weight, y) = (ramp([2, 3, 6, 5], 0.7), ramp([4, 3, 3, 3], 0.3), ramp([2, 4, 6, 5], 1.1));
-        let left = (conv2d(x.clone(), weight.clone(), None, 1) * y.clone()).sum().into_scalar::<f32>();
+        let left =
+            (conv2d(x.clone(), weight.clone(), None, 1, Algorithm::Direct) * y.clone()).sum().into_scalar::<f32>();
         let right = (conv_transpose2d(y, weight, 1, 1) * x).sum().into_scalar::<f32>();
         assert!((left - right).abs() < 1e-4, "{left} {right}");
     }

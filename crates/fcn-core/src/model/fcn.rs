@@ -13,6 +13,7 @@
 use burn::tensor::module::{BatchNormTrainOutput, batch_norm_train};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use conv_kernels::Algorithm;
 use rayon::prelude::*;
 
 use super::bilinear::bilinear_weights;
@@ -47,11 +48,13 @@ pub struct FcnOptions {
     pub dropout: f32,
     /// Whether the bilinear kernels are learnt. The paper's last one is fixed; the others it learns with little gain.
     pub trainable_upsampling: bool,
+    /// How convolutions on the CPU trade exactness for speed.
+    pub algorithm: Algorithm,
 }
 
 impl Default for FcnOptions {
     fn default() -> Self {
-        FcnOptions { dropout: 0.5, trainable_upsampling: false }
+        FcnOptions { dropout: 0.5, trainable_upsampling: false, algorithm: Algorithm::Fast }
     }
 }
 
@@ -300,7 +303,8 @@ impl Fcn {
     }
 
     fn convolve(&self, x: Tensor<4>, layer: &Layer, mode: Mode) -> Tensor<4> {
-        conv2d(x, self.shaped(layer.weight, mode), layer.bias.map(|bias| self.shaped(bias, mode)), layer.padding)
+        let bias = layer.bias.map(|bias| self.shaped(bias, mode));
+        conv2d(x, self.shaped(layer.weight, mode), bias, layer.padding, self.options.algorithm)
     }
 
     fn convolve_and_rectify(
@@ -312,7 +316,7 @@ impl Fcn {
     ) -> Tensor<4> {
         let Some(norm) = layer.norm else {
             let bias = layer.bias.map(|bias| self.shaped(bias, mode));
-            return conv2d_relu(x, self.shaped(layer.weight, mode), bias, layer.padding);
+            return conv2d_relu(x, self.shaped(layer.weight, mode), bias, layer.padding, self.options.algorithm);
         };
         let x = self.convolve(x, layer, mode);
         match mode {
@@ -547,7 +551,7 @@ mod tests {
             values(&parameter.tensor)
         };
         let weight = fcn.parameters()[0].shaped::<4>();
-        let maps = conv2d(x.clone(), weight, None, 1).swap_dims(0, 1).reshape([8, 2 * 64 * 32]); // [C, N H W]
+        let maps = conv2d(x.clone(), weight, None, 1, Algorithm::Direct).swap_dims(0, 1).reshape([8, 2 * 64 * 32]); // [C, N H W]
         let (mean, variance) = (values(&maps.clone().mean_dim(1)), values(&maps.var(1)));
         for step in 1..=60 {
             fcn.forward_train(x.clone(), KEY);

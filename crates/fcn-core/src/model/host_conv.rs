@@ -29,11 +29,12 @@ pub(super) fn conv2d(
     bias: Option<Tensor<1>>,
     padding: usize,
     activation: Activation,
+    algorithm: Algorithm,
 ) -> Tensor<4> {
     let [images, channels, height, width] = x.dims();
     let [out_channels, _, taps, _] = weight.dims();
     let shape = Conv2dShape::square(images, [channels, out_channels], [height, width], taps, padding);
-    let conv = Convolution { conv: sizes_fit(Conv2d::new(shape, Algorithm::Fast)), activation };
+    let conv = Convolution { conv: sizes_fit(Conv2d::new(shape, algorithm)), activation };
     let tracked = x.is_autodiff() || weight.is_autodiff() || bias.as_ref().is_some_and(Tensor::is_autodiff);
     if !tracked {
         let bias = bias.map(host);

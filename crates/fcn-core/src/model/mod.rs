@@ -19,5 +19,6 @@ pub mod parameter;
 mod tape;
 pub mod vgg16;
 
+pub use conv_kernels::Algorithm;
 pub use fcn::{DropoutKey, Fcn, FcnOptions};
 pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count};
