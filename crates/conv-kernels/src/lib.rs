@@ -22,7 +22,7 @@
 //!   everything else as a blocked matrix product.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
 //!   transposed convolution that enlarges score maps. All forward and backward.
-//! * [`reference`]: convolution by its definition in f64.
+//! * [`mod@reference`]: convolution by its definition in f64.
 //!
 //! Not implemented: strides other than 1, dilation, groups, other pools, dense transposed convolutions with a stride.
 //!

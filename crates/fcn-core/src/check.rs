@@ -1,6 +1,6 @@
 //! The data-set linter: everything that would end in a wrong or undefined score, found before training.
 //!
-//! One pass in parallel looks at every file ([`inspect`]); what it saw is then judged as a whole, in a fixed order, so
+//! One pass in parallel looks at every file (`inspect`); what it saw is then judged as a whole, in a fixed order, so
 //! that the report does not depend on the number of threads. Nothing stops at the first problem.
 
 mod inspect;
