@@ -128,12 +128,10 @@ fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Differenc
     let last = found.last().unwrap().0;
     vec![
         Difference { what: "loss", found: relative(&[loss / valid], &losses[..1]), allowed: 1e-4 },
-        // 8.6e-3 in the plain `same` networks: probably a ReLU so near its corner that the rounding of Winograd's
-        // transforms decides it; with direct convolutions this was 2.5e-6.
-        Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight"), allowed: 2e-2 },
+        Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight"), allowed: 1e-3 },
         Difference { what: "gradient of conv4_2", found: of(&|name| name == "conv4_2.weight"), allowed: 1e-3 },
         Difference { what: "gradient of the last layer", found: of(&|name| name == last), allowed: 1e-3 },
-        Difference { what: "any gradient", found: of(&|_| true), allowed: 2e-2 },
+        Difference { what: "any gradient", found: of(&|_| true), allowed: 4e-3 },
     ]
 }
 
@@ -168,7 +166,7 @@ fn step_differences(fcn: &mut Fcn, kind: OptimizerKind, golden: &mut TensorFile)
     let golden_losses = golden.read(&format!("{name}.losses")).unwrap();
     // Adam's first steps are the rate times the sign of the gradient, however small: a bias whose gradient is rounding may
     // end up to ten steps away.
-    let allowed = if kind == OptimizerKind::Sgd { 1e-3 } else { 0.1 };
+    let allowed = if kind == OptimizerKind::Sgd { 1e-3 } else { 1e-2 };
     vec![
         Difference { what: losses, found: relative(&found, &golden_losses), allowed: 1e-3 },
         Difference { what: weights, found: worst, allowed },
