@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod convert;
 pub mod cost;
+pub mod crf;
 pub mod data;
 pub mod device;
 pub mod draw;

@@ -33,6 +33,7 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "checkpoint",
             "config",
             "cost",
+            "crf",
             "data",
             "environment",
             "html_report",
