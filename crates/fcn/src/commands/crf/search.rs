@@ -75,8 +75,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
     let fcn = weights::load(&checkpoint::weights_file(file), &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
     let split = Dataset::open(data, classes, SPLIT_SEED)?.split(split_name)?;
-    let progress =
-        Progress::new("parameter sets on images", split.spread(options.images).len() * options.trials, global);
+    let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
     let found = search(&Predictor::new(fcn), &split, &options, &mut |done, all| {
         progress.at(done, all);
         ControlFlow::Continue(())
