@@ -1,4 +1,4 @@
-//! Timings of the product's own paths: the forward pass, the training step, the data loader and the converter.
+//! Timings of the product's own paths: the forward pass, the training step, the CRF, the data loader and the converter.
 //!
 //! Every measurement warms up once, then times each run by itself; median and minimum are reported, since shared machines
 //! are noisy.
@@ -8,19 +8,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use densecrf::{DenseCrf, Unary};
 use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use crate::crf::{CrfParams, fault, memory_limit, room_for};
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{BatchPlan, Loader};
 use crate::data::{Dataset, SPLIT_SEED};
+use crate::draw::draw_scene;
 use crate::environment::peak_rss_bytes;
 use crate::host::with_values;
-use crate::labels::{Classes, VOC_NAMES};
+use crate::image::RgbImage;
+use crate::labels::{Classes, LabelMap, VOC_NAMES};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::model::{DropoutKey, Fcn, FcnOptions};
 use crate::optim::Optimizer;
+use crate::pictures::canvas::Canvas;
 use crate::rng::{Purpose, Rng};
 use crate::weights::{ModelMeta, Preprocessing};
 use crate::{Error, Result};
@@ -65,6 +70,101 @@ pub struct BenchRow {
     pub peak_rss_bytes: u64,
 }
 
+/// A CRF to measure.
+#[derive(Clone, Debug)]
+pub struct CrfBenchOptions {
+    /// Height and width of the photograph in pixels.
+    pub size: [usize; 2],
+    /// Labels.
+    pub labels: usize,
+    /// Kernels, iterations and mode.
+    pub params: CrfParams,
+    /// Timed runs.
+    pub runs: usize,
+}
+
+/// One measurement of the CRF.
+#[derive(Clone, Debug, Serialize)]
+pub struct CrfBenchRow {
+    /// Set-up and inference together; the width means nothing here.
+    #[serde(flatten)]
+    pub row: BenchRow,
+    /// Labels.
+    pub labels: usize,
+    /// Mean-field iterations of a run.
+    pub iterations: usize,
+    /// `exact` or `fast`.
+    pub mode: &'static str,
+    /// Median time to build the kernels and their normalisation, in seconds.
+    pub setup_s: f64,
+    /// Median time of inference divided by its iterations, in seconds.
+    pub iteration_s: f64,
+}
+
+/// The CRF over drawn scenes. Energies and their copy into the CRF are not timed, nor is reading out the result, as is
+/// usual for its kind; set-up includes what the first inference would otherwise do first.
+///
+/// # Errors
+/// Parameters out of range, or too little memory.
+pub fn crf(options: &CrfBenchOptions) -> Result<CrfBenchRow> {
+    let ([height, width], params) = (options.size, &options.params);
+    params.validate()?;
+    room_for(params, [width, height], options.labels, memory_limit())?;
+    let (photo, labels) = scenes(width, height);
+    let mut rng = Rng::derive(0, Purpose::Bench, &[2]);
+    let energies: Vec<f32> = (0..options.labels)
+        .flat_map(|label| labels.ids.iter().map(move |&id| usize::from(id) % options.labels == label))
+        .map(|is_true| rng.between(0.0, 4.0) + if is_true { 0.0 } else { 1.5 })
+        .collect();
+    let (mut setups, mut inferences) = (Vec::new(), Vec::new());
+    for _ in 0..=options.runs.max(1) {
+        let posed = DenseCrf::new(width, height, options.labels)
+            .and_then(|crf| crf.mode(params.mode()).unary(Unary::from_energies(&energies)))
+            .map_err(fault)?;
+        let started = Instant::now();
+        let ready = params.add_kernels(posed, &photo.rgb_hwc).map_err(fault)?;
+        ready.prepare();
+        setups.push(started.elapsed().as_secs_f64());
+        let started = Instant::now();
+        std::hint::black_box(ready.inference(params.iterations).map_err(fault)?);
+        inferences.push(started.elapsed().as_secs_f64());
+    }
+    // The first run warms up.
+    let (setups, inferences) = (&setups[1..], &inferences[1..]);
+    let totals: Vec<f64> = setups.iter().zip(inferences).map(|(a, b)| a + b).collect();
+    let mode = if params.fast { "fast" } else { "exact" };
+    Ok(CrfBenchRow {
+        row: row(&format!("crf-{mode}"), options.size, 1, 1.0, totals),
+        labels: options.labels,
+        iterations: params.iterations,
+        mode,
+        setup_s: median(setups.to_vec()),
+        iteration_s: median(inferences.to_vec()) / params.iterations.max(1) as f64,
+    })
+}
+
+/// Drawn scenes side by side until they cover a picture, and their masks.
+fn scenes(width: usize, height: usize) -> (RgbImage, LabelMap) {
+    let (mut canvas, mut labels) = (Canvas::new(width, height, [0; 3]), LabelMap::filled(width, height, 0));
+    let (mut y, mut index) = (0, 0);
+    while y < height {
+        let (mut x, mut lowest) = (0, usize::MAX);
+        while x < width {
+            let (photo, mask) = draw_scene(0, index);
+            canvas.place(&photo, x, y);
+            let columns = mask.width.min(width - x);
+            for (row, ids) in mask.ids.chunks_exact(mask.width).enumerate().take(height - y) {
+                labels.ids[(y + row) * width + x..][..columns].copy_from_slice(&ids[..columns]);
+            }
+            x += mask.width;
+            lowest = lowest.min(mask.height);
+            index += 1;
+        }
+        y += lowest;
+    }
+    (canvas.into_image(), labels)
+}
+
 /// The forward pass in inference.
 ///
 /// # Errors
@@ -76,7 +176,7 @@ pub fn infer(options: &BenchOptions) -> Result<BenchRow> {
         let logits = fcn.forward(images.clone());
         with_values(&logits.sum(), |sum| sum[0]).map(|_| ())
     })?;
-    Ok(row("fcn-infer", options, times))
+    Ok(network_row("fcn-infer", options, times))
 }
 
 /// A whole training step: forward, loss, backward and update.
@@ -104,7 +204,7 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
         optimizer.step(&mut fcn, &gradients, options.config.lr, 1.0 / rule.divisor(valid_pixels(&labels)))?;
         with_values(&loss, |loss| loss[0]).map(|_| ())
     })?;
-    Ok(row("fcn-train", options, times))
+    Ok(network_row("fcn-train", options, times))
 }
 
 /// Batches of the training split of `data`, as the trainer gets them, without a trainer.
@@ -131,7 +231,7 @@ pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Resu
     }
     let times = time(options.runs, || loader.next_batch().map(|_| ()))?;
     let mean = times.iter().sum::<f64>() / times.len() as f64;
-    let mut row = row("fcn-load", options, times);
+    let mut row = network_row("fcn-load", options, times);
     row.images_per_s = options.batch as f64 / mean;
     Ok(row)
 }
@@ -161,7 +261,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
         Ok(())
     });
     let removed = std::fs::remove_dir_all(&out).map_err(|e| Error::io("remove the temporary folder", &out, &e));
-    let mut row = row("fcn-convert", options, times?);
+    let mut row = network_row("fcn-convert", options, times?);
     removed?;
     row.batch = written;
     row.images_per_s = row.batch as f64 / row.median_s;
@@ -201,19 +301,27 @@ fn time(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
         .collect()
 }
 
-fn row(name: &str, options: &BenchOptions, mut times: Vec<f64>) -> BenchRow {
+fn network_row(name: &str, options: &BenchOptions, times: Vec<f64>) -> BenchRow {
+    row(name, options.size, options.batch, options.config.width, times)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    let median_s = times[times.len() / 2];
+    times[times.len() / 2]
+}
+
+fn row(name: &str, size: [usize; 2], batch: usize, width: f32, times: Vec<f64>) -> BenchRow {
+    let median_s = median(times.clone());
     BenchRow {
         name: name.to_string(),
-        size: format!("{}x{}", options.size[0], options.size[1]),
-        batch: options.batch,
-        width: options.config.width,
+        size: format!("{}x{}", size[0], size[1]),
+        batch,
+        width,
         threads: rayon::current_num_threads(),
         median_s,
-        min_s: times[0],
+        min_s: times.iter().copied().fold(f64::INFINITY, f64::min),
         runs: times.len(),
-        images_per_s: options.batch as f64 / median_s,
+        images_per_s: batch as f64 / median_s,
         peak_rss_bytes: peak_rss_bytes(),
     }
 }

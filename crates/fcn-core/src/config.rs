@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::crf::CrfParams;
 use crate::loss::Reduction;
 use crate::optim::{OptimizerKind, OptimizerOptions};
 use crate::schedule::{Schedule, ScheduleKind};
@@ -85,12 +86,28 @@ pub struct TrainConfig {
     /// 4: validation images whose pictures are saved each time, always the same ones.
     pub pictures: usize,
 
+    /// true: the pictured images go through the CRF too, so that its gain or loss is seen. Training never depends on it.
+    pub crf: bool,
+    /// 5: its iterations; this and what follows is as in the released code of Kraehenbuehl & Koltun.
+    pub crf_iterations: usize,
+    /// 3: standard deviation of its smoothness kernel in pixels.
+    pub crf_gaussian_sxy: f32,
+    /// 3: weight of its smoothness kernel.
+    pub crf_gaussian_compat: f32,
+    /// 80: standard deviation of its appearance kernel in pixels.
+    pub crf_bilateral_sxy: f32,
+    /// 13: standard deviation of its appearance kernel in steps of colour.
+    pub crf_bilateral_srgb: f32,
+    /// 10: weight of its appearance kernel.
+    pub crf_bilateral_compat: f32,
+
     /// The input convention; imported weights bring their own.
     pub preprocessing: Preprocessing,
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
+        let crf = CrfParams::default();
         TrainConfig {
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16,
@@ -124,6 +141,13 @@ impl Default for TrainConfig {
             validate_every: 200,
             keep: 5,
             pictures: 4,
+            crf: true,
+            crf_iterations: crf.iterations,
+            crf_gaussian_sxy: crf.gaussian_sxy,
+            crf_gaussian_compat: crf.gaussian_compat,
+            crf_bilateral_sxy: crf.bilateral_sxy,
+            crf_bilateral_srgb: crf.bilateral_srgb,
+            crf_bilateral_compat: crf.bilateral_compat,
             preprocessing: Preprocessing::default(),
         }
     }
@@ -199,7 +223,21 @@ impl TrainConfig {
         within("poly_power", self.poly_power, 0.0, 10.0)?;
         within("clip_norm", self.clip_norm, 0.0, 1e30)?;
         within("scale_min", self.scale_min.into(), 0.05, 20.0)?;
-        within("scale_max", self.scale_max.into(), self.scale_min.into(), 20.0)
+        within("scale_max", self.scale_max.into(), self.scale_min.into(), 20.0)?;
+        self.crf_params().validate()
+    }
+
+    /// The CRF of the validation pictures.
+    pub fn crf_params(&self) -> CrfParams {
+        CrfParams {
+            iterations: self.crf_iterations,
+            gaussian_sxy: self.crf_gaussian_sxy,
+            gaussian_compat: self.crf_gaussian_compat,
+            bilateral_sxy: self.crf_bilateral_sxy,
+            bilateral_srgb: self.crf_bilateral_srgb,
+            bilateral_compat: self.crf_bilateral_compat,
+            fast: false,
+        }
     }
 
     /// The update rule's constants.
@@ -248,8 +286,9 @@ impl TrainConfig {
         let (Ok(mine), Ok(theirs)) = (toml::Table::try_from(self), toml::Table::try_from(other)) else {
             return Vec::new();
         };
+        let free = |key: &str| FREE.contains(&key) || key == "crf" || key.starts_with("crf_");
         mine.iter()
-            .filter(|(key, value)| theirs.get(*key) != Some(value) && !FREE.contains(&key.as_str()))
+            .filter(|(key, value)| theirs.get(*key) != Some(value) && !free(key.as_str()))
             .map(|(key, value)| {
                 let theirs = theirs.get(key).map(ToString::to_string).unwrap_or_default();
                 (key.clone(), value.to_string(), theirs)
@@ -313,6 +352,8 @@ mod tests {
             ("dropout = 1.5", "dropout is 1.5; it must be between 0 and 0.99", None),
             ("scale_min = 2.0\nscale_max = 1.0", "scale_max is 1; it must be between 2 and 20", None),
             ("lr = nan", "lr is NaN", None),
+            ("crf_bilateral_srgb = 0.0", "bilateral_srgb is 0", None),
+            ("crf_iteration = 3", "unknown key 'crf_iteration'", Some("did you mean 'crf_iterations'?")),
             ("steps =", "not valid TOML", None),
         ];
         for (text, message, hint) in cases {
@@ -338,7 +379,7 @@ mod tests {
     #[test]
     fn a_resumed_run_may_be_longer_but_not_different() {
         let config = TrainConfig::default();
-        let longer = TrainConfig { steps: 9999, keep: 1, ..config.clone() };
+        let longer = TrainConfig { steps: 9999, keep: 1, crf: false, crf_iterations: 3, ..config.clone() };
         assert!(longer.differences(&config).is_empty());
         let other = TrainConfig { lr: 1e-3, ..config.clone() };
         let keys: Vec<String> = other.differences(&config).into_iter().map(|(key, ..)| key).collect();

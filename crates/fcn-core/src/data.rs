@@ -254,6 +254,12 @@ impl Split {
         self.entries.is_empty()
     }
 
+    /// Positions of `count` samples spread evenly over the split; all where it has no more.
+    pub fn spread(&self, count: usize) -> Vec<usize> {
+        let count = count.min(self.len());
+        (0..count).map(|i| i * self.len() / count).collect()
+    }
+
     /// The id of sample `i`; empty when there is no such sample.
     pub fn id(&self, i: usize) -> &str {
         self.entries.get(i).map_or("", |e| &e.id)

@@ -68,6 +68,15 @@ pub fn peak_rss_bytes() -> u64 {
     kib.map_or(0, |kib: u64| kib * 1024)
 }
 
+/// Memory that new work may take without swapping, in bytes, by the system's own estimate; `None` where it makes none.
+pub fn available_memory_bytes() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: u64 = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?.trim().parse().ok())?;
+    Some(kib * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -76,5 +85,6 @@ mod tests {
         let before = super::peak_rss_bytes();
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
         assert!(super::peak_rss_bytes() >= before.max(block.len() as u64));
+        assert!(super::available_memory_bytes().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

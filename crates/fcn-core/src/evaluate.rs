@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::crf::{CrfParams, changed_pixels, refine};
 use crate::data::{Sample, Split};
 use crate::image::{MaskPixels, RawMask, encode_mask_png};
 use crate::labels::{Classes, LabelMap, MaskCoding, VOID};
@@ -26,7 +27,7 @@ pub struct Evaluation {
     /// Accuracies, IoUs and the confusion matrix.
     #[serde(flatten)]
     pub scores: Scores,
-    /// Cross-entropy per valid pixel in nats; `None` where masks alone are scored.
+    /// Cross-entropy per valid pixel in nats; `None` where masks alone are scored, a CRF's among them.
     pub loss: Option<f64>,
     /// What could not be scored, and why.
     pub skipped: Vec<Skipped>,
@@ -52,6 +53,68 @@ pub struct Scored<'a> {
     pub prediction: &'a LabelMap,
     /// The image's own mIoU; `None` when every pixel is void.
     pub miou: Option<f64>,
+    /// The label map after the CRF, where one was asked for.
+    pub refined: Option<&'a LabelMap>,
+}
+
+/// The scores of one set of images without the CRF and with it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct CrfComparison {
+    /// The network's own label maps.
+    pub raw: Evaluation,
+    /// The label maps after the CRF; they have no loss.
+    pub crf: Evaluation,
+    /// Share of all pixels, labelled or not, whose class the CRF changed.
+    pub changed: f64,
+    /// Images whose own mIoU the CRF raised.
+    pub images_better: u64,
+    /// Images whose own mIoU it lowered.
+    pub images_worse: u64,
+    /// What the CRF was.
+    pub parameters: CrfParams,
+}
+
+/// What is counted of a set of images before and after the CRF.
+#[derive(Clone, Debug)]
+pub struct CrfTally {
+    /// The network's own label maps.
+    pub raw: Tally,
+    /// The label maps after the CRF.
+    pub crf: Tally,
+    /// Images whose own mIoU the CRF raised.
+    pub images_better: u64,
+    /// Images whose own mIoU it lowered.
+    pub images_worse: u64,
+    changed: u64,
+    pixels: u64,
+}
+
+impl CrfTally {
+    /// Nothing counted yet, for ids `0..classes`.
+    pub fn new(classes: usize) -> Self {
+        let (raw, crf) = (Tally::new(classes), Tally::new(classes));
+        CrfTally { raw, crf, images_better: 0, images_worse: 0, changed: 0, pixels: 0 }
+    }
+
+    /// Counts one image and returns its own mIoU before and after.
+    ///
+    /// # Errors
+    /// Maps that differ in size.
+    pub fn add(&mut self, truth: &LabelMap, raw: &LabelMap, crf: &LabelMap) -> Result<[Option<f64>; 2]> {
+        let own = [self.raw.add(truth, raw)?, self.crf.add(truth, crf)?];
+        if let [Some(before), Some(after)] = own {
+            self.images_better += u64::from(after > before);
+            self.images_worse += u64::from(after < before);
+        }
+        self.changed += changed_pixels(raw, crf);
+        self.pixels += raw.ids.len() as u64;
+        Ok(own)
+    }
+
+    /// Share of all pixels whose class the CRF changed.
+    pub fn changed(&self) -> f64 {
+        self.changed as f64 / self.pixels.max(1) as f64
+    }
 }
 
 /// Predicts and scores every image of `split`. `visit` sees each one and may end the evaluation, which then has no
@@ -65,11 +128,7 @@ pub fn evaluate(
     split: &Split,
     visit: &mut dyn FnMut(Scored) -> Result<ControlFlow<()>>,
 ) -> Result<Option<Evaluation>> {
-    let classes = &predictor.meta().classes;
-    judge_classes(classes, &split.coding().classes)?;
-    if split.is_empty() {
-        return Err(Error::data(format!("split `{}` is empty: there is nothing to score", split.name())));
-    }
+    let classes = judge(predictor, split)?;
     let mut tally = Tally::new(classes.len());
     let mut loss = SummedLoss::default();
     for index in 0..split.len() {
@@ -77,12 +136,63 @@ pub fn evaluate(
         let (prediction, own_loss) = predictor.predict_with_loss(&sample.image, &sample.labels)?;
         loss.add(own_loss);
         let miou = tally.add(&sample.labels, &prediction)?;
-        let scored = Scored { index, sample: &sample, prediction: &prediction, miou };
+        let scored = Scored { index, sample: &sample, prediction: &prediction, miou, refined: None };
         if visit(scored)?.is_break() {
             return Ok(None);
         }
     }
     Ok(Some(Evaluation { scores: tally.scores(&classes.names), loss: loss.mean(), skipped: Vec::new() }))
+}
+
+/// [`evaluate`] with every image scored twice: as the network labels it, and after the CRF.
+///
+/// # Errors
+/// Those of [`evaluate`], and of [`crf::refine`](crate::crf::refine) with the name of the image.
+pub fn evaluate_with_crf(
+    predictor: &Predictor,
+    split: &Split,
+    params: &CrfParams,
+    visit: &mut dyn FnMut(Scored) -> Result<ControlFlow<()>>,
+) -> Result<Option<CrfComparison>> {
+    params.validate()?;
+    let classes = judge(predictor, split)?;
+    let mut tally = CrfTally::new(classes.len());
+    let mut loss = SummedLoss::default();
+    for index in 0..split.len() {
+        let sample = split.load(index)?;
+        let named = |e: Error| e.at(&sample.id);
+        let (prediction, own_loss) = predictor.predict_with_both(&sample.image, &sample.labels).map_err(named)?;
+        loss.add(own_loss);
+        let probabilities = prediction.probabilities.unwrap_or_default();
+        let refined = refine(params, &sample.image, classes.len(), &probabilities).map_err(named)?.labels;
+        let [miou, _] = tally.add(&sample.labels, &prediction.labels, &refined)?;
+        let scored = Scored { index, sample: &sample, prediction: &prediction.labels, miou, refined: Some(&refined) };
+        if visit(scored)?.is_break() {
+            return Ok(None);
+        }
+    }
+    let scores = |tally: &Tally, loss| Evaluation { scores: tally.scores(&classes.names), loss, skipped: Vec::new() };
+    Ok(Some(CrfComparison {
+        raw: scores(&tally.raw, loss.mean()),
+        crf: scores(&tally.crf, None),
+        changed: tally.changed(),
+        images_better: tally.images_better,
+        images_worse: tally.images_worse,
+        parameters: *params,
+    }))
+}
+
+/// The network's classes, if it can be scored on `split`.
+///
+/// # Errors
+/// A split that is empty; a network with another number of classes.
+pub fn judge<'a>(predictor: &'a Predictor, split: &Split) -> Result<&'a Classes> {
+    let classes = &predictor.meta().classes;
+    judge_classes(classes, &split.coding().classes)?;
+    match split.is_empty() {
+        true => Err(Error::data(format!("split `{}` is empty: there is nothing to score", split.name()))),
+        false => Ok(classes),
+    }
 }
 
 /// Writes a label map as `folder/<id>.png`, an index PNG with the palette of the classes.

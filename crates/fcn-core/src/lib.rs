@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`labels`] and [`image`] are what goes in and out; [`data`] reads data sets; [`model`] is the
 //! network; [`loss`], [`optim`] and [`train`] fit it; [`metrics`], [`evaluate`] and [`predict`] use it;
-//! [`checkpoint`] and [`weights`] keep it.
+//! [`crf`] sharpens what it says; [`checkpoint`] and [`weights`] keep it.
 #![deny(missing_docs)]
 
 pub mod bench;
@@ -12,6 +12,8 @@ pub mod checkpoint;
 pub mod config;
 pub mod convert;
 pub mod cost;
+pub mod crf;
+pub mod crf_search;
 pub mod data;
 pub mod device;
 pub mod draw;

@@ -1,9 +1,10 @@
 //! NumPy's array file, version 1.0 (`numpy/lib/format.py`): probabilities for other programs, written and read.
 //!
-//! Ours hold 32-bit little-endian floats in C order. The header is a Python dictionary as text, padded with spaces so
-//! that the values start at a multiple of 64 bytes.
+//! Ours hold 32-bit little-endian floats in C order; those of 16 and 64 bits are read too. The header is a Python
+//! dictionary as text, padded with spaces so that the values start at a multiple of 64 bytes.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::tensor_file::write_atomically;
@@ -11,6 +12,12 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"\x93NUMPY\x01\x00";
 const ALIGNMENT: usize = 64;
+
+/// Bytes that a header may claim: far more than any array of floats needs.
+const MAX_HEADER_BYTES: usize = 1 << 16;
+
+/// Bytes decoded at a time; a multiple of every size of a value.
+const BLOCK_BYTES: usize = 1 << 18;
 
 /// Writes `values` with this shape, in C order.
 ///
@@ -44,52 +51,170 @@ fn header(shape: &[usize]) -> Result<Vec<u8>> {
     Ok([MAGIC.as_slice(), &length.to_le_bytes(), text.as_bytes()].concat())
 }
 
-/// Reads an array of 32-bit little-endian floats in C order: its shape and its values.
-///
-/// # Errors
-/// What the system refuses; a file that is no such array (the message says what it is instead), or that is shorter or
-/// longer than its header says.
-pub fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read the array", path, &e))?;
-    parse(&bytes).map_err(|e| e.at(path))
+/// How the values of a file are stored; all become `f32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    F16,
+    F32,
+    F64,
 }
 
-fn parse(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>)> {
-    let refused = |what: &str| {
-        Error::data(format!("not an array this program reads: {what}"))
-            .hint("save it with numpy as float32 in C order: np.save(path, np.ascontiguousarray(x, np.float32))")
+impl Stored {
+    fn parse(descr: &str) -> Option<Self> {
+        match descr {
+            "<f2" => Some(Stored::F16),
+            "<f4" => Some(Stored::F32),
+            "<f8" => Some(Stored::F64),
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Stored::F16 => 2,
+            Stored::F32 => 4,
+            Stored::F64 => 8,
+        }
+    }
+
+    /// Appends the values of `bytes`, whose length is a multiple of [`bytes`](Self::bytes).
+    fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
+        match self {
+            Stored::F16 => values.extend(bytes.chunks_exact(2).map(|b| from_half(u16::from_le_bytes([b[0], b[1]])))),
+            Stored::F32 => {
+                values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            }
+            Stored::F64 => values.extend(
+                (bytes.chunks_exact(8))
+                    .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32),
+            ),
+        }
+    }
+}
+
+/// IEEE 754 binary16, exactly.
+fn from_half(bits: u16) -> f32 {
+    let magnitude = u32::from(bits & 0x7fff);
+    let sign = u32::from(bits & 0x8000) << 16;
+    let value = match magnitude {
+        // Infinity and NaN keep their payload; the exponent is all ones in both formats.
+        0x7c00.. => f32::from_bits(0x7f80_0000 | (magnitude & 0x03ff) << 13),
+        // The exponent's bias is 15 there and 127 here.
+        0x0400.. => f32::from_bits((magnitude << 13) + ((127 - 15) << 23)),
+        // Subnormal: a multiple of 2^-24.
+        _ => magnitude as f32 * (1.0 / (1u32 << 24) as f32),
     };
-    let (magic, rest) = bytes.split_at_checked(6).ok_or_else(|| refused("it is too short"))?;
-    if magic != &MAGIC[..6] {
-        return Err(refused("it does not begin as NumPy's files do"));
+    f32::from_bits(value.to_bits() | sign)
+}
+
+/// An array file whose header has been read and whose size fits it; the values have not been touched.
+#[derive(Debug)]
+pub struct ArrayFile<R = File> {
+    shape: Vec<usize>,
+    stored: Stored,
+    /// Stands at the first value.
+    rest: BufReader<R>,
+}
+
+impl ArrayFile {
+    /// Opens an array of 16-, 32- or 64-bit little-endian floats in C order and judges its header.
+    ///
+    /// # Errors
+    /// What the system refuses; a file that is no such array (the message says what it is instead), or that is shorter
+    /// or longer than its header says.
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |e: std::io::Error| Error::io("read the array", path, &e);
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(Error::data("this is not a regular file; expected a .npy file").at(path));
+        }
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        Self::parse(file, length).map_err(|e| e.at(path))
     }
-    let (length_bytes, rest) = match rest {
-        [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
-        [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
-        _ => return Err(refused("its version is unknown")),
-    };
-    let (text, values) = rest.split_at_checked(length_bytes).ok_or_else(|| refused("its header is cut off"))?;
-    let text = std::str::from_utf8(text).map_err(|_| refused("its header is not text"))?;
-    let field = |name: &str| text.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
-    let descr = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("none");
-    if descr != "<f4" {
-        return Err(refused(&format!("its type is {descr}, expected <f4")));
+}
+
+impl<R: Read> ArrayFile<R> {
+    /// The array's sides.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
-    if !field("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
-        return Err(refused("it is in Fortran order"));
+
+    /// The values as 32-bit floats, in C order.
+    ///
+    /// # Errors
+    /// A file that has become shorter meanwhile, or that the system fails to read.
+    pub fn values(mut self) -> Result<Vec<f32>> {
+        let count: usize = self.shape.iter().product();
+        let mut values = Vec::with_capacity(count);
+        let mut block = vec![0; BLOCK_BYTES];
+        while values.len() < count {
+            let bytes = ((count - values.len()) * self.stored.bytes()).min(BLOCK_BYTES);
+            (self.rest.read_exact(&mut block[..bytes]))
+                .map_err(|e| Error::new(crate::ErrorKind::Io, format!("cannot read the array's values: {e}")))?;
+            self.stored.decode(&block[..bytes], &mut values);
+        }
+        Ok(values)
     }
-    let inner = field("shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split(')').next());
-    let sides = inner.ok_or_else(|| refused("it has no shape"))?.split(',').map(str::trim).filter(|s| !s.is_empty());
-    let shape: Vec<usize> = sides
-        .map(str::parse)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|_| refused("its shape is no list of numbers"))?;
-    let expected = shape.iter().try_fold(4usize, |product, side| product.checked_mul(*side));
-    if expected != Some(values.len()) {
-        return Err(refused(&format!("shape {shape:?} does not fit {} bytes of values", values.len())));
+
+    /// Reads and judges the header of a file of `length` bytes.
+    fn parse(from: R, length: u64) -> Result<Self> {
+        let refused = |what: &str| {
+            Error::data(format!("not an array this program reads: {what}"))
+                .hint("save it with numpy as float32 in C order: np.save(path, np.ascontiguousarray(x, np.float32))")
+        };
+        let mut rest = BufReader::new(from);
+        let mut take = |bytes: usize, fault: &str| {
+            let mut taken = vec![0; bytes];
+            rest.read_exact(&mut taken).map(|()| taken).map_err(|_| refused(fault))
+        };
+        let start = take(8, "it is too short")?;
+        if start[..6] != MAGIC[..6] {
+            return Err(refused("it does not begin as NumPy's files do"));
+        }
+        let (header_bytes, before) = match start[6] {
+            1 => take(2, "its header is cut off").map(|b| (usize::from(u16::from_le_bytes([b[0], b[1]])), 10))?,
+            2 | 3 => {
+                let bytes = take(4, "its header is cut off")?;
+                (u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, 12)
+            }
+            _ => return Err(refused("its version is unknown")),
+        };
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(refused(&format!("its header would be {header_bytes} bytes long")));
+        }
+        let text = String::from_utf8(take(header_bytes, "its header is cut off")?)
+            .map_err(|_| refused("its header is not text"))?;
+        let field = |name: &str| text.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
+        let descr = field("descr").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("none");
+        let stored = Stored::parse(descr)
+            .ok_or_else(|| refused(&format!("its type is {descr}, expected <f4 (or <f2 or <f8)")))?;
+        if !field("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
+            return Err(refused("it is in Fortran order"));
+        }
+        let inner = field("shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split(')').next());
+        let sides =
+            inner.ok_or_else(|| refused("it has no shape"))?.split(',').map(str::trim).filter(|s| !s.is_empty());
+        let shape: Vec<usize> = sides
+            .map(str::parse)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| refused("its shape is no list of numbers"))?;
+        let expected = shape.iter().try_fold(stored.bytes(), |product, side| product.checked_mul(*side));
+        let found = length.saturating_sub((before + header_bytes) as u64);
+        if expected.map(|bytes| bytes as u64) != Some(found) {
+            return Err(refused(&format!("shape {shape:?} of type {descr} does not fit {found} bytes of values")));
+        }
+        Ok(ArrayFile { shape, stored, rest })
     }
-    let values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Ok((shape, values))
+}
+
+/// Reads an array: its shape and its values. See [`ArrayFile`].
+///
+/// # Errors
+/// Those of [`ArrayFile::open`] and [`ArrayFile::values`].
+pub fn read(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+    let file = ArrayFile::open(path)?;
+    let shape = file.shape().to_vec();
+    Ok((shape, file.values().map_err(|e| e.at(path))?))
 }
 
 #[cfg(test)]
@@ -104,7 +229,7 @@ mod tests {
             let path = folder.path().join("x.npy");
             write(&path, &shape, &values).unwrap();
             assert_eq!(read(&path).unwrap(), (shape.clone(), values.clone()), "{shape:?}");
-            let bytes = fs::read(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
             assert_eq!((bytes.len() - 4 * values.len()) % ALIGNMENT, 0, "{shape:?}");
         }
         assert!(write(&folder.path().join("y.npy"), &[3], &[1.0]).is_err());
@@ -133,18 +258,67 @@ mod tests {
             (b"PNG?????????".to_vec(), "does not begin"),
             (good[..40].to_vec(), "cut off"),
             (good[..good.len() - 1].to_vec(), "does not fit"),
-            (with("<f4", "<f8"), "type is <f8"),
+            (with("<f4", "<f8"), "does not fit"),
+            (with("<f4", ">f4"), "type is >f4"),
             (with("<f4", "|O8"), "type is |O8"),
+            (with("<f4", "|u1"), "type is |u1"),
             (with("False", "True "), "Fortran"),
             (with("(2,)", "(-,)"), "no list of numbers"),
         ];
         let wrong: Vec<String> = (cases.iter())
-            .filter_map(|(bytes, expected)| match parse(bytes) {
+            .filter_map(|(bytes, expected)| match ArrayFile::parse(&bytes[..], bytes.len() as u64) {
                 Err(e) if e.message.contains(expected) => None,
                 other => Some(format!("{expected}: {other:?}")),
             })
             .collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
-        assert_eq!(parse(&good).unwrap().0, [2]);
+        let file = ArrayFile::parse(&good[..], good.len() as u64).unwrap();
+        assert_eq!(file.shape(), [2]);
+        assert_eq!(file.values().unwrap(), [0.0; 2]);
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read(folder.path()).unwrap_err().message.contains("not a regular file"));
+    }
+
+    #[test]
+    fn claims_beyond_the_file_are_refused_before_anything_is_allocated() {
+        let claim = |shape: &str| {
+            let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            [MAGIC.as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat()
+        };
+        for shape in ["99999999999", "4294967296, 4294967296, 4294967296", "18446744073709551615, 3"] {
+            let bytes = claim(shape);
+            let error = ArrayFile::parse(&bytes[..], bytes.len() as u64).unwrap_err();
+            assert!(error.message.contains("does not fit"), "{}", error.message);
+        }
+        let long = [b"\x93NUMPY\x02\x00".as_slice(), &u32::MAX.to_le_bytes()].concat();
+        let error = ArrayFile::parse(&long[..], long.len() as u64).unwrap_err();
+        assert!(error.message.contains("4294967295 bytes long"), "{}", error.message);
+    }
+
+    #[test]
+    fn half_and_double_precision_become_single() {
+        let with = |descr: &str, values: &[u8]| {
+            let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3,), }}\n");
+            [MAGIC.as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes(), values].concat()
+        };
+        let wide: Vec<u8> = [0.25f64, 1.0 / 3.0, 1e-40].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let half: Vec<u8> = [0x3400u16, 0x3555, 0xbc00].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let cases = [(with("<f8", &wide), [0.25, 1.0 / 3.0, 1e-40]), (with("<f2", &half), [0.25, 0.333_251_95, -1.0])];
+        for (bytes, expected) in cases {
+            let values = ArrayFile::parse(&bytes[..], bytes.len() as u64).unwrap().values().unwrap();
+            assert_eq!(values, expected);
+        }
+        // Every finite half is its fraction times a power of two.
+        for bits in 0..0x7c00u16 {
+            let (exponent, fraction) = (i32::from(bits >> 10), f64::from(bits & 0x3ff));
+            let expected = match exponent {
+                0 => fraction * 2f64.powi(-24),
+                _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+            };
+            assert_eq!(f64::from(from_half(bits)), expected, "{bits:#06x}");
+            assert_eq!(f64::from(from_half(bits | 0x8000)), -expected, "{bits:#06x}");
+        }
+        assert!(from_half(0x7c00) == f32::INFINITY && from_half(0xfc00) == f32::NEG_INFINITY);
+        assert!(from_half(0x7e01).is_nan());
     }
 }

@@ -105,6 +105,26 @@ fn legend_entries(maps: &[&LabelMap], classes: &Classes) -> Vec<(Rgb, String)> {
     ids.into_iter().map(|id| (colour_of(id, classes), name(id))).collect()
 }
 
+/// Columns of a contact sheet, the last two only where there is a CRF.
+const SHEET_HEADINGS: [&str; 6] =
+    ["photograph", "annotation", "prediction", "overlay", "after the CRF", "overlay after the CRF"];
+
+/// Two overlays of one photograph beside each other, with their captions above and one legend below: the network's own
+/// label map on the left, what the CRF makes of it on the right.
+///
+/// Fails when a map differs in size from the photograph.
+pub fn overlay_pair(photo: &RgbImage, raw: &LabelMap, refined: &LabelMap, classes: &Classes) -> Result<RgbImage> {
+    let scale = (photo.width / 400).clamp(1, 4);
+    let (gap, caption) = (6 * scale, 12 * scale);
+    let mut canvas = Canvas::new(2 * photo.width + gap, photo.height + caption, [255; 3]);
+    for (i, (map, text)) in [(raw, "prediction"), (refined, "after the CRF")].into_iter().enumerate() {
+        let x = i * (photo.width + gap);
+        canvas.text((x + scale) as i64, 2 * scale as i64, scale, [20; 3], text);
+        canvas.place(&overlay(photo, map, classes)?, x, caption);
+    }
+    Ok(with_legend(&canvas.into_image(), &[raw, refined], classes))
+}
+
 /// One image of a contact sheet.
 #[derive(Clone, Debug)]
 pub struct SheetRow {
@@ -118,9 +138,12 @@ pub struct SheetRow {
     pub prediction: LabelMap,
     /// The image's own mIoU.
     pub miou: Option<f64>,
+    /// What the CRF makes of it, and the mIoU of that.
+    pub refined: Option<(LabelMap, Option<f64>)>,
 }
 
-/// A row an image: photograph, annotation, prediction, overlay, made small; one legend for all.
+/// A row an image: photograph, annotation, prediction and overlay, and prediction and overlay after the CRF where any row
+/// has them; all made small, and one legend.
 pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
     const TILE: usize = 220;
     const GAP: usize = 6;
@@ -128,31 +151,37 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
     const INK: Rgb = [20; 3];
     let mut tiles = Vec::new();
     for row in rows {
-        let pictures = [
-            row.photo.clone(),
-            colourise(&row.truth, classes),
-            colourise(&row.prediction, classes),
-            overlay(&row.photo, &row.prediction, classes)?,
-        ];
-        tiles.push(pictures.map(|picture| fitted(&picture, TILE)));
+        let mut pictures = vec![row.photo.clone(), colourise(&row.truth, classes)];
+        for map in std::iter::once(&row.prediction).chain(row.refined.as_ref().map(|refined| &refined.0)) {
+            pictures.extend([colourise(map, classes), overlay(&row.photo, map, classes)?]);
+        }
+        tiles.push(pictures.iter().map(|picture| fitted(picture, TILE)).collect::<Vec<_>>());
     }
-    let row_height = |tiles: &[RgbImage; 4]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
-    let height = 40 + tiles.iter().map(row_height).sum::<usize>();
-    let mut canvas = Canvas::new(4 * (TILE + GAP) + GAP, height, [255; 3]);
+    let columns = tiles.iter().map(Vec::len).max().unwrap_or(4);
+    let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
+    let height = 40 + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
+    let mut canvas = Canvas::new(columns * (TILE + GAP) + GAP, height, [255; 3]);
     canvas.text(GAP as i64, 6, 2, INK, title);
-    for (i, heading) in ["photograph", "annotation", "prediction", "overlay"].iter().enumerate() {
+    for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
         canvas.text((GAP + i * (TILE + GAP)) as i64, 28, 1, INK, heading);
     }
     let mut y = 40;
     for (row, tiles) in rows.iter().zip(&tiles) {
-        let score = row.miou.map_or("mIoU n/a".to_string(), |v| format!("mIoU {v:.3}"));
-        canvas.text(GAP as i64, y as i64, 1, INK, &format!("{}  {score}", row.name));
+        let share = |miou: Option<f64>| miou.map_or("n/a".to_string(), |v| format!("{v:.3}"));
+        let mut caption = format!("{}  mIoU {}", row.name, share(row.miou));
+        if let Some((_, miou)) = &row.refined {
+            caption += &format!(", after the CRF {}", share(*miou));
+        }
+        canvas.text(GAP as i64, y as i64, 1, INK, &caption);
         for (i, tile) in tiles.iter().enumerate() {
             canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 4);
         }
         y += row_height(tiles);
     }
-    let maps: Vec<&LabelMap> = rows.iter().flat_map(|row| [&row.truth, &row.prediction]).collect();
+    let maps: Vec<&LabelMap> = (rows.iter())
+        .flat_map(|row| [Some(&row.truth), Some(&row.prediction), row.refined.as_ref().map(|refined| &refined.0)])
+        .flatten()
+        .collect();
     Ok(with_legend(&canvas.into_image(), &maps, classes))
 }
 
@@ -182,6 +211,12 @@ pub fn fitted(picture: &RgbImage, side: usize) -> RgbImage {
     RgbImage { width, height, rgb_hwc }
 }
 
+/// The picture as it is, or shrunk to what a JPEG can hold: 65,535 pixels a side.
+pub fn for_jpeg(picture: RgbImage) -> RgbImage {
+    const MAX_SIDE: usize = 65_000;
+    if picture.width.max(picture.height) > MAX_SIDE { fitted(&picture, MAX_SIDE) } else { picture }
+}
+
 /// A sample id as a part of a file name: everything that could leave the folder or confuse a shell is written `%XX`,
 /// so that two ids never share a file.
 pub fn file_stem(id: &str) -> String {
@@ -209,7 +244,7 @@ pub enum PictureKind {
     Prediction,
     /// The label map after the dense CRF, as an index PNG.
     PredictionCrf,
-    /// Photograph, prediction and legend in one.
+    /// Photograph, prediction and legend in one; the CRF's result beside the raw one where there is a CRF.
     Overlay,
 }
 
@@ -324,6 +359,31 @@ mod tests {
     }
 
     #[test]
+    fn the_overlays_of_both_results_stand_beside_each_other() {
+        for (width, height) in [(1, 1), (30, 20), (900, 20)] {
+            let (raw, refined) = (LabelMap::filled(width, height, 1), LabelMap::filled(width, height, 2));
+            let out = overlay_pair(&grey(width, height, 100), &raw, &refined, &Classes::voc()).unwrap();
+            let blended = |id| blend([100; 3], voc_colour(id), OVERLAY_SHARE);
+            let side = |x: std::ops::Range<usize>, colour: Rgb| {
+                (0..out.height)
+                    .flat_map(|y| x.clone().map(move |x| (x, y)))
+                    .filter(|&(x, y)| pixel(&out, x, y) == colour)
+                    .count()
+            };
+            assert_eq!(side(0..width, blended(1)), width * height, "{width}x{height}");
+            assert_eq!(
+                side(width + 1..(2 * width + 24).min(out.width), blended(2)),
+                width * height,
+                "{width}x{height}"
+            );
+        }
+        assert!(
+            overlay_pair(&grey(3, 3, 0), &LabelMap::filled(3, 3, 1), &LabelMap::filled(3, 2, 1), &Classes::voc())
+                .is_err()
+        );
+    }
+
+    #[test]
     fn a_contact_sheet_takes_images_of_any_size() {
         let rows: Vec<SheetRow> = [(1, 1), (500, 375), (30, 900)]
             .map(|(w, h)| SheetRow {
@@ -332,10 +392,13 @@ mod tests {
                 truth: LabelMap::filled(w, h, 1),
                 prediction: LabelMap::filled(w, h, 2),
                 miou: Some(0.0),
+                refined: (w == 500).then(|| (LabelMap::filled(w, h, 3), None)),
             })
             .into();
         let sheet = contact_sheet("step 200", &rows, &Classes::voc()).unwrap();
         assert_eq!(sheet.rgb_hwc.len(), sheet.width * sheet.height * 3);
+        let without: Vec<SheetRow> = rows.iter().map(|row| SheetRow { refined: None, ..row.clone() }).collect();
+        assert!(contact_sheet("step 200", &without, &Classes::voc()).unwrap().width < sheet.width);
         contact_sheet("empty", &[], &Classes::voc()).unwrap();
     }
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::host::with_values;
 use crate::image::RgbImage;
-use crate::labels::LabelMap;
+use crate::labels::{LabelMap, most_likely};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::model::Fcn;
 use crate::model::fcn::COARSEST_STRIDE;
@@ -33,7 +33,7 @@ pub const TILE_MARGIN_PX: usize = 256;
 /// Probabilities that may be asked for at once, in bytes.
 const MAX_PROBABILITY_BYTES: u64 = 4 << 30;
 
-/// Pixels that one task turns from scores into labels.
+/// Pixels that one task turns from scores into probabilities.
 const PIXELS_PER_TASK: usize = 8192;
 
 /// Turns photographs into label maps. Holds a network and nothing that changes.
@@ -63,11 +63,11 @@ pub struct Prediction {
 }
 
 /// What a pass computes besides the labels.
-#[derive(Clone, Copy)]
-enum Extra<'a> {
-    Nothing,
-    Probabilities,
-    Loss(&'a LabelMap),
+#[derive(Clone, Copy, Default)]
+struct Extra<'a> {
+    probabilities: bool,
+    /// The truth, where the loss is asked for.
+    truth: Option<&'a LabelMap>,
 }
 
 impl Predictor {
@@ -88,7 +88,7 @@ impl Predictor {
     /// # Errors
     /// A photograph without pixels; scores that are not finite; a device that fails.
     pub fn predict(&self, image: &RgbImage) -> Result<LabelMap> {
-        Ok(self.pass(image, Extra::Nothing)?.0.labels)
+        Ok(self.pass(image, Extra::default())?.0.labels)
     }
 
     /// The label map and the probabilities.
@@ -96,7 +96,7 @@ impl Predictor {
     /// # Errors
     /// As [`predict`](Self::predict), and probabilities of more than 4 GiB (exit 7).
     pub fn predict_with_probabilities(&self, image: &RgbImage) -> Result<Prediction> {
-        Ok(self.pass(image, Extra::Probabilities)?.0)
+        Ok(self.pass(image, Extra { probabilities: true, truth: None })?.0)
     }
 
     /// The label map, and the cross-entropy of the scores against `truth`.
@@ -104,14 +104,32 @@ impl Predictor {
     /// # Errors
     /// As [`predict`](Self::predict), and a truth of another size or with ids that the network does not know.
     pub fn predict_with_loss(&self, image: &RgbImage, truth: &LabelMap) -> Result<(LabelMap, SummedLoss)> {
+        let (prediction, loss) = self.pass_against(image, truth, false)?;
+        Ok((prediction.labels, loss))
+    }
+
+    /// The label map and the probabilities, and the cross-entropy of the scores against `truth`.
+    ///
+    /// # Errors
+    /// Those of [`predict_with_probabilities`](Self::predict_with_probabilities) and
+    /// [`predict_with_loss`](Self::predict_with_loss).
+    pub fn predict_with_both(&self, image: &RgbImage, truth: &LabelMap) -> Result<(Prediction, SummedLoss)> {
+        self.pass_against(image, truth, true)
+    }
+
+    fn pass_against(
+        &self,
+        image: &RgbImage,
+        truth: &LabelMap,
+        probabilities: bool,
+    ) -> Result<(Prediction, SummedLoss)> {
         if (truth.width, truth.height) != (image.width, image.height) {
             return Err(Error::data(format!(
                 "the mask is {}x{} and the photograph {}x{}",
                 truth.width, truth.height, image.width, image.height
             )));
         }
-        let (prediction, loss) = self.pass(image, Extra::Loss(truth))?;
-        Ok((prediction.labels, loss))
+        self.pass(image, Extra { probabilities, truth: Some(truth) })
     }
 
     /// Estimate of what one pass holds at once for each pixel of its input: the larger of the first stage (a
@@ -132,18 +150,21 @@ impl Predictor {
             return Err(Error::internal(format!("a photograph of {width}x{height} with {bytes} bytes")));
         }
         let mut labels = LabelMap::filled(width, height, 0);
-        let mut probabilities = match extra {
-            Extra::Probabilities => Some(room_for_probabilities(classes, pixels)?),
-            _ => None,
+        let mut probabilities = match extra.probabilities {
+            true => Some(room_for_probabilities(classes, pixels)?),
+            false => None,
         };
         let mut loss = SummedLoss::default();
         for tile in tiles(&self.fcn.meta, width, height, self.budget_bytes) {
             let logits = self.tile_logits(image, &tile); // [1, K, kept H, kept W]
-            if let Extra::Loss(truth) = extra {
+            if let Some(truth) = extra.truth {
                 loss.add(tile_loss(&logits, truth, &tile)?);
             }
             let (rows, columns) = (tile.rows.kept.clone(), tile.columns.kept.clone());
-            let ids = with_values(&logits, |scores| most_likely(scores, classes))??;
+            let ids = with_values(&logits, |scores| most_likely(scores, classes))?.ok_or_else(|| {
+                Error::weights("the network's scores are not finite: there is no most likely class")
+                    .hint("these weights come from a training that diverged; use an earlier checkpoint")
+            })?;
             for (y, line) in rows.clone().zip(ids.chunks(columns.len())) {
                 labels.ids[y * width + columns.start..][..columns.len()].copy_from_slice(line);
             }
@@ -226,37 +247,6 @@ fn room_for_probabilities(classes: usize, pixels: usize) -> Result<Vec<f32>> {
         .hint("cut the photograph into parts, or ask for the label map alone"));
     }
     Ok(vec![0.0; classes * pixels])
-}
-
-/// The class with the highest score of each pixel (`scores` are `[K, pixels]`); of equal ones the lowest id.
-fn most_likely(scores: &[f32], classes: usize) -> Result<Vec<u8>> {
-    let pixels = scores.len() / classes;
-    let mut ids = vec![0u8; pixels];
-    let all_finite = ids
-        .par_chunks_mut(PIXELS_PER_TASK)
-        .enumerate()
-        .map(|(task, ids)| {
-            let start = task * PIXELS_PER_TASK;
-            let mut best = scores[start..start + ids.len()].to_vec();
-            let mut finite = best.iter().all(|score| score.is_finite());
-            for class in 1..classes {
-                let plane = &scores[class * pixels + start..][..ids.len()];
-                for ((id, best), &score) in ids.iter_mut().zip(&mut best).zip(plane) {
-                    finite &= score.is_finite();
-                    if score > *best {
-                        *best = score;
-                        *id = class as u8;
-                    }
-                }
-            }
-            finite
-        })
-        .reduce(|| true, |a, b| a && b);
-    match all_finite {
-        true => Ok(ids),
-        false => Err(Error::weights("the network's scores are not finite: there is no most likely class")
-            .hint("these weights come from a training that diverged; use an earlier checkpoint")),
-    }
 }
 
 /// Softmax over the classes of `[K, pixels]`.
@@ -418,17 +408,11 @@ mod tests {
         }
         let (labels, loss) = predictor.predict_with_loss(&photo, &truth).unwrap();
         assert_eq!(labels, both.labels);
+        let (all, same_loss) = predictor.predict_with_both(&photo, &truth).unwrap();
+        assert_eq!((all.labels, all.probabilities, same_loss), (labels, Some(p), loss));
         assert_eq!(loss.pixels, pixels as u64 - 500);
         assert!((loss.nats / expected - 1.0).abs() < 1e-4, "{} and {expected}", loss.nats);
         assert!(predictor.predict_with_loss(&photo, &LabelMap::filled(45, 70, 0)).is_err());
-    }
-
-    #[test]
-    fn equal_scores_give_the_lowest_id_and_scores_that_are_not_finite_are_refused() {
-        assert_eq!(most_likely(&[1.0, 0.0, 1.0, 5.0, 1.0, 5.0], 3).unwrap(), [0, 1]);
-        assert!(most_likely(&[1.0, f32::NAN], 2).is_err());
-        assert!(most_likely(&[f32::NAN, 1.0], 2).is_err());
-        assert!(most_likely(&[f32::INFINITY, 1.0], 1).is_err());
     }
 
     #[test]

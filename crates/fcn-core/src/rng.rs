@@ -21,6 +21,8 @@ pub enum Purpose {
     Draw = 6,
     /// Inputs of benchmarks.
     Bench = 7,
+    /// Parameters that are tried; key: number of the trial.
+    CrfSearch = 8,
 }
 
 /// A stream of draws.

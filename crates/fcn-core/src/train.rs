@@ -126,7 +126,8 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     write_text(&paths.run.join("config.toml"), &saved_config)?;
     Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
     let mut log = RunLog::open(&paths.run, run.state.step)?;
-    let mut validator = Validator::new(&paths.run, validation, config.pictures)?;
+    let mut validator =
+        Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
     let parameters = run.fcn.parameters().iter().filter(|p| p.trainable(&run.fcn.options));
     tell(Event::Start {
         config,

@@ -85,6 +85,19 @@ pub fn duration(secs: f64) -> String {
     }
 }
 
+/// A share of 0 to 1 as `12.34 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// What a score of 0 to 1 gained or lost, as `+0.0123`; empty where one of the two does not exist.
+pub fn change(before: Option<f64>, after: Option<f64>) -> String {
+    match (before, after) {
+        (Some(before), Some(after)) => format!("{:+.4}", after - before),
+        _ => String::new(),
+    }
+}
+
 /// Bytes as `1.2 GiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -154,6 +167,11 @@ mod tests {
     fn units_are_those_a_person_would_write() {
         for (secs, text) in [(0.0123, "12ms"), (4.21, "4.2s"), (185.0, "3m05s"), (3725.0, "1h02m")] {
             assert_eq!(duration(secs), text);
+        }
+        assert_eq!((percent(0.03215), percent(1.0)), ("3.21 %".into(), "100.00 %".into()));
+        let changes = [(Some(0.5), Some(0.45), "-0.0500"), (Some(0.5), Some(0.5), "+0.0000"), (None, Some(1.0), "")];
+        for (before, after, text) in changes {
+            assert_eq!(change(before, after), text);
         }
         for (n, text) in [(17, "17 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
             assert_eq!(bytes(n), text);

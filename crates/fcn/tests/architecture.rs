@@ -26,13 +26,17 @@ const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
 /// Layers inside `fcn-core`, from the top. A module may use its own layer and those below, except as [`APART`] says.
 const LAYERS: [(&str, &[&str]); 3] = [
-    ("flows", &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info"]),
+    (
+        "flows",
+        &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info", "crf_search"],
+    ),
     (
         "parts",
         &[
             "checkpoint",
             "config",
             "cost",
+            "crf",
             "data",
             "environment",
             "html_report",

@@ -2,25 +2,29 @@
 
 use std::path::PathBuf;
 
-use fcn_core::bench::{self, BenchOptions, BenchRow};
+use fcn_core::bench::{self, BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow};
 use fcn_core::config::TrainConfig;
+use fcn_core::crf::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result, device};
 
 use super::{Global, choice};
 use crate::report;
 
-/// Measure inference, training steps, the data loader or the converter.
+/// Measure inference, training steps, the CRF, the data loader or the converter.
 ///
-/// Prints median and minimum time, images a second and peak memory. For a comparison, run both sides in turn.
+/// Prints median and minimum time, images a second and peak memory; for the CRF also the time of set-up and of an
+/// iteration. For a comparison, run both sides in turn.
 ///
-/// Example: fcn bench infer --size 512x512 --batch 1
+/// Examples:
+///   fcn bench infer --size 512x512 --batch 1
+///   fcn bench crf --size 375x500 --labels 21 --iterations 10 --mode both --threads 2
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// What to measure
     #[arg(value_enum, default_value = "infer")]
     what: What,
-    /// Height x width of the input in pixels [default: 512x512 for infer, else 224x224]
+    /// Height x width of the input in pixels [default: 512x512 for infer, 375x500 for crf, else 224x224]
     #[arg(long, value_name = "HxW")]
     size: Option<String>,
     /// Images a run [default: 1 for infer, 4 for train, 16 for load]
@@ -35,6 +39,21 @@ pub struct Args {
     /// vgg16 or vgg16-bn
     #[arg(long, default_value = "vgg16")]
     backbone: String,
+    /// Labels, for crf
+    #[arg(long, value_name = "N", default_value_t = 21)]
+    labels: usize,
+    /// Mean-field iterations, for crf
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    iterations: usize,
+    /// Parameters of the kernels, for crf: paper or reference
+    #[arg(long, default_value = "paper")]
+    preset: String,
+    /// Arithmetic, for crf
+    #[arg(long, value_enum, default_value = "exact")]
+    mode: Mode,
+    /// The same as --mode fast
+    #[arg(long)]
+    fast: bool,
     /// Timed runs
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -50,14 +69,23 @@ pub struct Args {
 enum What {
     Infer,
     Train,
+    Crf,
     Load,
     Convert,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Exact,
+    Fast,
+    Both,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let (size, batch) = match args.what {
         What::Infer => ([512, 512], 1),
         What::Train => ([224, 224], 4),
+        What::Crf => ([375, 500], 1),
         What::Load | What::Convert => ([224, 224], 16),
     };
     let config = TrainConfig {
@@ -81,6 +109,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     };
     let row = match args.what {
         What::Infer => bench::infer(&options)?,
+        What::Crf => return run_crf(&args, options.size, global),
         What::Train => bench::train(&options)?,
         What::Load => bench::load(&options, data()?, args.classes.as_deref())?,
         What::Convert => bench::convert_dataset(&options, data()?, args.classes.as_deref())?,
@@ -89,6 +118,58 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         return report::print_json(&[row]);
     }
     report::print_line(&table(&[row]));
+    Ok(())
+}
+
+fn run_crf(args: &Args, size: [usize; 2], global: &Global) -> Result<()> {
+    let preset: CrfPreset = choice("--preset", &args.preset)?;
+    let modes: &[bool] = match args.mode {
+        _ if args.fast => &[true],
+        Mode::Exact => &[false],
+        Mode::Fast => &[true],
+        Mode::Both => &[false, true],
+    };
+    let rows = modes
+        .iter()
+        .map(|&fast| {
+            let params = CrfParams { iterations: args.iterations, fast, ..preset.into() };
+            bench::crf(&CrfBenchOptions { size, labels: args.labels, params, runs: args.runs })
+        })
+        .collect::<Result<Vec<CrfBenchRow>>>()?;
+    if global.json {
+        return report::print_json(&rows);
+    }
+    let cells: Vec<Vec<String>> = (rows.iter())
+        .map(|CrfBenchRow { row, labels, iterations, mode, setup_s, iteration_s }| {
+            vec![
+                mode.to_string(),
+                row.size.clone(),
+                labels.to_string(),
+                iterations.to_string(),
+                row.threads.to_string(),
+                report::duration(*setup_s),
+                report::duration(*iteration_s),
+                report::duration(row.median_s),
+                report::duration(row.min_s),
+                format!("{:.2}", row.images_per_s),
+                report::bytes(row.peak_rss_bytes),
+            ]
+        })
+        .collect();
+    let header = [
+        "crf",
+        "size",
+        "labels",
+        "iterations",
+        "threads",
+        "set-up",
+        "iteration",
+        "median",
+        "min",
+        "images/s",
+        "peak memory",
+    ];
+    report::print_line(&report::table(&header, &cells));
     Ok(())
 }
 

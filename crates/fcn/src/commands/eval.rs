@@ -1,24 +1,31 @@
 //! `fcn eval`: score a network on a data set, or anyone's masks against the truth.
 
+mod crf_table;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use fcn_core::crf::CrfParams;
 use fcn_core::data::Dataset;
-use fcn_core::evaluate::{Evaluation, evaluate, evaluate_predictions, save_prediction};
+use fcn_core::evaluate::{
+    CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
+};
 use fcn_core::labels::{Classes, MaskCoding};
 use fcn_core::predict::Predictor;
 use fcn_core::{Error, ErrorKind, Result, checkpoint, device, weights};
 
 use super::Global;
+use super::crf::CrfFlags;
 use crate::report::{self, Progress};
 
 /// Score a network on a data set, or anyone's masks against the truth.
 ///
 /// One confusion matrix over the whole set; 255 in the truth is void and counts nowhere. mIoU is the mean over the
-/// classes present in truth or prediction; the others are n/a.
+/// classes present in truth or prediction; the others are n/a. With --crf every image is scored without and with it.
 ///
 /// Examples:
 ///   fcn eval --weights runs/voc --data VOC2012 --split val
+///   fcn eval --weights runs/voc --data VOC2012 --crf --iterations 10
 ///   fcn eval --predictions masks/ --truth VOC2012/SegmentationClass --ids VOC2012/ImageSets/Segmentation/val.txt
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -32,7 +39,10 @@ pub struct Args {
     /// The split to score
     #[arg(long, default_value = "val")]
     split: String,
-    /// Write each label map to this folder as an index PNG
+    /// Score each image after the CRF too, and say what it changed
+    #[arg(long, requires = "weights")]
+    crf: bool,
+    /// Write each label map, the CRF's where there is one, to this folder as an index PNG
     #[arg(long, value_name = "DIR", requires = "weights")]
     save_predictions: Option<PathBuf>,
     /// Folder of masks to score: palette, grey or RGB PNG
@@ -48,11 +58,21 @@ pub struct Args {
     /// truth, else the 21 classes of PASCAL VOC]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    crf_flags: CrfFlags,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
+    let crf = args.crf_flags.params_if(args.crf)?;
     let evaluation = match (&args.weights, &args.data, &args.predictions, &args.truth) {
-        (Some(weights), Some(data), _, _) => score_network(&args, weights, data, global)?,
+        (Some(weights), Some(data), _, _) => match score_network(&args, weights, data, crf.as_ref(), global)? {
+            Outcome::Raw(evaluation) => *evaluation,
+            Outcome::Compared(comparison) if global.json => return report::print_json(&comparison),
+            Outcome::Compared(comparison) => {
+                report::print_line(&crf_table::text(&comparison));
+                return Ok(());
+            }
+        },
         (_, _, Some(predictions), Some(truth)) => {
             evaluate_predictions(predictions, truth, read_ids(&args)?.as_deref(), &mask_coding(&args)?)?
         }
@@ -76,12 +96,19 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     }
 }
 
+/// What the scores of a network are.
+enum Outcome {
+    Raw(Box<Evaluation>),
+    Compared(Box<CrfComparison>),
+}
+
 fn score_network(
     args: &Args,
     weights: &std::path::Path,
     data: &std::path::Path,
+    crf: Option<&CrfParams>,
     global: &Global,
-) -> Result<Evaluation> {
+) -> Result<Outcome> {
     let fcn = weights::load(&checkpoint::weights_file(weights), &device::parse(&global.device)?)?;
     let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
     let predictor = Predictor::new(fcn);
@@ -91,15 +118,19 @@ fn score_network(
         std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, &e))?;
     }
     let progress = Progress::new("images", split.len(), global);
-    let evaluation = evaluate(&predictor, &split, &mut |scored| {
+    let mut visit = |scored: Scored| {
         if let Some(folder) = &args.save_predictions {
-            save_prediction(folder, &scored.sample.id, scored.prediction, &classes)?;
+            save_prediction(folder, &scored.sample.id, scored.refined.unwrap_or(scored.prediction), &classes)?;
         }
         progress.at(scored.index + 1, split.len());
         Ok(ControlFlow::Continue(()))
-    })?;
+    };
+    let outcome = match crf {
+        Some(params) => evaluate_with_crf(&predictor, &split, params, &mut visit)?.map(Box::new).map(Outcome::Compared),
+        None => evaluate(&predictor, &split, &mut visit)?.map(Box::new).map(Outcome::Raw),
+    };
     drop(progress);
-    evaluation.ok_or_else(|| Error::internal("an evaluation that nobody stopped has no result"))
+    outcome.ok_or_else(|| Error::internal("an evaluation that nobody stopped has no result"))
 }
 
 fn warn_of_other_names(network: &Classes, data: &Classes) {

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod completions;
 mod convert;
+mod crf;
 mod eval;
 mod info;
 mod predict;
@@ -49,8 +50,9 @@ pub enum Command {
     Check(check::Args),
     Convert(convert::Args),
     Train(Box<train::Args>),
-    Eval(eval::Args),
-    Predict(predict::Args),
+    Eval(Box<eval::Args>),
+    Predict(Box<predict::Args>),
+    Crf(Box<crf::Args>),
     Info(info::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -87,8 +89,9 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Check(args) => check::run(args, global),
         Command::Convert(args) => convert::run(args, global),
         Command::Train(args) => train::run(*args, global),
-        Command::Eval(args) => eval::run(args, global),
-        Command::Predict(args) => predict::run(args, global),
+        Command::Eval(args) => eval::run(*args, global),
+        Command::Predict(args) => predict::run(*args, global),
+        Command::Crf(args) => crf::run(*args, global),
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),
         Command::Completions(args) => completions::run(args),

@@ -8,6 +8,7 @@ mod inputs;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use fcn_core::crf::{CrfParams, changed_pixels, refine};
 use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
 use fcn_core::labels::{Classes, LabelMap};
 use fcn_core::predict::{Prediction, Predictor};
@@ -16,7 +17,8 @@ use fcn_core::{Error, ErrorKind, Result, checkpoint, device, npy, pictures, weig
 use serde::Serialize;
 
 use super::Global;
-use crate::report::{self, Progress};
+use super::crf::CrfFlags;
+use crate::report::{self, Progress, percent};
 use inputs::Input;
 
 /// Quality of the overlays, which are for looking at.
@@ -26,10 +28,11 @@ const OVERLAY_JPEG_QUALITY: u8 = 90;
 ///
 /// Writes DIR/<name>.png (class ids with the palette, at the size of the stored photograph; an EXIF rotation is not
 /// applied) and DIR/<name>_overlay.jpg with a legend. Photographs that cannot be read are named at the end and the
-/// exit code is 8.
+/// exit code is 8. With --crf, mask and probabilities are those after the CRF, and the overlay shows both results.
 ///
 /// Examples:
 ///   fcn predict photo.jpg holiday/ 'more/*.png' --weights runs/voc --out masks
+///   fcn predict photo.jpg --weights runs/voc --out masks --crf --iterations 10
 ///   curl -s https://example.org/cat.jpg | fcn predict - --weights best.safetensors --out masks
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -43,6 +46,9 @@ pub struct Args {
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Run the CRF over the network's probabilities
+    #[arg(long)]
+    crf: bool,
     /// Also write DIR/<name>.npy: probabilities, float32, [classes, height, width]
     #[arg(long)]
     save_probabilities: bool,
@@ -55,6 +61,8 @@ pub struct Args {
     /// Pixels that a photograph may have
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_PIXELS)]
     max_pixels: u64,
+    #[command(flatten)]
+    crf_flags: CrfFlags,
 }
 
 /// What came of one photograph.
@@ -68,6 +76,9 @@ struct Written {
     overlay: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probabilities: Option<PathBuf>,
+    /// Share of the pixels that the CRF changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<f64>,
 }
 
 /// A photograph that was left out.
@@ -78,6 +89,7 @@ struct Failed {
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
+    let crf = args.crf_flags.params_if(args.crf)?;
     let inputs = inputs::collect(&args.images)?;
     inputs::refuse_collisions(&inputs, &args.out)?;
     let predictor =
@@ -86,10 +98,12 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();
     for (done, input) in inputs.iter().enumerate() {
-        match label(&args, &predictor, input) {
+        match label(&args, &predictor, crf.as_ref(), input) {
             // A folder that takes no file would take none of the next photograph either: that ends the command.
             Ok(labelled) => written.push(write(&args, input, &labelled, &predictor.meta().classes)?),
-            Err(e) if args.strict || matches!(e.kind, ErrorKind::Weights | ErrorKind::Internal) => return Err(e),
+            Err(e) if args.strict || matches!(e.kind, ErrorKind::Weights | ErrorKind::Internal | ErrorKind::Usage) => {
+                return Err(e);
+            }
             Err(e) => {
                 report::note(&format!("skipped: {e}"));
                 failed.push(Failed { input: input.name(), reason: e.to_string() });
@@ -98,7 +112,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         progress.at(done + 1, inputs.len());
     }
     drop(progress);
-    print(&written, &failed, global)?;
+    print(&written, &failed, crf.as_ref(), global)?;
     match failed.len() {
         0 => Ok(()),
         n => Err(Error::new(ErrorKind::Skipped, format!("{n} of {} photographs were left out", inputs.len()))
@@ -106,30 +120,35 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     }
 }
 
-/// A photograph and what the network says of it.
+/// A photograph, what the network says of it, and what the CRF makes of that.
 struct Labelled {
     photo: RgbImage,
     prediction: Prediction,
+    refined: Option<LabelMap>,
 }
 
-fn label(args: &Args, predictor: &Predictor, input: &Input) -> Result<Labelled> {
+fn label(args: &Args, predictor: &Predictor, crf: Option<&CrfParams>, input: &Input) -> Result<Labelled> {
     let named = |e: Error| if e.path.is_none() { e.at(input.name()) } else { e };
     let photo = decode_rgb_within(&input.read()?, args.max_pixels).map_err(named)?;
-    let prediction = match args.save_probabilities {
+    let mut prediction = match args.save_probabilities || crf.is_some() {
         true => predictor.predict_with_probabilities(&photo).map_err(named)?,
         false => Prediction { labels: predictor.predict(&photo).map_err(named)?, probabilities: None },
     };
-    Ok(Labelled { photo, prediction })
+    let Some(params) = crf else { return Ok(Labelled { photo, prediction, refined: None }) };
+    let raw = prediction.probabilities.take().unwrap_or_default();
+    let refined = refine(params, &photo, predictor.meta().classes.len(), &raw).map_err(named)?;
+    prediction.probabilities = args.save_probabilities.then_some(refined.probabilities);
+    Ok(Labelled { photo, prediction, refined: Some(refined.labels) })
 }
 
 fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> Result<Written> {
-    let Labelled { photo, prediction } = labelled;
+    let Labelled { photo, prediction, refined } = labelled;
     let file = |end: &str| args.out.join(input.output_name(end));
     let mask = file(".png");
-    write_file(&mask, &encode_mask_png(&prediction.labels, classes)?)?;
+    write_file(&mask, &encode_mask_png(refined.as_ref().unwrap_or(&prediction.labels), classes)?)?;
     let overlay = match args.no_overlay {
         true => None,
-        false => Some(write_overlay(file("_overlay.jpg"), photo, &prediction.labels, classes)?),
+        false => Some(write_overlay(file("_overlay.jpg"), labelled, classes)?),
     };
     let probabilities = match &prediction.probabilities {
         Some(values) => {
@@ -139,16 +158,19 @@ fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> 
         }
         None => None,
     };
-    Ok(Written { input: input.name(), width: photo.width, height: photo.height, mask, overlay, probabilities })
+    let changed = refined
+        .as_ref()
+        .map(|refined| changed_pixels(&prediction.labels, refined) as f64 / prediction.labels.ids.len().max(1) as f64);
+    Ok(Written { input: input.name(), width: photo.width, height: photo.height, mask, overlay, probabilities, changed })
 }
 
-fn write_overlay(path: PathBuf, photo: &RgbImage, labels: &LabelMap, classes: &Classes) -> Result<PathBuf> {
-    /// A JPEG cannot be wider or higher.
-    const MAX_SIDE: usize = 65_000;
-    let overlay = pictures::overlay(photo, labels, classes)?;
-    let overlay = if photo.width.max(photo.height) > MAX_SIDE { pictures::fitted(&overlay, MAX_SIDE) } else { overlay };
-    let picture = pictures::with_legend(&overlay, &[labels], classes);
-    write_file(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
+fn write_overlay(path: PathBuf, labelled: &Labelled, classes: &Classes) -> Result<PathBuf> {
+    let Labelled { photo, prediction: Prediction { labels, .. }, refined } = labelled;
+    let picture = match refined {
+        Some(refined) => pictures::overlay_pair(photo, labels, refined, classes)?,
+        None => pictures::with_legend(&pictures::overlay(photo, labels, classes)?, &[labels], classes),
+    };
+    write_file(&path, &pictures::for_jpeg(picture).to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
     Ok(path)
 }
 
@@ -156,18 +178,42 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
 }
 
-fn print(written: &[Written], failed: &[Failed], global: &Global) -> Result<()> {
+/// Share of the pixels of all photographs that the CRF changed.
+fn changed_in_all(written: &[Written]) -> Option<f64> {
+    let pixels = |one: &Written| (one.width * one.height) as f64;
+    let changed: f64 = written.iter().filter_map(|one| Some(one.changed? * pixels(one))).sum();
+    let all: f64 = written.iter().map(pixels).sum();
+    (all > 0.0).then(|| changed / all)
+}
+
+fn print(written: &[Written], failed: &[Failed], crf: Option<&CrfParams>, global: &Global) -> Result<()> {
+    let changed = crf.and_then(|_| changed_in_all(written));
     if global.json {
         #[derive(Serialize)]
         struct Summary<'a> {
             images: usize,
             written: &'a [Written],
             skipped: &'a [Failed],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            changed: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            crf: Option<&'a CrfParams>,
         }
-        return report::print_json(&Summary { images: written.len(), written, skipped: failed });
+        return report::print_json(&Summary { images: written.len(), written, skipped: failed, changed, crf });
     }
     for one in written {
-        report::print_line(&format!("{}", one.overlay.as_ref().unwrap_or(&one.mask).display()));
+        let path = one.overlay.as_ref().unwrap_or(&one.mask).display();
+        match one.changed {
+            Some(share) => report::print_line(&format!("{path}  the CRF changed {} of the pixels", percent(share))),
+            None => report::print_line(&path.to_string()),
+        }
+    }
+    if let Some(share) = changed {
+        report::print_line(&format!(
+            "in all, the CRF changed {} of the pixels of {} photographs",
+            percent(share),
+            written.len()
+        ));
     }
     for one in failed {
         report::print_line(&format!("left out: {}", one.reason));

@@ -184,7 +184,14 @@ fn predict_some(predictor: &Predictor, split: &Split, folder: &Path) -> Result<V
         let path = folder.join(format!("{}_overlay.jpg", sample.id));
         write_file(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
         written.push(path);
-        rows.push(SheetRow { name: sample.id, photo: sample.image, truth: sample.labels, prediction, miou });
+        rows.push(SheetRow {
+            name: sample.id,
+            photo: sample.image,
+            truth: sample.labels,
+            prediction,
+            miou,
+            refined: None,
+        });
     }
     let sheet = folder.join("sheet.png");
     write_file(&sheet, &contact_sheet("held-out photographs", &rows, classes)?.to_png()?)?;

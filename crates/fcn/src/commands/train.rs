@@ -202,7 +202,10 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
                 report::duration(log.eta_secs),
                 report::bytes(log.peak_rss_bytes)
             )),
-            Event::Validation(validation) => report::note(&validation.line()),
+            Event::Validation(validation) => {
+                report::note(&validation.line());
+                validation.crf_line().into_iter().for_each(|line| report::note(&line));
+            }
             Event::Saved(path) => report::note(&format!("saved {}", path.display())),
         }
     })
