@@ -281,12 +281,30 @@ pub fn load(path: &Path, state: &State, options: OptimizerOptions, device: &Devi
 }
 
 /// The weights file that a path given as `--weights` means: a file itself, a checkpoint's, or a run's best (its last
-/// where it has none yet).
-pub fn weights_file(path: &Path) -> PathBuf {
+/// where it has none yet). Where a manifest lies beside it, the file has been verified against that.
+///
+/// # Errors
+/// A folder without weights; a manifest that is damaged or does not fit the weights beside it.
+pub fn weights_file(path: &Path) -> Result<PathBuf> {
+    let file = find_weights(path).ok_or_else(|| {
+        Error::weights("there are no weights in this folder")
+            .at(path)
+            .hint("expected a run that has saved a checkpoint, or a checkpoint; `fcn info` says what is there")
+    })?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if file.file_name().is_some_and(|name| name == WEIGHTS) && folder.join(MANIFEST).is_file() {
+        verify_file(folder, &read_manifest(folder)?, WEIGHTS)
+            .map_err(|e| e.hint("use another checkpoint of the run; `fcn info` on the run tells which are whole"))?;
+    }
+    Ok(file)
+}
+
+/// The file that [`weights_file`] verifies; `None` for a folder without weights.
+pub fn find_weights(path: &Path) -> Option<PathBuf> {
     let candidates = [path.join(WEIGHTS), path.join("best").join(WEIGHTS), path.join("last").join(WEIGHTS)];
     match path.is_dir() {
-        true => candidates.into_iter().find(|file| file.is_file()).unwrap_or_else(|| path.to_path_buf()),
-        false => path.to_path_buf(),
+        true => candidates.into_iter().find(|file| file.is_file()),
+        false => Some(path.to_path_buf()),
     }
 }
 
@@ -295,6 +313,14 @@ pub fn weights_file(path: &Path) -> PathBuf {
 /// # Errors
 /// The first fault, by file: missing, of another size, of another hash, or of a newer format.
 pub fn verify(path: &Path) -> Result<Manifest> {
+    let manifest = read_manifest(path)?;
+    for file in [WEIGHTS, OPTIM, STATE] {
+        verify_file(path, &manifest, file)?;
+    }
+    Ok(manifest)
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest> {
     let manifest: Manifest = read_json(&path.join(MANIFEST))?;
     if manifest.format_version > FORMAT_VERSION {
         let found = manifest.format_version;
@@ -305,23 +331,22 @@ pub fn verify(path: &Path) -> Result<Manifest> {
     if manifest.own_hash()? != manifest.blake3 {
         return Err(Error::weights(format!("{MANIFEST} is damaged: its own BLAKE3 does not match")).at(path));
     }
-    for file in [WEIGHTS, OPTIM, STATE] {
-        let expected = manifest
-            .files
-            .get(file)
-            .ok_or_else(|| Error::weights(format!("{MANIFEST} does not list {file}")).at(path))?;
-        let found = entry(&path.join(file))?;
-        if found.bytes != expected.bytes {
-            return Err(
-                Error::weights(format!("{file} has {} bytes, expected {}", found.bytes, expected.bytes)).at(path)
-            );
-        }
-        if found.blake3 != expected.blake3 {
-            let (found, expected) = (&found.blake3, &expected.blake3);
-            return Err(Error::weights(format!("{file} is damaged: BLAKE3 {found}, expected {expected}")).at(path));
-        }
-    }
     Ok(manifest)
+}
+
+/// Checks one file of the checkpoint in `path` against its manifest.
+fn verify_file(path: &Path, manifest: &Manifest, file: &str) -> Result<()> {
+    let expected =
+        manifest.files.get(file).ok_or_else(|| Error::weights(format!("{MANIFEST} does not list {file}")).at(path))?;
+    let found = entry(&path.join(file))?;
+    if found.bytes != expected.bytes {
+        return Err(Error::weights(format!("{file} has {} bytes, expected {}", found.bytes, expected.bytes)).at(path));
+    }
+    if found.blake3 != expected.blake3 {
+        let (found, expected) = (&found.blake3, &expected.blake3);
+        return Err(Error::weights(format!("{file} is damaged: BLAKE3 {found}, expected {expected}")).at(path));
+    }
+    Ok(())
 }
 
 fn read_state(path: &Path) -> Result<State> {

@@ -106,6 +106,7 @@ pub struct ConvertedSplit {
     /// How many of `skipped` were bad.
     pub bad: usize,
     /// The shards.
+    #[serde(serialize_with = "crate::file::paths_as_text")]
     pub files: Vec<PathBuf>,
     /// Images in which each class occurs, by id.
     pub images_by_class: Vec<u64>,

@@ -1,9 +1,12 @@
 //! What a pass costs: multiply-adds of one image, counted from the parameter table and the sizes of the maps.
 
+use crate::environment::available_memory_bytes;
 use crate::model::fcn::COARSEST_STRIDE;
 use crate::model::vgg16::{FC6_TAPS, STAGES};
 use crate::model::{ParameterKind, parameter_table};
-use crate::weights::{Geometry, ModelMeta};
+use crate::optim::OptimizerKind;
+use crate::weights::{Backbone, Geometry, ModelMeta};
+use crate::{Error, ErrorKind, Result};
 
 /// Multiply-adds of one pass over an image of `height x width` pixels, frame included: each value of a convolution's
 /// kernel is used once for each pixel of its output, each of a transposed one's once for each pixel of its input.
@@ -16,6 +19,39 @@ pub fn multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> u64 {
         .filter(|spec| matches!(spec.kind, ParameterKind::Weight | ParameterKind::Upsampling))
         .map(|spec| of(spec.name.split('.').next().unwrap_or_default(), spec.len()))
         .sum()
+}
+
+/// Bytes that a training step holds at once, at least: weights, gradients and moments, and what the backward pass reads
+/// again, the result of every convolution and of every normalisation behind one.
+pub fn training_bytes(meta: &ModelMeta, optimizer: OptimizerKind, images: usize, crop: usize) -> u64 {
+    let maps = Maps::new(meta.geometry, crop, crop);
+    let table = parameter_table(meta);
+    let weights: u64 = table.iter().map(|spec| spec.len() as u64).sum();
+    let moments = if optimizer == OptimizerKind::Sgd { 1 } else { 2 };
+    let kept = if meta.backbone == Backbone::Vgg16Bn { 2 } else { 1 };
+    let convolutions = table.iter().filter(|spec| spec.kind == ParameterKind::Weight);
+    let image: u64 = convolutions
+        .map(|spec| spec.shape[0] as u64 * maps.pixels(spec.name.split('.').next().unwrap_or_default()))
+        .sum();
+    let values = (kept * image).saturating_mul(images as u64).saturating_add((2 + moments) * weights);
+    values.saturating_mul(size_of::<f32>() as u64)
+}
+
+/// Refuses work that needs more memory than the system says is available, before it begins: afterwards the system would
+/// end the process without a word.
+///
+/// # Errors
+/// The bytes needed and those available (exit 7), with `remedy`.
+pub fn refuse_beyond_memory(work: &str, bytes: u64, remedy: &str) -> Result<()> {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    match available_memory_bytes() {
+        Some(available) if bytes > available => Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!("{work} needs at least {:.1} GiB of memory; {:.1} GiB are available", gib(bytes), gib(available)),
+        )
+        .hint(remedy)),
+        _ => Ok(()),
+    }
 }
 
 /// Height and width of the maps along the network.
@@ -84,5 +120,29 @@ mod tests {
         assert_eq!(multiply_adds(&meta, 200, 193), trunk + coarse, "the frame counts");
         let caffe = ModelMeta { geometry: Geometry::Caffe, ..meta };
         assert!(multiply_adds(&caffe, 224, 224) > 2 * trunk);
+    }
+
+    #[test]
+    fn memory_of_a_training_step_is_counted_from_below_and_refused_beyond_what_there_is() {
+        let mut meta = ModelMeta {
+            variant: Variant::Fcn8s,
+            backbone: Backbone::Vgg16Bn,
+            width: 0.25,
+            geometry: Geometry::Same,
+            classes: Classes::voc(),
+            preprocessing: Preprocessing::default(),
+        };
+        // Measured with 16 crops of 224 pixels: 772 MiB.
+        let mib = training_bytes(&meta, OptimizerKind::AdamW, 16, 224) >> 20;
+        assert!((400..772).contains(&mib), "{mib} MiB");
+        // Four copies of 134 million weights, and the maps of one image.
+        (meta.width, meta.backbone) = (1.0, Backbone::Vgg16);
+        let one = training_bytes(&meta, OptimizerKind::Adam, 1, 224);
+        assert!(one > 16 * 134_362_751, "{one}");
+        assert!(refuse_beyond_memory("this", 1 << 20, "").is_ok());
+        let most = training_bytes(&meta, OptimizerKind::Adam, usize::MAX, 224);
+        let error = refuse_beyond_memory("a batch", most, "a smaller one").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::OutOfMemory);
+        assert_eq!(error.hint.as_deref(), Some("a smaller one"));
     }
 }

@@ -363,7 +363,7 @@ impl Split {
 
 fn read_file(path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
     match path {
-        Ok(path) => std::fs::read(path).map_err(|e| Error::io("read the file", path, &e)),
+        Ok(path) => crate::file::read("the file", path),
         Err(missing) => Err(Error::data(missing.clone())),
     }
 }

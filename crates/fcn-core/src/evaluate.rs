@@ -299,7 +299,7 @@ pub fn evaluate_predictions(
 
 fn score_pair(tally: &mut Tally, truth: &Path, prediction: &Path, coding: &MaskCoding) -> Result<()> {
     let raw = |path: &Path| {
-        let bytes = fs::read(path).map_err(|e| Error::io("read the mask", path, &e))?;
+        let bytes = crate::file::read("the mask", path)?;
         RawMask::decode(&bytes).map_err(|e| e.at(path))
     };
     let truth_labels = raw(truth)?.labels(coding).map_err(|e| e.at(truth))?;

@@ -142,8 +142,8 @@ pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result
     if is_run {
         return run(path, size).map(Info::Run);
     }
-    if path.is_dir() && checkpoint::weights_file(path).is_file() {
-        return tensors(&checkpoint::weights_file(path), size);
+    if let Some(file) = checkpoint::find_weights(path).filter(|_| path.is_dir()) {
+        return tensors(&file, size);
     }
     let tensorflow = extension == "index" || extension == "ckpt" || sibling(path, ".index").is_file();
     match extension.as_str() {
@@ -247,8 +247,7 @@ fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
         }
     }
     checkpoints.sort_by(|a, b| a.name.cmp(&b.name));
-    let file = checkpoint::weights_file(path);
-    let weights = match file.is_file().then(|| tensors(&file, size)) {
+    let weights = match checkpoint::find_weights(path).map(|file| tensors(&file, size)) {
         Some(Ok(Info::Weights(found) | Info::Safetensors(found))) => Some(found),
         _ => None,
     };

@@ -147,7 +147,7 @@ impl MaskCoding {
 
     /// Reads a class list file; see [`MaskCoding::parse`].
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read the class list", path, &e))?;
+        let bytes = crate::file::read("the class list", path)?;
         let text =
             String::from_utf8(bytes).map_err(|e| Error::data(format!("the class list is not UTF-8: {e}")).at(path))?;
         Self::parse(&text).map_err(|e| e.at(path))

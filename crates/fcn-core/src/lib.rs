@@ -20,6 +20,7 @@ pub mod draw;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
+pub mod file;
 pub mod host;
 pub mod html_report;
 pub mod image;

@@ -124,10 +124,7 @@ impl ArrayFile {
     /// or longer than its header says.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e: std::io::Error| Error::io("read the array", path, &e);
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(Error::data("this is not a regular file; expected a .npy file").at(path));
-        }
-        let file = File::open(path).map_err(io)?;
+        let file = crate::file::open("the array", path)?;
         let length = file.metadata().map_err(io)?.len();
         Self::parse(file, length).map_err(|e| e.at(path))
     }

@@ -26,7 +26,7 @@ use crate::optim::{Optimizer, gradient_norm};
 use crate::run_log::{RunLog, StepLog, now_secs};
 use crate::validation::{Validation, Validator};
 use crate::weights::ModelMeta;
-use crate::{Error, ErrorKind, Result, weights};
+use crate::{Error, ErrorKind, Result, cost, weights};
 
 /// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
 #[derive(Clone, Debug, Default)]
@@ -92,8 +92,10 @@ pub struct TrainReport {
     /// The best validation.
     pub best: Option<Best>,
     /// The newest checkpoint.
+    #[serde(serialize_with = "crate::file::optional_path_as_text")]
     pub last: Option<PathBuf>,
     /// The run folder.
+    #[serde(serialize_with = "crate::file::path_as_text")]
     pub run: PathBuf,
 }
 
@@ -111,6 +113,16 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     let fingerprint = training.fingerprint();
+
+    if options.device_name == "cpu" {
+        let meta = network(config, &dataset);
+        let bytes = cost::training_bytes(&meta, config.optimizer, config.batch, config.crop);
+        cost::refuse_beyond_memory(
+            &format!("a step of {} crops of {} pixels at width {}", config.batch, config.crop, config.width),
+            bytes,
+            "lower --batch, --crop or --width; --accumulate keeps the number of images of an update",
+        )?;
+    }
 
     // ---- run folder
     let fresh = starts_fresh(&paths.run, options.resume)?;
@@ -270,7 +282,8 @@ impl Run {
         let Some(validation) = validator.run(step, &self.fcn, log, stop, tell)? else { return Ok(false) };
         tell(Event::Validation(&validation));
         self.state.validated = Some(step);
-        let miou = validation.miou().unwrap_or(0.0);
+        // Without a single labelled pixel there is no score, and no best.
+        let Some(miou) = validation.miou() else { return Ok(false) };
         let better = self.state.best.is_none_or(|best| miou > best.miou);
         if better {
             self.state.best = Some(Best { step, miou });
@@ -279,24 +292,29 @@ impl Run {
     }
 }
 
-/// A new run: fresh weights, or those of `--init`.
-fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mut dyn FnMut(Event)) -> Result<Run> {
-    let config = &options.config;
-    let mut meta = ModelMeta {
+/// The network that a configuration asks for.
+fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
+    ModelMeta {
         variant: config.variant,
         backbone: config.backbone,
         width: config.width,
         geometry: config.geometry,
         classes: dataset.classes.clone(),
         preprocessing: config.preprocessing.clone(),
-    };
+    }
+}
+
+/// A new run: fresh weights, or those of `--init`.
+fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mut dyn FnMut(Event)) -> Result<Run> {
+    let config = &options.config;
+    let mut meta = network(config, dataset);
     let fcn_options = FcnOptions {
         dropout: config.dropout,
         trainable_upsampling: config.trainable_upsampling,
         ..FcnOptions::default()
     };
     let start = match &options.paths.init {
-        Some(path) => Some(weights::load(&checkpoint::weights_file(path), &options.device)?),
+        Some(path) => Some(weights::load(&checkpoint::weights_file(path)?, &options.device)?),
         None => None,
     };
     if let Some(start) = &start {

@@ -1,10 +1,11 @@
 //! Everything printed: results on stdout, the rest on stderr. A closed pipe (`| head`) is not an error here: the work
-//! goes on, only the words are lost.
+//! goes on, only the words are lost. Any other fault of stdout (a full disk) is remembered, and told when the work is done.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use fcn_core::Error;
+use fcn_core::{Error, ErrorKind};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -15,10 +16,31 @@ pub fn print_line(text: &str) {
     print_bytes(format!("{text}\n").as_bytes());
 }
 
+/// The first fault of stdout that is not a closed pipe.
+static STDOUT_FAULT: OnceLock<String> = OnceLock::new();
+
 /// Writes bytes to stdout as they are.
 pub fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    if let Err(e) = out.write_all(bytes).and_then(|()| out.flush())
+        && e.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = STDOUT_FAULT.set(e.to_string());
+    }
+}
+
+/// What kept results from being printed, as an error.
+///
+/// # Errors
+/// The first fault of stdout, unless it was that nobody reads on.
+pub fn stdout_took_everything() -> fcn_core::Result<()> {
+    match STDOUT_FAULT.get() {
+        None => Ok(()),
+        Some(fault) => {
+            Err(Error::new(ErrorKind::Io, format!("the result could not be written to standard output: {fault}"))
+                .hint("free space where the output goes, and repeat the command; files that it wrote are complete"))
+        }
+    }
 }
 
 /// Writes `text` and a newline to stderr, for logs and remarks.

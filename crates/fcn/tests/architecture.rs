@@ -53,7 +53,7 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "weights",
         ],
     ),
-    ("ground", &["device", "error", "host", "image", "labels", "rng"]),
+    ("ground", &["device", "error", "file", "host", "image", "labels", "rng"]),
 ];
 
 /// Pairs that stand in one layer and still must not meet: the first never uses the second.

@@ -9,6 +9,7 @@ use super::explain::{Explanation, ValueCounts, explain};
 use super::listing::{Fault, Files, ListedId, read_list};
 use super::{Form, Layout, VAL_ONE_IN};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image::RawMask;
 use crate::labels::MaskCoding;
 use crate::rng::{Purpose, Rng};
@@ -140,7 +141,7 @@ pub(super) fn without_classes(layout: &Layout) -> Error {
         layout.listings.iter().flat_map(|l| &l.entries).filter_map(|e| e.source.mask()).collect();
     let histograms: Vec<_> = masks
         .par_iter()
-        .filter_map(|path| RawMask::decode(&std::fs::read(path).ok()?).ok())
+        .filter_map(|path| RawMask::decode(&file::read("the mask", path).ok()?).ok())
         .map(|mask| mask.histogram())
         .collect();
     let mut counts = ValueCounts::default();

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::records::Place;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image::IMAGE_EXTENSIONS;
 
 /// Something wrong with a list, found without reading an image.
@@ -66,7 +67,7 @@ impl Source {
         match self {
             Source::Files { image, mask } => {
                 let size = image.as_ref().ok().and_then(|p| std::fs::metadata(p).ok()).map_or(0, |m| m.len());
-                let mask = mask.as_ref().ok().and_then(|p| std::fs::read(p).ok()).unwrap_or_default();
+                let mask = mask.as_ref().ok().and_then(|p| file::read("the mask", p).ok()).unwrap_or_default();
                 hasher.update(&size.to_le_bytes()).update(blake3::hash(&mask).as_bytes());
             }
             Source::Record(place) => {
@@ -207,7 +208,7 @@ pub(crate) struct ListedId {
 
 /// Reads a list: one id a line. A byte-order mark, CRLF, surrounding spaces and empty lines are dropped.
 pub(crate) fn read_list(path: &Path) -> Result<Vec<ListedId>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read the list", path, &e))?;
+    let bytes = file::read("the list", path)?;
     let text = String::from_utf8(bytes)
         .map_err(|e| Error::data(format!("the list is not UTF-8: {e}")).at(path).hint("save it as UTF-8"))?;
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();

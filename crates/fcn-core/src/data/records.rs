@@ -13,7 +13,6 @@
 //! are VOC's.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use tfio::{Example, RecordReader};
 use super::listing::{Entry, Fault, Listing, Source, stem_of_image_name};
 use super::{Dataset, Form, Layout, Pair, mask_of_ids};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file;
 use crate::image::{self, RawMask};
 use crate::labels::{Classes, MaskCoding};
 
@@ -334,7 +334,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Result<Vec<Listing>> {
 
 /// The places of all records of a shard: lengths are verified against their checksums, data are not read.
 fn places_in(path: &Path) -> Result<Vec<Place>> {
-    let mut file = File::open(path).map_err(|e| Error::io("open the shard", path, &e))?;
+    let mut file = file::open("the shard", path)?;
     let end = file.metadata().map_err(|e| Error::io("read the shard", path, &e))?.len();
     let offsets = RecordReader::new(&mut file).index().map_err(|e| {
         Error::data(e.to_string())
@@ -370,7 +370,7 @@ fn id_of(example: &Example) -> Option<String> {
 /// The data of a record, checksum verified. The shard is opened anew: no handle is held over a long run, so that any
 /// number of shards works, and one that vanished is named.
 fn data_at(place: &Place) -> Result<Vec<u8>> {
-    let file = File::open(&place.shard).map_err(|e| Error::io("open the shard", &place.shard, &e))?;
+    let file = file::open("the shard", &place.shard)?;
     RecordReader::new(BufReader::with_capacity(1 << 16, file)).read_at(place.offset).map_err(|e| {
         Error::data(format!("record {}: {e}", place.record))
             .at(&place.shard)

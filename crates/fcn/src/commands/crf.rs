@@ -134,7 +134,7 @@ struct Input {
 
 impl Input {
     fn read(image: &Path, probabilities: &Path, params: &CrfParams, limit_bytes: u64) -> Result<Self> {
-        let bytes = std::fs::read(image).map_err(|e| Error::io("read the photograph", image, &e))?;
+        let bytes = fcn_core::file::read("the photograph", image)?;
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
         let size = [header.width, header.height];
         let file = ArrayFile::open(probabilities)?;

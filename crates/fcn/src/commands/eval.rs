@@ -109,7 +109,7 @@ fn score_network(
     crf: Option<&CrfParams>,
     global: &Global,
 ) -> Result<Outcome> {
-    let fcn = weights::load(&checkpoint::weights_file(weights), &device::parse(&global.device)?)?;
+    let fcn = weights::load(&checkpoint::weights_file(weights)?, &device::parse(&global.device)?)?;
     let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
     let predictor = Predictor::new(fcn);
     let classes = predictor.meta().classes.clone();

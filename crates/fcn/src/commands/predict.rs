@@ -13,7 +13,7 @@ use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_ma
 use fcn_core::labels::{Classes, LabelMap};
 use fcn_core::predict::{Prediction, Predictor};
 use fcn_core::tensor_file::write_atomically;
-use fcn_core::{Error, ErrorKind, Result, checkpoint, device, npy, pictures, weights};
+use fcn_core::{Error, ErrorKind, Result, checkpoint, device, file, npy, pictures, weights};
 use serde::Serialize;
 
 use super::Global;
@@ -71,10 +71,11 @@ struct Written {
     input: String,
     width: usize,
     height: usize,
+    #[serde(serialize_with = "file::path_as_text")]
     mask: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "file::optional_path_as_text")]
     overlay: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "file::optional_path_as_text")]
     probabilities: Option<PathBuf>,
     /// Share of the pixels that the CRF changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +94,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let inputs = inputs::collect(&args.images)?;
     inputs::refuse_collisions(&inputs, &args.out)?;
     let predictor =
-        Predictor::new(weights::load(&checkpoint::weights_file(&args.weights), &device::parse(&global.device)?)?);
+        Predictor::new(weights::load(&checkpoint::weights_file(&args.weights)?, &device::parse(&global.device)?)?);
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();

@@ -1,0 +1,101 @@
+//! Reading files that a user named: regular ones only, since opening a pipe waits for a writer and a device has no end.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serializer;
+
+use crate::error::{Error, Result};
+
+/// Bytes that are read at once at most. No photograph or list comes near; a sparse file of a terabyte does not end the
+/// process.
+pub const MAX_BYTES: u64 = 4 << 30;
+
+/// Opens a regular file; `what` names it in errors ("the mask").
+///
+/// # Errors
+/// What the system refuses (exit 5); a folder, a pipe or a device (exit 3).
+pub fn open(what: &str, path: &Path) -> Result<File> {
+    let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
+    // Judged before it is opened: opening a pipe blocks.
+    if !std::fs::metadata(path).map_err(fault)?.is_file() {
+        return Err(Error::data(format!("{what} is a folder, a pipe or a device; expected a regular file")).at(path));
+    }
+    File::open(path).map_err(fault)
+}
+
+/// All bytes of a regular file.
+///
+/// # Errors
+/// As [`open`]; a file of more than [`MAX_BYTES`] (exit 3).
+pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
+    let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
+    let file = open(what, path)?;
+    let length = file.metadata().map_err(fault)?.len();
+    if length > MAX_BYTES {
+        return Err(Error::data(format!("{what} has {length} bytes; at most {MAX_BYTES} are read at once")).at(path));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(bytes)
+}
+
+/// A path in JSON, for `#[serde(serialize_with)]`: bytes that are no UTF-8 are replaced, since JSON has no others.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn path_as_text<S: Serializer>(path: impl AsRef<Path>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_str(&path.as_ref().display())
+}
+
+/// [`path_as_text`] of a path that may be absent.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn optional_path_as_text<S: Serializer>(
+    path: &Option<impl AsRef<Path>>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_as_text(path, to),
+        None => to.serialize_none(),
+    }
+}
+
+/// [`path_as_text`] of several.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn paths_as_text<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_seq(paths.iter().map(|path| path.as_ref().display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        std::fs::write(&path, b"a\n").unwrap();
+        assert_eq!(read("the list", &path).unwrap(), b"a\n");
+        assert_eq!(read("the list", folder.path()).unwrap_err().kind, ErrorKind::Data);
+        assert_eq!(read("the list", &folder.path().join("none")).unwrap_err().kind, ErrorKind::Io);
+        #[cfg(unix)]
+        {
+            let pipe = folder.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let zero = Path::new("/dev/zero");
+            for path in [&pipe, zero] {
+                let error = read("the list", path).unwrap_err();
+                assert!(error.message.contains("expected a regular file"), "{error}");
+            }
+        }
+        let sparse = File::create(folder.path().join("sparse")).unwrap();
+        sparse.set_len(MAX_BYTES + 1).unwrap();
+        assert_eq!(read("the list", &folder.path().join("sparse")).unwrap_err().kind, ErrorKind::Data);
+    }
+}
