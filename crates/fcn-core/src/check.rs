@@ -149,6 +149,9 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
         }
     }
     judge::lists(&dataset, &mut problems);
+    if options.split.is_none() {
+        judge::usual_splits(&dataset, &mut problems);
+    }
     judge::samples(&library, options.min_size, &mut problems);
     judge::meaning(&dataset, &library, named.is_some(), &mut problems);
     judge::leaks(&dataset, &library, &mut problems);

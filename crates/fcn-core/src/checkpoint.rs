@@ -481,7 +481,7 @@ mod tests {
         let target = |name: &str| fs::canonicalize(run.path().join(name)).unwrap();
         assert!(target("last").ends_with("step-00000040"));
         assert!(target("best").ends_with("step-00000010"));
-        assert!(weights_file(run.path()).starts_with(run.path().join("best")));
+        assert!(weights_file(run.path()).unwrap().starts_with(run.path().join("best")));
     }
 
     #[test]

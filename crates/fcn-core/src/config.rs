@@ -159,7 +159,8 @@ impl TrainConfig {
     /// # Errors
     /// An unreadable file, invalid TOML, an unknown key (with the nearest known one), a value of the wrong type.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the configuration", path, &e))?;
+        let text = String::from_utf8(crate::file::read("the configuration", path)?)
+            .map_err(|e| Error::usage(format!("the configuration is not UTF-8: {e}")).at(path))?;
         Self::parse(&text).map_err(|e| e.at(path))
     }
 
@@ -168,16 +169,26 @@ impl TrainConfig {
     /// # Errors
     /// Those of [`TrainConfig::read`], apart from the file's.
     pub fn parse(text: &str) -> Result<Self> {
-        let table: toml::Table =
-            toml::from_str(text).map_err(|e| Error::usage(format!("not valid TOML: {}", e.message().trim())))?;
+        let placed = |what: &str, e: toml::de::Error| {
+            let start = e.span().map_or(0, |span| span.start.min(text.len()));
+            let before = text.get(..start).unwrap_or_default();
+            let (line, at) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |newline| newline + 1));
+            let shown = text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim();
+            Error::usage(format!("{what}{}, in line {line}: {shown}", e.message().trim().replace('\n', " ")))
+        };
+        let table: toml::Table = toml::from_str(text).map_err(|e| placed("not valid TOML: ", e))?;
         let known = toml::Table::try_from(Self::default())
             .map_err(|e| Error::internal(format!("the default configuration does not serialise: {e}")))?;
         if let Some(key) = table.keys().find(|key| !known.contains_key(*key)) {
             let nearest = nearest(key, known.keys().map(String::as_str));
-            return Err(Error::usage(format!("unknown key '{key}'")).hint(format!("did you mean '{nearest}'?")));
+            let keys = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let hint = match edit_distance(key, nearest) <= key.len().div_ceil(2) {
+                true => format!("did you mean '{nearest}'?"),
+                false => format!("the keys are {}", keys()),
+            };
+            return Err(Error::usage(format!("unknown key '{key}'")).hint(hint));
         }
-        let config: TrainConfig =
-            table.try_into().map_err(|e: toml::de::Error| Error::usage(e.message().trim().to_string()))?;
+        let config: TrainConfig = toml::from_str(text).map_err(|e| placed("", e))?;
         config.validate()?;
         Ok(config)
     }
@@ -355,6 +366,9 @@ mod tests {
             ("crf_bilateral_srgb = 0.0", "bilateral_srgb is 0", None),
             ("crf_iteration = 3", "unknown key 'crf_iteration'", Some("did you mean 'crf_iterations'?")),
             ("steps =", "not valid TOML", None),
+            ("seed = 1\nbatch = 'x'", "expected usize, in line 2: batch = 'x'", None),
+            ("seed = 1\nseed = 2", "duplicate key, in line 2: seed = 2", None),
+            ("zzzzzzzz = 1", "unknown key 'zzzzzzzz'", None),
         ];
         for (text, message, hint) in cases {
             let error = TrainConfig::parse(text).expect_err(text);

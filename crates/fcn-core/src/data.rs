@@ -165,6 +165,9 @@ impl Dataset {
     pub fn split(&self, name: &str) -> Result<Split> {
         let split = self.split_as_listed(name)?;
         if let [first, ..] = &*split.faults {
+            if let (1, Some(cause)) = (split.faults.len(), &first.cause) {
+                return Err(cause.clone());
+            }
             let listed = split.faults.iter().take(10).map(|f| f.message.as_str()).collect::<Vec<_>>().join("; ");
             let more = split.faults.len().saturating_sub(10);
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
@@ -252,6 +255,12 @@ impl Split {
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The ids that also stand in `other`.
+    pub fn ids_in(&self, other: &Split) -> Vec<&str> {
+        let theirs: std::collections::HashSet<&str> = other.entries.iter().map(|e| e.id.as_str()).collect();
+        self.entries.iter().map(|e| e.id.as_str()).filter(|id| theirs.contains(id)).collect()
     }
 
     /// Positions of `count` samples spread evenly over the split; all where it has no more.

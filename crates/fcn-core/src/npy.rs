@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(file.shape(), [2]);
         assert_eq!(file.values().unwrap(), [0.0; 2]);
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().message.contains("not a regular file"));
+        assert!(read(folder.path()).unwrap_err().message.contains("expected a regular file"));
     }
 
     #[test]

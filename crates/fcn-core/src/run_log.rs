@@ -88,7 +88,9 @@ impl RunLog {
             events.scalar(step, "train/rate", log.rate as f32)?;
             events.scalar(step, "train/gradient_norm", log.gradient_norm as f32)?;
             events.scalar(step, "train/images_per_s", log.images_per_s as f32)?;
-            events.scalar(step, "train/data_wait", log.data_wait as f32)
+            events.scalar(step, "train/data_wait", log.data_wait as f32)?;
+            events.scalar(step, "train/eta_secs", log.eta_secs as f32)?;
+            events.scalar(step, "train/peak_rss_bytes", log.peak_rss_bytes as f32)
         });
         Ok(())
     }

@@ -124,6 +124,14 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         )?;
     }
 
+    let shared = training.ids_in(&validation);
+    if let Some(first) = shared.first() {
+        tell(Event::Remark(format!(
+            "warning: {} images are in train and in val ({first}, ...): the scores will be too good; `fcn check` lists them",
+            shared.len()
+        )));
+    }
+
     // ---- run folder
     let fresh = starts_fresh(&paths.run, options.resume)?;
     let _lock = lock_run(&paths.run)?;

@@ -124,7 +124,7 @@ pub enum RecordError {
     },
     /// The record is longer than the limit.
     #[error(
-        "{at}: {found} bytes long, at most {limit} are accepted: raise `max_record_bytes` if the file is to be trusted"
+        "{at}: {found} bytes long, at most {limit} are accepted: the file is damaged, or holds something other than images"
     )]
     TooLarge {
         /// The record.

@@ -25,7 +25,7 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
             told.push(key);
             problems.push(problem(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
         }
-        if split.is_empty() {
+        if split.is_empty() && split.faults().is_empty() {
             let message = format!("split `{}` is empty", split.name());
             problems.push(problem(
                 "empty_split",
@@ -34,6 +34,19 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
                 message,
                 "list at least one id, or remove the list",
             ));
+        }
+    }
+}
+
+/// What training needs and this data set lacks.
+pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
+    for (name, hint) in [
+        ("train", "write the ids to train on into train.txt, one a line"),
+        ("val", "write some ids into val.txt, one a line, and take them out of train.txt"),
+    ] {
+        if dataset.all_splits().iter().all(|split| split.name() != name) {
+            let message = format!("there is no split `{name}`, which `fcn train` reads");
+            problems.push(problem("no_split", Severity::Warning, None, message, hint));
         }
     }
 }

@@ -29,6 +29,11 @@ impl Folder {
     /// Creates the folder, or takes over an existing one.
     pub fn begin(path: &Path, overwrite: bool) -> Result<Folder> {
         std::fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, &e))?;
+        if let Some(other) = ["images", "JPEGImages", "classes.txt"].iter().find(|name| path.join(name).exists()) {
+            return Err(Error::usage(format!("the folder holds `{other}`, so it is another data set already"))
+                .at(path)
+                .hint("give a folder of its own with --out"));
+        }
         let mark = path.join(UNFINISHED);
         let held = record_files(path)?;
         if !held.is_empty() && !overwrite && !mark.exists() {

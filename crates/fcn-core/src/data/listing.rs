@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::image::IMAGE_EXTENSIONS;
 
-/// Something wrong with a list, found without reading an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something wrong with a list or a shard, found without reading an image.
+#[derive(Clone, Debug)]
 pub struct Fault {
     /// A stable name of the kind of fault: `missing_image`, `missing_mask`, `duplicate_id`, `unsafe_id`, ...
     pub code: &'static str,
@@ -19,6 +19,8 @@ pub struct Fault {
     pub message: String,
     /// The remedy.
     pub hint: String,
+    /// The error of a file that could not be read, with its path and kind.
+    pub cause: Option<Error>,
 }
 
 /// One sample of a list.
@@ -43,6 +45,20 @@ pub(crate) struct Listing {
     pub name: String,
     pub entries: Vec<Entry>,
     pub faults: Vec<Fault>,
+}
+
+impl Listing {
+    /// Gives every sample whose name stands before it already a name of its own: results are named by id, and would
+    /// overwrite another's.
+    pub fn tell_apart(&mut self) {
+        let mut seen: HashSet<String> = HashSet::new();
+        for (i, entry) in self.entries.iter_mut().enumerate() {
+            if !seen.insert(entry.id.clone()) {
+                entry.id = format!("{}#{i}", entry.id);
+                seen.insert(entry.id.clone());
+            }
+        }
+    }
 }
 
 impl Source {
@@ -112,6 +128,7 @@ impl Files {
                     message: format!("id `{shown}`{place} {why}"),
                     hint: "ids are names below the image folder, without extension".into(),
                     id: Some(id),
+                    cause: None,
                 });
                 continue;
             }
@@ -125,6 +142,7 @@ impl Files {
                     message: format!("{id} is listed twice{place}"),
                     hint: "remove one of the two lines".into(),
                     id: Some(id),
+                    cause: None,
                 });
                 continue;
             }
@@ -133,6 +151,7 @@ impl Files {
                     listing.faults.push(Fault {
                         code,
                         id: Some(id.clone()),
+                        cause: None,
                         message: message.clone(),
                         hint: "add the file, or take the id out of the list".into(),
                     });

@@ -238,62 +238,79 @@ pub(super) fn find(path: &Path, paths: Vec<PathBuf>) -> Result<Layout> {
     let index = if path.is_dir() { Index::read(folder)? } else { None };
     let classes = Index::read(folder).ok().flatten().map_or(Classes::voc(), |i| i.classes);
     let listings = match index {
-        Some(index) => index.splits.iter().map(|s| indexed_listing(folder, s)).collect::<Result<Vec<_>>>()?,
-        None => named_listings(paths)?,
+        Some(index) => index.splits.iter().map(|s| indexed_listing(folder, s)).collect(),
+        None => named_listings(paths),
     };
+    if listings.iter().all(|listing| listing.entries.is_empty())
+        && let Some(cause) = listings.iter().flat_map(|listing| &listing.faults).find_map(|fault| fault.cause.clone())
+    {
+        return Err(cause); // not one whole record: probably no record file at all
+    }
     let coding = Some(MaskCoding::from(&classes));
     Ok(Layout { form: Form::Records, root: folder.to_path_buf(), coding, listings })
 }
 
 /// The fingerprint of a split whose shards have just been written; see [`super::Split::fingerprint`].
 pub(crate) fn fingerprint_of(folder: &Path, split: &IndexedSplit, classes: &Classes) -> Result<String> {
-    let listing = indexed_listing(folder, split)?;
+    let listing = indexed_listing(folder, split);
     let layout = Layout { form: Form::Records, root: folder.to_path_buf(), coding: None, listings: vec![listing] };
     let dataset = Dataset::from_layout(layout, MaskCoding::from(classes));
-    Ok(dataset.split_as_listed(&split.name)?.fingerprint())
+    Ok(dataset.split(&split.name)?.fingerprint())
 }
 
-/// A split as `dataset.json` describes it; what the files hold otherwise is an error, because then they belong to
-/// another conversion or were cut off.
-fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Result<Listing> {
-    let remedy = "convert the data set again";
-    let mut places = Vec::new();
+/// A split as `dataset.json` describes it. A file that holds something else is a fault, because then it belongs to
+/// another conversion or was cut off.
+fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Listing {
+    let mut listing = Listing { name: split.name.clone(), entries: Vec::new(), faults: Vec::new() };
+    let mut ids = split.ids.iter().cloned();
     for file in &split.files {
-        let path = folder.join(&file.name);
-        let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read the shard", &path, &e).hint(remedy))?.len();
-        if bytes != file.bytes {
-            return Err(Error::data(format!("the shard has {bytes} bytes, {INDEX_NAME} says {}", file.bytes))
-                .at(&path)
-                .hint(remedy));
+        let ids: Vec<String> = ids.by_ref().take(file.records).collect();
+        match indexed_places(folder, file, ids.len()) {
+            Ok(places) => listing.entries.extend(entries(ids, places)),
+            Err(e) => listing.faults.push(damaged_shard(e)),
         }
-        let found = places_in(&path)?;
-        if found.len() != file.records {
-            return Err(Error::data(format!(
-                "the shard has {} records, {INDEX_NAME} says {}",
-                found.len(),
-                file.records
-            ))
-            .at(&path)
-            .hint(remedy));
-        }
-        places.extend(found);
     }
-    if places.len() != split.ids.len() {
-        return Err(Error::data(format!(
-            "split `{}` has {} records and {} ids",
-            split.name,
-            places.len(),
-            split.ids.len()
-        ))
-        .at(folder.join(INDEX_NAME))
-        .hint(remedy));
+    if let more @ 1.. = ids.count() {
+        listing.faults.push(damaged_shard(
+            Error::data(format!("split `{}` has {more} ids without a record", split.name)).at(folder.join(INDEX_NAME)),
+        ));
     }
-    let entries = split.ids.iter().cloned().zip(places).map(|(id, place)| Entry { id, source: Source::Record(place) });
-    Ok(Listing { name: split.name.clone(), entries: entries.collect(), faults: Vec::new() })
+    listing
+}
+
+/// The records of a shard, if there are as many as the index and its `ids` say.
+fn indexed_places(folder: &Path, file: &IndexedFile, ids: usize) -> Result<Vec<Place>> {
+    let path = folder.join(&file.name);
+    let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read the shard", &path, &e))?.len();
+    if bytes != file.bytes {
+        return Err(Error::data(format!("the shard has {bytes} bytes, {INDEX_NAME} says {}", file.bytes)).at(&path));
+    }
+    let places = places_in(&path)?;
+    if places.len() != file.records || ids != file.records {
+        let (found, said) = (places.len(), file.records);
+        return Err(Error::data(format!("the shard has {found} records, {INDEX_NAME} says {said} and names {ids}"))
+            .at(&path));
+    }
+    Ok(places)
+}
+
+fn entries(ids: Vec<String>, places: Vec<Place>) -> impl Iterator<Item = Entry> {
+    ids.into_iter().zip(places).map(|(id, place)| Entry { id, source: Source::Record(place) })
+}
+
+fn damaged_shard(error: Error) -> Fault {
+    let error = if error.hint.is_some() { error } else { error.hint("convert the data set again") };
+    Fault {
+        code: "damaged_shard",
+        id: None,
+        message: error.to_string(),
+        hint: error.hint.clone().unwrap_or_default(),
+        cause: Some(error),
+    }
 }
 
 /// Splits by file name; ids by reading every record once.
-fn named_listings(paths: Vec<PathBuf>) -> Result<Vec<Listing>> {
+fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
     let mut listings: Vec<Listing> = Vec::new();
     let mut shards: Vec<Vec<(usize, usize)>> = Vec::new();
     for path in paths {
@@ -305,15 +322,23 @@ fn named_listings(paths: Vec<PathBuf>) -> Result<Vec<Listing>> {
             shards.push(Vec::new());
             listings.len() - 1
         });
-        let places = places_in(&path)?;
-        if places.is_empty() {
-            return Err(Error::data("the shard is empty (0 bytes)").at(&path).hint("copy it again, or convert again"));
-        }
+        shards[at].extend(shard);
+        let places = match places_in(&path) {
+            Ok(places) if places.is_empty() => {
+                Err(Error::data("the shard is empty (0 bytes)").at(&path).hint("copy it again, or convert again"))
+            }
+            other => other,
+        };
+        let places = match places {
+            Ok(places) => places,
+            Err(e) => {
+                listings[at].faults.push(damaged_shard(e));
+                continue;
+            }
+        };
         let ids: Vec<String> =
             places.par_iter().map(|p| id_in(p).unwrap_or_else(|| format!("{stem}#{}", p.record))).collect();
-        let entries = ids.into_iter().zip(places).map(|(id, place)| Entry { id, source: Source::Record(place) });
-        listings[at].entries.extend(entries);
-        shards[at].extend(shard);
+        listings[at].entries.extend(entries(ids, places));
     }
     for (listing, found) in listings.iter_mut().zip(shards) {
         let expected = found.iter().map(|(_, of)| *of).max().unwrap_or(0);
@@ -325,11 +350,13 @@ fn named_listings(paths: Vec<PathBuf>) -> Result<Vec<Listing>> {
                 id: None,
                 message: format!("shards {} of {expected} are missing", missing.join(", ")),
                 hint: "copy the missing shards, or convert the data set again".into(),
+                cause: None,
             });
         }
+        listing.tell_apart();
     }
     listings.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(listings)
+    listings
 }
 
 /// The places of all records of a shard: lengths are verified against their checksums, data are not read.

@@ -181,7 +181,7 @@ fn records_without_an_index_are_voc_with_missing_and_extra_features() {
         assert_eq!((dataset.form, dataset.splits(), dataset.classes.len()), (Form::Records, vec!["train".into()], 21));
         let split = dataset.split("train").unwrap();
         let ids: Vec<&str> = (0..split.len()).map(|i| split.id(i)).collect();
-        assert_eq!(ids, ["2007_000033", "fcn_train#1", "2007_000033"]);
+        assert_eq!(ids, ["2007_000033", "fcn_train#1", "2007_000033#2"]);
         assert_eq!(split.load(0).unwrap().labels, LabelMap::filled(8, 6, 8));
         assert_eq!(split.load(1).unwrap().image, RgbImage::filled(5, 4, [1; 3]));
         assert_eq!(split.load(2).unwrap().labels, LabelMap::filled(6, 3, 7));
@@ -258,6 +258,21 @@ fn a_missing_shard_is_a_fault_of_its_split() {
     }
     let dataset = Dataset::open(dir.path(), None, 0).unwrap();
     assert!(dataset.split("train").is_err_and(|e| e.message.contains("shards 1 of 3 are missing")));
+}
+
+#[test]
+fn every_damaged_shard_is_a_fault_and_names_that_stand_twice_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = shard(&[record(8, 6).with_bytes("image/filename", b"a.png".to_vec()).encode()]);
+    let twice = [good.clone(), good.clone()].concat();
+    for (name, bytes) in [("00000", &twice[..]), ("00001", &good[..good.len() - 1]), ("00002", &[])] {
+        std::fs::write(dir.path().join(format!("train-{name}-of-00003.tfrecord")), bytes).unwrap();
+    }
+    let split = Dataset::open(dir.path(), None, 0).unwrap().split_as_listed("train").unwrap();
+    let codes: Vec<&str> = split.faults().iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, ["damaged_shard", "damaged_shard"]);
+    assert_eq!([split.id(0), split.id(1)], ["a", "a#1"]);
+    assert!(split.faults()[0].message.contains("train-00001-of-00003.tfrecord"), "{:?}", split.faults()[0]);
 }
 
 #[test]

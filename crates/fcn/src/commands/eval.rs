@@ -184,6 +184,11 @@ pub fn text(evaluation: &Evaluation) -> String {
     if evaluation.loss.is_some() {
         lines.push(format!("loss per valid pixel     {}", share(evaluation.loss)));
     }
+    let labelled: u64 = scores.per_class.iter().map(|c| c.pixels).sum();
+    if scores.void_pixels > labelled {
+        let share = 100.0 * scores.void_pixels as f64 / (scores.void_pixels + labelled) as f64;
+        lines.push(format!("{share:.1} % of the truth is void and counts nowhere: see whether 255 was meant as a class"));
+    }
     if scores.unclassified_pixels > 0 {
         let n = scores.unclassified_pixels;
         lines.push(format!("{n} labelled pixels were predicted as no class at all; they count as wrong"));

@@ -67,7 +67,10 @@ pub fn parse() -> Cli {
         }
         let text = mistake.to_string();
         let after = |word: &str| text.lines().find_map(|line| line.trim().strip_prefix(word));
-        let mut error = Error::usage(after("error: ").unwrap_or("the command line cannot be read"));
+        // The first paragraph: a list of missing arguments follows its sentence line by line.
+        let cause: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let cause = cause.join(" ");
+        let mut error = Error::usage(cause.strip_prefix("error: ").unwrap_or(&cause));
         if let Some(tip) = after("tip: ") {
             error = error.hint(tip);
         }

@@ -189,6 +189,9 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
             }
             Event::Remark(text) => report::note(&text),
             _ if global.quiet => {}
+            Event::Start { config, step, .. } if step >= config.steps => {
+                report::note(&format!("the run is already complete: {step} of {} steps are done", config.steps));
+            }
             Event::Start { config, parameters, images, step } => {
                 report::note(&start_lines(config, parameters, images, step))
             }
