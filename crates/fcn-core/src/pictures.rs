@@ -114,7 +114,7 @@ const SHEET_HEADINGS: [&str; 6] =
 ///
 /// Fails when a map differs in size from the photograph.
 pub fn overlay_pair(photo: &RgbImage, raw: &LabelMap, refined: &LabelMap, classes: &Classes) -> Result<RgbImage> {
-    let scale = (photo.width / 400).clamp(1, 4);
+    let scale = (2 * photo.width / 400).clamp(1, 4);
     let (gap, caption) = (6 * scale, 12 * scale);
     let mut canvas = Canvas::new(2 * photo.width + gap, photo.height + caption, [255; 3]);
     for (i, (map, text)) in [(raw, "prediction"), (refined, "after the CRF")].into_iter().enumerate() {

@@ -18,11 +18,12 @@ use super::Global;
 use crate::report;
 pub use flags::CrfFlags;
 
-/// Sharpen probabilities by the colours of their photograph with a fully connected CRF, or search for its parameters.
+/// Sharpen probabilities by the colours of their photograph with a fully connected CRF, or find its parameters.
 ///
-/// The probabilities may be anyone's: a .npy of floats, [classes, height, width] in C order, at the size of the
-/// photograph as it is stored (an EXIF rotation is not applied). They are raised to at least 1e-5. The mask is an index
-/// PNG with the palette; without --fast it is the one that pydensecrf gives, for any number of threads.
+/// The probabilities may be anyone's: a .npy of floats, [classes, height, width] in C order, at the
+/// size of the photograph as it is stored (an EXIF rotation is not applied). They are raised to at
+/// least 1e-5. The mask is an index PNG with the palette; without --fast it is the one that pydensecrf
+/// gives, for any number of threads.
 ///
 /// Examples:
 ///   fcn predict cat.jpg --weights runs/voc --out masks --save-probabilities

@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, default_value = "val")]
     split: String,
     /// Score each image after the CRF too, and say what it changed
-    #[arg(long, requires = "weights")]
+    #[arg(long, conflicts_with = "predictions")]
     crf: bool,
     /// Write each label map, the CRF's where there is one, to this folder as an index PNG
     #[arg(long, value_name = "DIR", requires = "weights")]

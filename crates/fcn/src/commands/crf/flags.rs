@@ -13,7 +13,7 @@ pub struct CrfFlags {
     #[arg(long)]
     preset: Option<String>,
     /// Mean-field iterations, at most 1000; 0 changes nothing [default: 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     iterations: Option<usize>,
     /// Standard deviation of the smoothness kernel in pixels [default: 3]
     #[arg(long, value_name = "PX", allow_negative_numbers = true)]
