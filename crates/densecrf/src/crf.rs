@@ -1,10 +1,12 @@
 //! The CRF as the caller sees it: pose, add kernels, infer.
 
+use rayon::prelude::*;
+
 use crate::embed::Features;
 use crate::inference::{Pairwise, Solver, row_shape};
 use crate::lattice::PermutohedralLattice;
 use crate::params::check_sigma;
-use crate::simd::Level;
+use crate::simd::{Level, WIDEST};
 use crate::unary::{check_size, planes};
 use crate::{BilateralKernel, Compatibility, CrfError, GaussianKernel, Normalization, Preset, Unary};
 
@@ -14,8 +16,7 @@ pub enum Mode {
     /// Bit for bit, for any number of threads.
     #[default]
     Exact,
-    /// Within about 1e-4, with fused operations: the same result again on the same machine with the same number of
-    /// threads.
+    /// Within about 1e-4, with fused operations: the same result again on the same machine.
     Fast,
 }
 
@@ -29,7 +30,7 @@ pub struct DenseCrf {
     width: usize,
     height: usize,
     labels: usize,
-    /// Negative energies, \[N, stride\]; empty before `unary`.
+    /// Negative energies, \[N, C\], and `WIDEST` values that are read but mean nothing; empty before `unary`.
     scores: Vec<f32>,
     kernels: Vec<Pairwise>,
     mode: Mode,
@@ -88,7 +89,8 @@ impl DenseCrf {
     /// Sets the unary energies.
     pub fn unary(mut self, unary: Unary<'_>) -> Result<Self, CrfError> {
         self.check_memory(0)?;
-        self.scores = unary.scores(self.width, self.height, self.labels, row_shape(self.labels).1)?;
+        self.scores = unary.scores(self.width, self.height, self.labels, WIDEST)?;
+        self.scores.resize(self.scores.len() + WIDEST, f32::NEG_INFINITY);
         Ok(self)
     }
 
@@ -130,8 +132,7 @@ impl DenseCrf {
         Ok(self)
     }
 
-    /// Estimated peak bytes of inference on the current number of threads, without the caller's own arrays. Kernels
-    /// count once they are added.
+    /// Estimated peak bytes of inference, without the caller's own arrays. Kernels count once they are added.
     pub fn memory_estimate(&self) -> u64 {
         self.estimate(self.kernels.len())
     }
@@ -139,14 +140,9 @@ impl DenseCrf {
     fn estimate(&self, kernels: usize) -> u64 {
         let pixels = (self.width * self.height) as u64;
         let row = 4 * row_shape(self.labels).1 as u64;
-        let threads = rayon::current_num_threads() as u64;
-        let (copies, transposed) = match self.mode {
-            Mode::Exact => (2, u64::from(threads > 1)),
-            Mode::Fast => (1 + threads, 0),
-        };
         let vertices: u64 = self.kernels.iter().map(|k| k.vertices() as u64).sum();
-        // Scores and marginals; per kernel six corners of 8 bytes (twice if transposed) and a scale factor.
-        pixels * (2 * row + kernels as u64 * (48 * (1 + transposed) + 4)) + vertices * row * copies
+        // Scores and marginals; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values.
+        pixels * (8 * self.labels as u64 + kernels as u64 * 52) + 2 * vertices * row
     }
 
     fn check_memory(&self, kernels: usize) -> Result<(), CrfError> {
@@ -154,15 +150,14 @@ impl DenseCrf {
         if needed > limit { Err(CrfError::Memory { needed, limit }) } else { Ok(()) }
     }
 
-    /// Does now what the first `inference` on this number of threads would otherwise do first: normalisations and, for
-    /// exact inference on several threads, the transposed lattices. Useful for timing.
+    /// Does now what the first `inference` would otherwise do first: the normalisations. Useful for timing.
     pub fn prepare(&self) {
         self.solver().prepare();
     }
 
     fn solver(&self) -> Solver<'_> {
         let Self { labels, level, mode, .. } = *self;
-        Solver { labels, scores: &self.scores, kernels: &self.kernels, level, mode }
+        Solver { labels, pixels: self.width * self.height, scores: &self.scores, kernels: &self.kernels, level, mode }
     }
 
     /// Mean-field inference. Zero iterations give the softmax of the negative energies.
@@ -179,14 +174,14 @@ impl DenseCrf {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marginals {
     labels: usize,
-    /// \[N, stride\]
+    /// \[N, C\]
     rows: Vec<f32>,
 }
 
 impl Marginals {
     /// Probabilities, \[C, H, W\].
     pub fn to_chw(&self) -> Vec<f32> {
-        planes(&self.rows, self.labels, row_shape(self.labels).1)
+        planes(&self.rows, self.labels)
     }
 
     /// The likeliest label of each pixel, \[H, W\]; of equally likely ones the first.
@@ -195,7 +190,7 @@ impl Marginals {
             let larger = |best: usize, l: usize| if row[l] > row[best] { l } else { best };
             (1..self.labels).fold(0, larger) as u16
         };
-        self.rows.chunks_exact(row_shape(self.labels).1).map(best).collect()
+        self.rows.par_chunks_exact(self.labels).with_min_len(4096).map(best).collect()
     }
 }
 
@@ -246,7 +241,7 @@ mod tests {
         ) {
             let features = |n: usize| oracle::features(width, height, &sigmas[..n], &rgb);
             let slow = [2, 5].map(|n| oracle::Pairwise::new(&features(n), compat.clone().symmetric(labels), normalization));
-            let scores = Unary::from_energies(&energies).scores(width, height, labels, labels).expect("valid");
+            let scores = Unary::from_energies(&energies).scores(width, height, labels, 0).expect("valid");
             let expected = transposed(&oracle::infer(&scores, labels, &slow, iterations), labels);
             for (level, threads) in Level::available().flat_map(|l| [1, 2, 4].map(|t| (l, t))) {
                 let infer = |mode| pool(threads).install(|| {

@@ -61,6 +61,7 @@ mod lattice;
 mod oracle;
 mod params;
 mod pass;
+mod pipeline;
 mod simd;
 mod softmax;
 mod unary;

@@ -19,7 +19,7 @@ pub(crate) enum Level {
     /// AVX2 and FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512F: 16 lanes.
+    /// AVX-512 with the F, BW, DQ and VL parts (x86-64-v4): 16 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -30,7 +30,11 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         let levels = {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = avx2 && is_x86_feature_detected!("avx512f");
+            let avx512 = avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
             [Some(Self::Portable), avx2.then_some(Self::Avx2), avx512.then_some(Self::Avx512)]
         };
         #[cfg(not(target_arch = "x86_64"))]
@@ -53,6 +57,8 @@ pub(crate) trait Task {
 
 /// Row widths that [`dispatch`] knows.
 pub(crate) const WIDTHS: [usize; 5] = [4, 8, 16, 24, 32];
+/// The largest of [`WIDTHS`]: a row that starts inside an array may be read this far beyond its end.
+pub(crate) const WIDEST: usize = 32;
 
 /// Runs `task` with rows of `width` lanes, one of [`WIDTHS`], or of a divisor of it, and the instructions of `level`.
 pub(crate) fn dispatch(level: Level, width: usize, task: impl Task) {
@@ -83,7 +89,7 @@ fn avx2(width: usize, task: impl Task) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn avx512(width: usize, task: impl Task) {
     use x86::{Ymm, Zmm};
     match width {
@@ -106,13 +112,22 @@ pub(crate) fn dispatch_plain(level: Level, task: impl PlainTask) {
         Level::Portable => task.run(),
         // SAFETY: as in `dispatch`.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 => unsafe { plain_avx2(task) },
+        Level::Avx2 => unsafe { plain_avx2(task) },
+        // SAFETY: as in `dispatch`.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { plain_avx512(task) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn plain_avx2(task: impl PlainTask) {
+    task.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+fn plain_avx512(task: impl PlainTask) {
     task.run();
 }
 
