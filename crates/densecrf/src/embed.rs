@@ -159,18 +159,23 @@ pub(crate) fn embed<const D: usize>(features: &Features<'_>, start: usize) -> Si
             }
         }
     }
-    let mut by_rank = [[0.0_f32; GROUP]; D];
+    let mut by_rank = [[0_u32; GROUP]; D];
     for i in 0..D {
+        let mut bits = [0_u32; GROUP];
         for l in 0..GROUP {
             let wrap = i32::from(rank[i][l] < 0) - i32::from(rank[i][l] >= D as i32);
             rank[i][l] += wrap * D as i32;
             cell[i][l] += wrap;
-            let t = (elevated[i][l] - (corner[i][l] + (wrap * D as i32) as f32)) * inverse;
-            for (r, slot) in by_rank.iter_mut().enumerate() {
-                slot[l] = if rank[i][l] == r as i32 { t } else { slot[l] };
+            bits[l] = ((elevated[i][l] - (corner[i][l] + (wrap * D as i32) as f32)) * inverse).to_bits();
+        }
+        // In masks, not in branches: of all ranks exactly one is r.
+        for (r, slot) in by_rank.iter_mut().enumerate() {
+            for l in 0..GROUP {
+                slot[l] |= bits[l] & u32::from(rank[i][l] == r as i32).wrapping_neg();
             }
         }
     }
+    let by_rank = by_rank.map(|lanes| lanes.map(f32::from_bits));
     let d = D - 1;
     let mut weight = [[0.0_f32; GROUP]; D];
     for l in 0..GROUP {
