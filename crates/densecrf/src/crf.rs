@@ -243,6 +243,7 @@ mod tests {
             let slow = [2, 5].map(|n| oracle::Pairwise::new(&features(n), compat.clone().symmetric(labels), normalization));
             let scores = Unary::from_energies(&energies).scores(width, height, labels, 0).expect("valid");
             let expected = transposed(&oracle::infer(&scores, labels, &slow, iterations), labels);
+            let mut fast_on_one_thread = Vec::new();
             for (level, threads) in Level::available().flat_map(|l| [1, 2, 4].map(|t| (l, t))) {
                 let infer = |mode| pool(threads).install(|| {
                     let mut crf = DenseCrf::new(width, height, labels)?.mode(mode);
@@ -261,6 +262,33 @@ mod tests {
                 let fast = infer(Mode::Fast).expect("valid").to_chw();
                 let worst = fast.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 prop_assert!(worst < 1e-4, "{:?}, {} threads: {}", level, threads, worst);
+                if threads == 1 {
+                    fast_on_one_thread = bits(&fast);
+                }
+                prop_assert_eq!(bits(&fast), fast_on_one_thread.clone(), "{:?}, {} threads, fast", level, threads);
+            }
+        }
+
+        #[test]
+        fn extreme_energies_and_prices_give_probabilities(
+            labels in 1..6_usize,
+            energies in prop::collection::vec(prop_oneof![Just(1e30_f32), Just(-1e30), Just(0.0), -90.0..90.0_f32], 60),
+            price in prop_oneof![Just(1e30_f32), Just(-1e30), Just(0.0), -5.0..5.0_f32],
+            value in any::<u8>(),
+            normalization in prop::sample::select(vec![Normalization::Symmetric, Normalization::After, Normalization::None]),
+            iterations in 0..4_usize,
+        ) {
+            let compat = Compatibility::Potts(price);
+            let kernel = GaussianKernel { compat, normalization, ..GaussianKernel::default() };
+            for mode in [Mode::Exact, Mode::Fast] {
+                let q = DenseCrf::new(4, 3, labels)
+                    .and_then(|c| c.mode(mode).unary(Unary::from_energies(&energies[..12 * labels])))
+                    .and_then(|c| c.add_gaussian(kernel.clone()))
+                    .and_then(|c| c.add_bilateral(BilateralKernel::default(), &[value; 36]))
+                    .and_then(|c| c.inference(iterations))
+                    .expect("valid")
+                    .to_chw();
+                prop_assert!(q.iter().all(|v| (0.0..=1.0).contains(v)), "{:?}: {:?}", mode, q);
             }
         }
     }
@@ -301,8 +329,8 @@ mod tests {
             (
                 "lattice memory",
                 matches!(
-                    ready().memory_limit(1000).add_gaussian(GaussianKernel::default()),
-                    Err(CrfError::Memory { limit: 1000, .. })
+                    ready().memory_limit(500).add_gaussian(GaussianKernel::default()),
+                    Err(CrfError::Memory { limit: 500, .. })
                 ),
             ),
         ];
@@ -315,6 +343,23 @@ mod tests {
         let energies = [1.0, 2.0, 5.0, 1.0, 0.5, 5.0];
         let crf = DenseCrf::new(3, 1, 2).and_then(|c| c.unary(Unary::from_energies(&energies))).expect("valid");
         assert_eq!(crf.inference(0).expect("valid").map(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn one_label_is_certain_and_no_iterations_are_the_softmax() {
+        let infer = |labels, iterations, energies: &[f32]| {
+            DenseCrf::new(3, 2, labels)
+                .and_then(|c| c.unary(Unary::from_energies(energies)))
+                .and_then(|c| c.add_preset(Preset::paper(), &[200; 18]))
+                .and_then(|c| c.inference(iterations))
+                .expect("valid")
+                .to_chw()
+        };
+        for iterations in [0, 1, 5] {
+            assert_eq!(infer(1, iterations, &[-3.0, 0.0, 5.0, 1e30, -1e30, 7.0]), [1.0; 6]);
+        }
+        let q = infer(2, 0, &[1.0; 12].map(|v: f32| v * 2.0));
+        assert_eq!(q, [0.5; 12]);
     }
 
     #[test]

@@ -113,8 +113,9 @@ pub(crate) struct Solver<'a> {
 
 /// Vertices whose rows are blurred by one task.
 const VERTEX_RUN: usize = 512;
-/// Floats of the run of pixels that a thread hands over for splatting: half of a small second-level cache.
-const RUN_FLOATS: usize = 24_576;
+/// Floats of the run of pixels that a thread hands over for splatting: a fraction of a second-level cache. Tests have
+/// images of few pixels and want many runs.
+const RUN_FLOATS: usize = if cfg!(test) { 512 } else { 24_576 };
 /// Runs that each thread may be ahead.
 const RUNS_AHEAD: usize = 3;
 
@@ -144,7 +145,7 @@ impl Solver<'_> {
         if iterations > 0 {
             let mut splatted = values();
             let threads = rayon::current_num_threads();
-            let run = (RUN_FLOATS / stride).clamp(64, 2048);
+            let run = (RUN_FLOATS / stride).clamp(16, 2048);
             let slots = if threads > 1 { (RUNS_AHEAD * threads).min(self.pixels.div_ceil(run)) } else { 0 };
             let mut slots: Vec<AlignedRows> = (0..slots).map(|_| AlignedRows::zeroed(run * stride)).collect();
             for iteration in 0..iterations {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::aligned::AlignedRows;
 use crate::exponential::multiply_add;
 use crate::lattice::PermutohedralLattice;
-use crate::simd::{Row, Task};
+use crate::simd::{Row, Task, prefetch};
 use crate::softmax::{BATCH, softmax_rows};
 
 /// How a message changes the score, padded to the stride.
@@ -74,6 +74,15 @@ fn known_stride<R: Row>(stride: usize) -> usize {
 const BATCH_FLOATS: usize = 2048;
 
 impl<const FAST: bool> PixelPass<'_, FAST> {
+    /// Asks for what is read once and in order. Asking for the vertices' rows too costs more than it saves.
+    #[inline(always)]
+    fn prefetch(&self, range: Range<usize>) {
+        prefetch(&self.scores[range.start * self.labels..range.end * self.labels]);
+        for term in self.terms {
+            prefetch(&term.lattice.corners[range.start * term.lattice.simplex..range.end * term.lattice.simplex]);
+        }
+    }
+
     /// Runs each step over a batch of pixels before the next step, for the reason given at [`softmax_rows`].
     #[inline(always)]
     fn batches<R: Row>(mut self, stride: usize) {
@@ -89,6 +98,7 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
         padding[labels..].fill(f32::NEG_INFINITY);
         for start in self.range.clone().step_by(batch) {
             let count = batch.min(self.range.end - start);
+            self.prefetch(start + count..(start + count + batch).min(self.range.end));
             let t = &mut buffer[..count * stride];
             for (row, pixel) in t.chunks_exact_mut(stride).zip(start..) {
                 for block in (0..stride).step_by(R::LANES) {
