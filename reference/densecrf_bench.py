@@ -3,13 +3,14 @@
     v/bin/python reference/densecrf_bench.py --driver target/release/examples/raw PICTURE.jpg [--rounds 5] [--labels 21 2]
 
 Environment as in densecrf_golden.py. Each round runs pydensecrf and then each of our variants, so that all see the same
-machine; reported are each one's best set-up, inference and total, and the ratio of the best totals. Kernels: Gaussian
-(3; 3) and bilateral (80, 13; 10), symmetric normalisation, 10 iterations. Excluded on both sides: reading, unary energies,
-conversion of the result.
+machine. Reported of each one: best set-up, inference and total; processor time of set-up and inference on all threads,
+best and median; how many times pydensecrf's that is (best wall / median wall / best processor / median processor time);
+and the peak memory of the process with its share of pydensecrf's. Processor time, and not wall time, can be compared on
+a machine with other work. Kernels: Gaussian (3; 3) and bilateral (80, 13; 10), symmetric normalisation, 10 iterations.
+Excluded from the times on both sides: reading, unary energies, conversion of the result.
 """
 import argparse
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,22 +27,22 @@ def pydensecrf_times(w, h, c, iterations, unary, rgb):
     import pydensecrf.densecrf as dcrf
     d = dcrf.DenseCRF2D(w, h, c)
     d.setUnaryEnergy(unary)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     d.addPairwiseGaussian(sxy=3, compat=3)
     d.addPairwiseBilateral(sxy=80, srgb=13, rgbim=rgb, compat=10)
     setup = time.perf_counter() - start
     d.inference(iterations)
-    return setup, time.perf_counter() - start - setup
+    return setup, time.perf_counter() - start - setup, time.process_time() - before
 
 
 def child(folder, w, h, c, iterations):
-    """Run pydensecrf alone in a process: prints times and the growth of peak memory over the loaded inputs."""
+    """Run pydensecrf alone in a process: prints what the `raw` example prints."""
     unary = np.fromfile(folder / "u", np.float32).reshape(c, -1)
     rgb = np.fromfile(folder / "rgb", np.uint8).reshape(h, w, 3)
     import pydensecrf.densecrf  # noqa: F401
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    setup, infer = pydensecrf_times(w, h, c, iterations, unary, rgb)
-    print(setup, infer, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    times = pydensecrf_times(w, h, c, iterations, unary, rgb)
+    peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print(*times, peak)
 
 
 def measured(command):
@@ -81,13 +82,17 @@ def main():
             for _ in range(options.rounds):
                 for title, command in runs.items():
                     times[title].append(measured(command))
-            theirs = min(t[0] + t[1] for t in times["pydensecrf"])
-            print(f"{w}x{h}, {c} labels, {options.iterations} iterations, best of {options.rounds}, ms; memory MiB above the inputs")
+            print(f"{w}x{h}, {c} labels, {options.iterations} iterations, {options.rounds} rounds, ms; peak of the process, MiB")
+            statistics = {}
             for title, t in times.items():
-                setup, infer, total = min(v[0] for v in t), min(v[1] for v in t), min(v[0] + v[1] for v in t)
-                memory = min(v[2] for v in t) / 1024
-                print(f"{title:18} set-up {1e3 * setup:7.1f}  inference {1e3 * infer:8.1f}  total {1e3 * total:8.1f}"
-                      f"  {theirs / total:5.2f}x  {memory:7.1f}", flush=True)
+                total, work = np.array([v[0] + v[1] for v in t]), np.array([v[2] for v in t])
+                statistics[title] = total.min(), np.median(total), work.min(), np.median(work), min(v[3] for v in t)
+                ratios = np.array(statistics["pydensecrf"]) / np.array(statistics[title])
+                setup, infer = min(v[0] for v in t), min(v[1] for v in t)
+                print(f"{title:18} set-up {1e3 * setup:7.1f}  inference {1e3 * infer:8.1f}  total {1e3 * total.min():8.1f}"
+                      f"  processor {1e3 * work.min():8.1f} {1e3 * np.median(work):8.1f}"
+                      f"  ratios {' / '.join(f'{r:5.2f}' for r in ratios[:4])}"
+                      f"  {statistics[title][4] / 1024:7.1f} {1 / ratios[4]:5.2f}", flush=True)
 
 
 if __name__ == "__main__":

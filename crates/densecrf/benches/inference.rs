@@ -1,11 +1,13 @@
-//! Set-up and inference on a drawn 500 x 375 picture: `cargo bench -p densecrf`. Prints the least of several runs.
+//! Set-up and inference on a drawn 500 x 375 picture: `cargo bench -p densecrf`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use densecrf::{DenseCrf, Mode, Preset, Unary};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use densecrf::{CrfError, DenseCrf, Mode, Preset, Unary};
 
 const WIDTH: usize = 500;
 const HEIGHT: usize = 375;
+const ITERATIONS: usize = 10;
 
 /// A picture of 20 flat patches with noise.
 fn picture() -> Vec<u8> {
@@ -16,27 +18,31 @@ fn picture() -> Vec<u8> {
     (0..WIDTH * HEIGHT * 3).map(|i| value(i) as u8).collect()
 }
 
-fn main() {
+/// (3; 3) + (80, 13; 10) over drawn energies.
+fn crf(labels: usize, rgb: &[u8], mode: Mode) -> Result<DenseCrf, CrfError> {
+    let energies: Vec<f32> = (0..labels * WIDTH * HEIGHT).map(|i| (i * 7919 % 4001) as f32 / 1000.0).collect();
+    let crf = DenseCrf::new(WIDTH, HEIGHT, labels)?.mode(mode).unary(Unary::from_energies(&energies))?;
+    let crf = crf.add_preset(Preset::paper(), rgb)?;
+    crf.prepare();
+    Ok(crf)
+}
+
+fn benches(criterion: &mut Criterion) {
     let rgb = picture();
-    println!("{WIDTH}x{HEIGHT}, (3; 3) + (80, 13; 10), 10 iterations, best of 5");
-    for (labels, threads, mode) in [2, 21, 81]
-        .into_iter()
-        .flat_map(|c| [1, 2].into_iter().flat_map(move |t| [Mode::Exact, Mode::Fast].map(|m| (c, t, m))))
-    {
-        let energies: Vec<f32> = (0..labels * WIDTH * HEIGHT).map(|i| (i * 7919 % 4001) as f32 / 1000.0).collect();
+    for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        let run = || -> Result<(Duration, Duration), densecrf::CrfError> {
-            let crf = DenseCrf::new(WIDTH, HEIGHT, labels)?.mode(mode).unary(Unary::from_energies(&energies))?;
-            let start = Instant::now();
-            let crf = crf.add_preset(Preset::paper(), &rgb)?;
-            crf.prepare();
-            let setup = start.elapsed();
-            crf.inference(10)?;
-            Ok((setup, start.elapsed()))
-        };
-        let runs: Vec<_> = (0..5).map(|_| pool.install(run).expect("a valid problem")).collect();
-        let least = |f: fn(&(Duration, Duration)) -> Duration| runs.iter().map(f).min().unwrap_or_default();
-        let (setup, total) = (least(|r| r.0), least(|r| r.1));
-        println!("{labels:3} labels, {threads} threads, {mode:?}: set-up {setup:.1?}, total {total:.1?}");
+        let mut group = criterion.benchmark_group(format!("{threads} threads"));
+        group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+        // One label: next to nothing but the lattices.
+        group.bench_function("set-up", |b| b.iter(|| pool.install(|| crf(1, &rgb, Mode::Exact))));
+        for (labels, mode) in [2, 21, 81].into_iter().flat_map(|c| [Mode::Exact, Mode::Fast].map(|m| (c, m))) {
+            let crf = pool.install(|| crf(labels, &rgb, mode)).expect("a valid problem");
+            let id = BenchmarkId::new(format!("{ITERATIONS} iterations, {mode:?}"), labels);
+            group.bench_function(id, |b| b.iter(|| pool.install(|| crf.inference(ITERATIONS))));
+        }
+        group.finish();
     }
 }
+
+criterion_group!(inference, benches);
+criterion_main!(inference);

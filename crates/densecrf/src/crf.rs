@@ -1,10 +1,12 @@
 //! The CRF as the caller sees it: pose, add kernels, infer.
 
+use rayon::prelude::*;
+
 use crate::embed::Features;
 use crate::inference::{Pairwise, Solver, row_shape};
 use crate::lattice::PermutohedralLattice;
 use crate::params::check_sigma;
-use crate::simd::Level;
+use crate::simd::{Level, WIDEST};
 use crate::unary::{check_size, planes};
 use crate::{BilateralKernel, Compatibility, CrfError, GaussianKernel, Normalization, Preset, Unary};
 
@@ -14,8 +16,7 @@ pub enum Mode {
     /// Bit for bit, for any number of threads.
     #[default]
     Exact,
-    /// Within about 1e-4, with fused operations: the same result again on the same machine with the same number of
-    /// threads.
+    /// Within about 1e-4, with fused operations: the same result again on the same machine.
     Fast,
 }
 
@@ -29,7 +30,7 @@ pub struct DenseCrf {
     width: usize,
     height: usize,
     labels: usize,
-    /// Negative energies, \[N, stride\]; empty before `unary`.
+    /// Negative energies, \[N, C\], and `WIDEST` values that are read but mean nothing; empty before `unary`.
     scores: Vec<f32>,
     kernels: Vec<Pairwise>,
     mode: Mode,
@@ -88,7 +89,8 @@ impl DenseCrf {
     /// Sets the unary energies.
     pub fn unary(mut self, unary: Unary<'_>) -> Result<Self, CrfError> {
         self.check_memory(0)?;
-        self.scores = unary.scores(self.width, self.height, self.labels, row_shape(self.labels).1)?;
+        self.scores = unary.scores(self.width, self.height, self.labels, WIDEST)?;
+        self.scores.resize(self.scores.len() + WIDEST, f32::NEG_INFINITY);
         Ok(self)
     }
 
@@ -130,8 +132,7 @@ impl DenseCrf {
         Ok(self)
     }
 
-    /// Estimated peak bytes of inference on the current number of threads, without the caller's own arrays. Kernels
-    /// count once they are added.
+    /// Estimated peak bytes of inference, without the caller's own arrays. Kernels count once they are added.
     pub fn memory_estimate(&self) -> u64 {
         self.estimate(self.kernels.len())
     }
@@ -139,14 +140,9 @@ impl DenseCrf {
     fn estimate(&self, kernels: usize) -> u64 {
         let pixels = (self.width * self.height) as u64;
         let row = 4 * row_shape(self.labels).1 as u64;
-        let threads = rayon::current_num_threads() as u64;
-        let (copies, transposed) = match self.mode {
-            Mode::Exact => (2, u64::from(threads > 1)),
-            Mode::Fast => (1 + threads, 0),
-        };
         let vertices: u64 = self.kernels.iter().map(|k| k.vertices() as u64).sum();
-        // Scores and marginals; per kernel six corners of 8 bytes (twice if transposed) and a scale factor.
-        pixels * (2 * row + kernels as u64 * (48 * (1 + transposed) + 4)) + vertices * row * copies
+        // Scores and marginals; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values.
+        pixels * (8 * self.labels as u64 + kernels as u64 * 52) + 2 * vertices * row
     }
 
     fn check_memory(&self, kernels: usize) -> Result<(), CrfError> {
@@ -154,15 +150,14 @@ impl DenseCrf {
         if needed > limit { Err(CrfError::Memory { needed, limit }) } else { Ok(()) }
     }
 
-    /// Does now what the first `inference` on this number of threads would otherwise do first: normalisations and, for
-    /// exact inference on several threads, the transposed lattices. Useful for timing.
+    /// Does now what the first `inference` would otherwise do first: the normalisations. Useful for timing.
     pub fn prepare(&self) {
         self.solver().prepare();
     }
 
     fn solver(&self) -> Solver<'_> {
         let Self { labels, level, mode, .. } = *self;
-        Solver { labels, scores: &self.scores, kernels: &self.kernels, level, mode }
+        Solver { labels, pixels: self.width * self.height, scores: &self.scores, kernels: &self.kernels, level, mode }
     }
 
     /// Mean-field inference. Zero iterations give the softmax of the negative energies.
@@ -179,14 +174,14 @@ impl DenseCrf {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marginals {
     labels: usize,
-    /// \[N, stride\]
+    /// \[N, C\]
     rows: Vec<f32>,
 }
 
 impl Marginals {
     /// Probabilities, \[C, H, W\].
     pub fn to_chw(&self) -> Vec<f32> {
-        planes(&self.rows, self.labels, row_shape(self.labels).1)
+        planes(&self.rows, self.labels)
     }
 
     /// The likeliest label of each pixel, \[H, W\]; of equally likely ones the first.
@@ -195,7 +190,7 @@ impl Marginals {
             let larger = |best: usize, l: usize| if row[l] > row[best] { l } else { best };
             (1..self.labels).fold(0, larger) as u16
         };
-        self.rows.chunks_exact(row_shape(self.labels).1).map(best).collect()
+        self.rows.par_chunks_exact(self.labels).with_min_len(4096).map(best).collect()
     }
 }
 
@@ -246,8 +241,9 @@ mod tests {
         ) {
             let features = |n: usize| oracle::features(width, height, &sigmas[..n], &rgb);
             let slow = [2, 5].map(|n| oracle::Pairwise::new(&features(n), compat.clone().symmetric(labels), normalization));
-            let scores = Unary::from_energies(&energies).scores(width, height, labels, labels).expect("valid");
+            let scores = Unary::from_energies(&energies).scores(width, height, labels, 0).expect("valid");
             let expected = transposed(&oracle::infer(&scores, labels, &slow, iterations), labels);
+            let mut fast_on_one_thread = Vec::new();
             for (level, threads) in Level::available().flat_map(|l| [1, 2, 4].map(|t| (l, t))) {
                 let infer = |mode| pool(threads).install(|| {
                     let mut crf = DenseCrf::new(width, height, labels)?.mode(mode);
@@ -266,6 +262,33 @@ mod tests {
                 let fast = infer(Mode::Fast).expect("valid").to_chw();
                 let worst = fast.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 prop_assert!(worst < 1e-4, "{:?}, {} threads: {}", level, threads, worst);
+                if threads == 1 {
+                    fast_on_one_thread = bits(&fast);
+                }
+                prop_assert_eq!(bits(&fast), fast_on_one_thread.clone(), "{:?}, {} threads, fast", level, threads);
+            }
+        }
+
+        #[test]
+        fn extreme_energies_and_prices_give_probabilities(
+            labels in 1..6_usize,
+            energies in prop::collection::vec(prop_oneof![Just(1e30_f32), Just(-1e30), Just(0.0), -90.0..90.0_f32], 60),
+            price in prop_oneof![Just(1e30_f32), Just(-1e30), Just(0.0), -5.0..5.0_f32],
+            value in any::<u8>(),
+            normalization in prop::sample::select(vec![Normalization::Symmetric, Normalization::After, Normalization::None]),
+            iterations in 0..4_usize,
+        ) {
+            let compat = Compatibility::Potts(price);
+            let kernel = GaussianKernel { compat, normalization, ..GaussianKernel::default() };
+            for mode in [Mode::Exact, Mode::Fast] {
+                let q = DenseCrf::new(4, 3, labels)
+                    .and_then(|c| c.mode(mode).unary(Unary::from_energies(&energies[..12 * labels])))
+                    .and_then(|c| c.add_gaussian(kernel.clone()))
+                    .and_then(|c| c.add_bilateral(BilateralKernel::default(), &[value; 36]))
+                    .and_then(|c| c.inference(iterations))
+                    .expect("valid")
+                    .to_chw();
+                prop_assert!(q.iter().all(|v| (0.0..=1.0).contains(v)), "{:?}: {:?}", mode, q);
             }
         }
     }
@@ -306,8 +329,8 @@ mod tests {
             (
                 "lattice memory",
                 matches!(
-                    ready().memory_limit(1000).add_gaussian(GaussianKernel::default()),
-                    Err(CrfError::Memory { limit: 1000, .. })
+                    ready().memory_limit(500).add_gaussian(GaussianKernel::default()),
+                    Err(CrfError::Memory { limit: 500, .. })
                 ),
             ),
         ];
@@ -320,6 +343,23 @@ mod tests {
         let energies = [1.0, 2.0, 5.0, 1.0, 0.5, 5.0];
         let crf = DenseCrf::new(3, 1, 2).and_then(|c| c.unary(Unary::from_energies(&energies))).expect("valid");
         assert_eq!(crf.inference(0).expect("valid").map(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn one_label_is_certain_and_no_iterations_are_the_softmax() {
+        let infer = |labels, iterations, energies: &[f32]| {
+            DenseCrf::new(3, 2, labels)
+                .and_then(|c| c.unary(Unary::from_energies(energies)))
+                .and_then(|c| c.add_preset(Preset::paper(), &[200; 18]))
+                .and_then(|c| c.inference(iterations))
+                .expect("valid")
+                .to_chw()
+        };
+        for iterations in [0, 1, 5] {
+            assert_eq!(infer(1, iterations, &[-3.0, 0.0, 5.0, 1e30, -1e30, 7.0]), [1.0; 6]);
+        }
+        let q = infer(2, 0, &[1.0; 12].map(|v: f32| v * 2.0));
+        assert_eq!(q, [0.5; 12]);
     }
 
     #[test]

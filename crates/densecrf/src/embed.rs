@@ -1,5 +1,5 @@
 //! Features and their place in the lattice: scale, elevate, round, rank, weigh (Adams, Baek & Davis 2010, section 3),
-//! eight pixels at a time.
+//! sixteen pixels at a time.
 //!
 //! D = d + 1 is the number of vertices of a simplex: 3 for positions, 5 + 1 for positions and colours. The order of all
 //! f32 operations is that of the plain statement in `oracle.rs`, so that weights agree to the bit.
@@ -7,7 +7,7 @@
 use crate::CrfError;
 
 /// Pixels embedded together.
-pub(crate) const GROUP: usize = 8;
+pub(crate) const GROUP: usize = 16;
 /// One value for each pixel of a group.
 pub(crate) type Lanes<T> = [T; GROUP];
 
@@ -99,11 +99,13 @@ fn factors<const D: usize>() -> [f32; D] {
 }
 
 /// The simplices around a group of feature vectors.
+///
+/// All coordinates of a vertex leave the same remainder k modulo D, so that its quotients and k name it. Vertex 0 of a
+/// simplex has k = 0; vertex k has remainder k, and the quotients of vertex 0, less 1 where the rank is above d - k.
 pub(crate) struct Simplices<const D: usize> {
-    /// Coordinates of the simplex's vertex 0.
-    pub(crate) origin: [Lanes<i32>; D],
-    /// Rank of each coordinate, a permutation of 0..D: vertex k differs from vertex 0 by k in every coordinate, less D
-    /// in those whose rank is above d - k.
+    /// Quotients of vertex 0.
+    pub(crate) cell: [Lanes<i32>; D],
+    /// Rank of each coordinate, a permutation of 0..D.
     pub(crate) rank: [Lanes<i32>; D],
     /// Barycentric weight of each vertex.
     pub(crate) weight: [Lanes<f32>; D],
@@ -134,15 +136,17 @@ pub(crate) fn embed<const D: usize>(features: &Features<'_>, start: usize) -> Si
     elevated[0] = m;
 
     let inverse = 1.0 / D as f32;
-    let mut origin = [[0_i32; GROUP]; D];
+    let mut cell = [[0_i32; GROUP]; D];
+    let mut corner = [[0.0_f32; GROUP]; D];
     let mut rest = [[0.0_f32; GROUP]; D];
     let mut sum = [0_i32; GROUP];
     for i in 0..D {
         for l in 0..GROUP {
             let nearest = round_even(inverse * elevated[i][l]);
-            rest[i][l] = elevated[i][l] - nearest * D as f32;
-            origin[i][l] = nearest as i32 * D as i32;
-            sum[l] += nearest as i32;
+            corner[i][l] = nearest * D as f32;
+            rest[i][l] = elevated[i][l] - corner[i][l];
+            cell[i][l] = nearest as i32;
+            sum[l] += cell[i][l];
         }
     }
     let mut rank = [sum; D];
@@ -155,33 +159,34 @@ pub(crate) fn embed<const D: usize>(features: &Features<'_>, start: usize) -> Si
             }
         }
     }
-    let mut by_rank = [[0.0_f32; GROUP]; D];
+    let mut by_rank = [[0_u32; GROUP]; D];
     for i in 0..D {
+        let mut bits = [0_u32; GROUP];
         for l in 0..GROUP {
-            let wrap = if rank[i][l] < 0 {
-                D as i32
-            } else if rank[i][l] >= D as i32 {
-                -(D as i32)
-            } else {
-                0
-            };
-            rank[i][l] += wrap;
-            origin[i][l] += wrap;
-            let t = (elevated[i][l] - origin[i][l] as f32) * inverse;
-            for (r, slot) in by_rank.iter_mut().enumerate() {
-                slot[l] = if rank[i][l] == r as i32 { t } else { slot[l] };
+            let wrap = i32::from(rank[i][l] < 0) - i32::from(rank[i][l] >= D as i32);
+            rank[i][l] += wrap * D as i32;
+            cell[i][l] += wrap;
+            bits[l] = ((elevated[i][l] - (corner[i][l] + (wrap * D as i32) as f32)) * inverse).to_bits();
+        }
+        // In masks, not in branches: of all ranks exactly one is r.
+        for (r, slot) in by_rank.iter_mut().enumerate() {
+            for l in 0..GROUP {
+                slot[l] |= bits[l] & u32::from(rank[i][l] == r as i32).wrapping_neg();
             }
         }
     }
+    let by_rank = by_rank.map(|lanes| lanes.map(f32::from_bits));
     let d = D - 1;
     let mut weight = [[0.0_f32; GROUP]; D];
     for l in 0..GROUP {
         weight[0][l] = by_rank[d][l] + (1.0 - by_rank[0][l]);
-        for k in 1..D {
+    }
+    for k in 1..D {
+        for l in 0..GROUP {
             weight[k][l] = by_rank[d - k][l] - by_rank[D - k][l];
         }
     }
-    Simplices { origin, rank, weight }
+    Simplices { cell, rank, weight }
 }
 
 #[cfg(test)]
@@ -202,7 +207,7 @@ mod tests {
         let features = Features::new(40, 30, [5.0, 7.0], &[3.0, 9.0, 13.0], &rgb);
         for start in (0..1200).step_by(GROUP) {
             let s = embed::<6>(&features, start);
-            for l in 0..GROUP {
+            for l in 0..GROUP.min(1200 - start) {
                 let sum: f32 = s.weight.iter().map(|w| w[l]).sum();
                 assert!((sum - 1.0).abs() < 1e-5, "{sum}");
                 assert!(s.weight.iter().all(|w| w[l] >= -1e-5));

@@ -87,23 +87,40 @@ const CUBIC: [f64; 3] = [
 /// with fusing.
 const FUSED_ONLY: (u32, u32) = (0xc27c_65d9, 0x11fa_2993);
 
-/// exp(x) as glibc's `expf` returns it on an x86-64 processor with fused multiply-add. For x <= 0.
+/// Arguments that [`exp_scalars`] takes at a time.
+pub(crate) const LANES: usize = 8;
+
+/// exp(x) as glibc's `expf` returns it on an x86-64 processor with fused multiply-add, in place. For x <= 0; the length
+/// must be a multiple of [`LANES`].
 #[inline(always)]
+pub(crate) fn exp_scalars(x: &mut [f32]) {
+    for x in x.chunks_exact_mut(LANES) {
+        let (mut n, mut r, mut scale) = ([0_u64; LANES], [0.0_f64; LANES], [0.0_f64; LANES]);
+        for l in 0..LANES {
+            let steps = STEPS_PER_E * f64::from(x[l]);
+            let shifted = steps + ROUND;
+            n[l] = shifted.to_bits();
+            r[l] = steps - (shifted - ROUND);
+        }
+        for l in 0..LANES {
+            scale[l] = f64::from_bits(TWO_TO[(n[l] & 31) as usize].wrapping_add(n[l] << 47));
+        }
+        for l in 0..LANES {
+            let high = CUBIC[0] * r[l] + CUBIC[1];
+            let low = CUBIC[2] * r[l] + 1.0;
+            let y = ((high * (r[l] * r[l]) + low) * scale[l]) as f32;
+            let y = if x[l] < -103.972_08 { 0.0 } else { y };
+            x[l] = if x[l].to_bits() == FUSED_ONLY.0 { f32::from_bits(FUSED_ONLY.1) } else { y };
+        }
+    }
+}
+
+/// [`exp_scalars`] of one argument.
+#[cfg(test)]
 pub(crate) fn exp_scalar(x: f32) -> f32 {
-    if x < -103.972_08 {
-        return 0.0;
-    }
-    if x.to_bits() == FUSED_ONLY.0 {
-        return f32::from_bits(FUSED_ONLY.1);
-    }
-    let steps = STEPS_PER_E * f64::from(x);
-    let shifted = steps + ROUND;
-    let n = shifted.to_bits();
-    let r = steps - (shifted - ROUND);
-    let scale = f64::from_bits(TWO_TO[(n & 31) as usize].wrapping_add(n << 47));
-    let high = CUBIC[0] * r + CUBIC[1];
-    let low = CUBIC[2] * r + 1.0;
-    ((high * (r * r) + low) * scale) as f32
+    let mut lanes = [x; LANES];
+    exp_scalars(&mut lanes);
+    lanes[0]
 }
 
 /// exp of each lane, for lanes <= 0: [`exp_packet`] to the bit, or with fused operations if `FAST`.

@@ -1,11 +1,11 @@
 //! From lattice coordinates to vertex numbers.
 //!
 //! Coordinates are packed into one integer in a mixed radix that the image's bounds give, so that a step along a
-//! lattice direction is one addition. Three tables: a plain array when all packable keys fit one, a hash table
-//! with 64-bit keys, and one with 128-bit keys for kernels with very small deviations.
+//! lattice direction is one addition. The tables: a plain array when all packable keys fit one, else a hash table with
+//! keys of 32 bits, which is the usual case, of 64 bits, or, for kernels with very small deviations, of 128 bits.
 
 /// A packed lattice key: unsigned, wrapping.
-pub(crate) trait Key: Copy + Eq + Default + Send + Sync + 'static {
+pub(crate) trait Key: Copy + Eq + Ord + Default + Send + Sync + 'static {
     /// The low bits of a two's complement number.
     fn from_i128(value: i128) -> Self;
     /// Wrapping sum.
@@ -21,52 +21,41 @@ pub(crate) trait Key: Copy + Eq + Default + Send + Sync + 'static {
 /// 2^64 / golden ratio, odd (Knuth, multiplicative hashing).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-impl Key for u64 {
-    #[inline(always)]
-    fn from_i128(value: i128) -> Self {
-        value as u64
-    }
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-    #[inline(always)]
-    fn times(self, coordinate: i32) -> Self {
-        self.wrapping_mul(coordinate as u64)
-    }
-    #[inline(always)]
-    fn mix(self) -> u64 {
-        let h = self.wrapping_mul(GOLDEN);
-        (h ^ (h >> 32)).wrapping_mul(GOLDEN)
-    }
-    #[inline(always)]
-    fn index(self) -> usize {
-        self as usize
-    }
+/// Implements [`Key`] for an unsigned integer; `$mix` is its hash.
+macro_rules! key {
+    ($integer:ty, |$key:ident| $mix:expr) => {
+        impl Key for $integer {
+            #[inline(always)]
+            fn from_i128(value: i128) -> Self {
+                value as Self
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+            #[inline(always)]
+            fn times(self, coordinate: i32) -> Self {
+                self.wrapping_mul(coordinate as Self)
+            }
+            #[inline(always)]
+            fn mix(self) -> u64 {
+                let $key = self;
+                $mix
+            }
+            #[inline(always)]
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
 }
 
-impl Key for u128 {
-    #[inline(always)]
-    fn from_i128(value: i128) -> Self {
-        value as u128
-    }
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-    #[inline(always)]
-    fn times(self, coordinate: i32) -> Self {
-        self.wrapping_mul(coordinate as u128)
-    }
-    #[inline(always)]
-    fn mix(self) -> u64 {
-        ((self as u64).mix() ^ (self >> 64) as u64).mix()
-    }
-    #[inline(always)]
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+key!(u32, |key| u64::from(key).wrapping_mul(GOLDEN));
+key!(u64, |key| {
+    let h = key.wrapping_mul(GOLDEN);
+    (h ^ (h >> 32)).wrapping_mul(GOLDEN)
+});
+key!(u128, |key| ((key as u64).mix() ^ (key >> 64) as u64).mix());
 
 /// Vertex numbers in order of first insertion.
 pub(crate) trait Index<K: Key>: Send + Sync {
@@ -84,12 +73,12 @@ const FREE: u32 = u32::MAX;
 /// An array over all keys.
 pub(crate) struct Dense(Vec<u32>);
 
-impl Index<u64> for Dense {
+impl Index<u32> for Dense {
     fn new(range: u128) -> Self {
         Self(vec![FREE; range as usize])
     }
     #[inline(always)]
-    fn insert(&mut self, key: u64, keys: &mut Vec<u64>) -> u32 {
+    fn insert(&mut self, key: u32, keys: &mut Vec<u32>) -> u32 {
         let slot = &mut self.0[key.index()];
         if *slot == FREE {
             *slot = keys.len() as u32;
@@ -98,12 +87,13 @@ impl Index<u64> for Dense {
         *slot
     }
     #[inline(always)]
-    fn find(&self, key: u64) -> Option<u32> {
+    fn find(&self, key: u32) -> Option<u32> {
         self.0.get(key.index()).copied().filter(|&id| id != FREE)
     }
 }
 
-/// Open addressing with linear probing, at most half full.
+/// Open addressing with linear probing, at most a quarter full: a probe that misses its first slot costs more than the
+/// memory, which is given back before inference.
 pub(crate) struct Hashed<K> {
     slots: Vec<(K, u32)>,
     shift: u32,
@@ -145,7 +135,7 @@ impl<K: Key> Index<K> for Hashed<K> {
         let id = keys.len() as u32;
         self.slots[at] = (key, id);
         keys.push(key);
-        if 2 * keys.len() > self.slots.len() {
+        if 4 * keys.len() > self.slots.len() {
             self.grow();
         }
         id
@@ -177,7 +167,8 @@ mod tests {
 
     #[test]
     fn every_table_numbers_keys_in_order_of_insertion() {
-        numbers::<u64, Dense>(100_003);
+        numbers::<u32, Dense>(100_003);
+        numbers::<u32, Hashed<u32>>(0);
         numbers::<u64, Hashed<u64>>(0);
         numbers::<u128, Hashed<u128>>(0);
     }

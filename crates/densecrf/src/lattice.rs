@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::CrfError;
-use crate::embed::{Features, GROUP, Simplices, embed};
+use crate::embed::{Features, GROUP, Lanes, Simplices, embed};
 use crate::index::{Dense, Hashed, Index, Key};
 use crate::simd::{Level, PlainTask, dispatch_plain};
 
@@ -44,7 +44,7 @@ impl PermutohedralLattice {
     }
 
     /// Splat, blur and slice of an image of ones, in the order that pydensecrf uses for one channel.
-    pub(crate) fn filter_ones(&self) -> Vec<f32> {
+    pub(crate) fn filter_ones(&self, level: Level) -> Vec<f32> {
         let mut v = vec![0.0_f32; self.vertices + 1];
         for corner in &self.corners {
             v[corner.vertex as usize] += corner.weight;
@@ -56,12 +56,31 @@ impl PermutohedralLattice {
             }
             std::mem::swap(&mut v, &mut blurred);
         }
-        let alpha = self.alpha();
-        let slice = |simplex: &[Corner]| {
-            let term = |acc: f32, c: &Corner| acc + c.weight * v[c.vertex as usize] * alpha;
-            simplex.iter().fold(0.0, term)
-        };
-        self.corners.par_chunks_exact(self.simplex).with_min_len(4096).map(slice).collect()
+        let mut out = vec![0.0; self.corners.len() / self.simplex];
+        let runs = out.par_chunks_mut(8192).zip(self.corners.par_chunks(8192 * self.simplex));
+        runs.for_each(|(out, corners)| match self.simplex {
+            3 => dispatch_plain(level, SliceOnes::<3> { corners, values: &v, alpha: self.alpha(), out }),
+            _ => dispatch_plain(level, SliceOnes::<6> { corners, values: &v, alpha: self.alpha(), out }),
+        });
+        out
+    }
+}
+
+/// Slices a single channel for a run of pixels.
+struct SliceOnes<'a, const D: usize> {
+    corners: &'a [Corner],
+    values: &'a [f32],
+    alpha: f32,
+    out: &'a mut [f32],
+}
+
+impl<const D: usize> PlainTask for SliceOnes<'_, D> {
+    #[inline(always)]
+    fn run(self) {
+        for (out, corners) in self.out.iter_mut().zip(self.corners.chunks_exact(D)) {
+            let term = |acc: f32, c: &Corner| acc + c.weight * self.values[c.vertex as usize] * self.alpha;
+            *out = corners[..D].iter().fold(0.0, term);
+        }
     }
 }
 
@@ -71,68 +90,91 @@ fn build<const D: usize>(
     level: Level,
 ) -> Result<PermutohedralLattice, CrfError> {
     let bounds = features.bounds::<D>(kernel)?;
-    let range: u128 = bounds[..D - 1].iter().map(|b| (b.1 - b.0 + 1) as u128).product();
+    let (packed, range) = Packing::<u128>::ranges(&bounds);
     let dense = range <= 4 * features.pixels() as u128 + 65_536;
     Ok(if dense {
-        assemble::<D, u64, Dense>(features, &bounds, range, level)
-    } else if range < 1 << 63 {
-        assemble::<D, u64, Hashed<u64>>(features, &bounds, range, level)
+        assemble::<D, u32, Dense>(features, &packed, range, level)
+    } else if range < 1 << 32 {
+        assemble::<D, u32, Hashed<u32>>(features, &packed, range, level)
+    } else if range < 1 << 64 {
+        assemble::<D, u64, Hashed<u64>>(features, &packed, range, level)
     } else {
-        assemble::<D, u128, Hashed<u128>>(features, &bounds, range, level)
+        assemble::<D, u128, Hashed<u128>>(features, &packed, range, level)
     })
 }
 
-/// How coordinates are packed: key = base + sum of stride * coordinate.
+/// How a vertex is packed: key = remainder * class + sum of stride * (quotient - least quotient), with the remainder
+/// and the quotients of [`Simplices`].
 struct Packing<K> {
     strides: [K; 8],
+    /// The key of remainder and quotients 0.
     base: K,
-    /// Sum of all strides: the step to the next vertex of a simplex, and minus the step to a neighbour.
-    step: K,
-    /// For each rank, what a coordinate of that rank subtracts when it wraps: D * stride.
+    /// Product of all quotients' ranges: keys below it have remainder 0.
+    class: K,
+    /// Minus each stride.
     wraps: [K; 8],
-    /// From a vertex to its first neighbour along each axis.
-    neighbour: [K; 8],
+    /// From a vertex to its first neighbour along each axis, for remainder 0 and for others.
+    neighbour: [[K; 8]; 2],
 }
 
 impl<K: Key> Packing<K> {
-    fn new<const D: usize>(bounds: &[(i64, i64); D]) -> Self {
-        let mut stride = 1_i128;
-        let (mut strides, mut wraps, mut neighbour) = ([0_i128; 8], [0_i128; 8], [0_i128; 8]);
-        let (mut base, mut step) = (0, 0);
-        for j in 0..D - 1 {
-            strides[j] = stride;
-            wraps[j] = -(D as i128) * stride;
-            base -= i128::from(bounds[j].0) * stride;
-            step += stride;
-            stride *= i128::from(bounds[j].1 - bounds[j].0 + 1);
+    /// The least and the number of quotients along each axis, and the number of keys.
+    fn ranges<const D: usize>(bounds: &[(i64, i64); D]) -> ([(i128, i128); D], u128) {
+        let quotient = |coordinate: i64| i128::from(coordinate.div_euclid(D as i64));
+        let packed = bounds.map(|(low, high)| (quotient(low), quotient(high) - quotient(low) + 1));
+        (packed, D as u128 * packed[..D - 1].iter().map(|p| p.1 as u128).product::<u128>())
+    }
+
+    fn new<const D: usize>(packed: &[(i128, i128); D]) -> Self {
+        let d = D - 1;
+        let mut strides = [0_i128; 8];
+        let (mut class, mut base) = (1, 0);
+        for (stride, (least, count)) in strides.iter_mut().zip(&packed[..d]) {
+            *stride = class;
+            base -= least * class;
+            class *= count;
         }
-        for j in 0..D {
-            neighbour[j] = D as i128 * strides[j] - step;
-        }
+        // A step of -1 in all coordinates but one, which steps by +d: remainder 0 becomes d, and every quotient but
+        // that one decreases; otherwise the remainder decreases, and that one quotient increases.
+        let all: i128 = strides.iter().sum();
+        let neighbour = [strides.map(|s| d as i128 * class - all + s), strides.map(|s| s - class)];
         let pack = |values: [i128; 8]| values.map(K::from_i128);
         Self {
             strides: pack(strides),
             base: K::from_i128(base),
-            step: K::from_i128(step),
-            wraps: pack(wraps),
-            neighbour: pack(neighbour),
+            class: K::from_i128(class),
+            wraps: pack(strides.map(|s| -s)),
+            neighbour: neighbour.map(pack),
         }
     }
 
-    /// Keys of the D vertices of one pixel's simplex.
+    /// Keys of the D vertices of each pixel's simplex.
     #[inline(always)]
-    fn keys<const D: usize>(&self, s: &Simplices<D>, lane: usize) -> [K; D] {
-        let mut first = self.base;
-        let mut wrap_of_rank = [K::default(); 8];
+    fn keys<const D: usize>(&self, s: &Simplices<D>) -> [Lanes<K>; D] {
+        let mut keys = [[self.base; GROUP]; D];
         for j in 0..D - 1 {
-            first = first.plus(self.strides[j].times(s.origin[j][lane]));
-            wrap_of_rank[(s.rank[j][lane] & 7) as usize] = self.wraps[j];
+            for l in 0..GROUP {
+                keys[0][l] = keys[0][l].plus(self.strides[j].times(s.cell[j][l]));
+            }
         }
-        let mut keys = [first; D];
         for k in 1..D {
-            keys[k] = keys[k - 1].plus(self.step).plus(wrap_of_rank[D - k]);
+            for l in 0..GROUP {
+                keys[k][l] = keys[k - 1][l].plus(self.class);
+            }
+            for j in 0..D - 1 {
+                for l in 0..GROUP {
+                    let wrap = if s.rank[j][l] == (D - k) as i32 { self.wraps[j] } else { K::default() };
+                    keys[k][l] = keys[k][l].plus(wrap);
+                }
+            }
         }
         keys
+    }
+
+    /// The key of the first neighbour along an axis.
+    #[inline(always)]
+    fn first_neighbour(&self, key: K, axis: usize) -> K {
+        key.plus(self.neighbour[usize::from(key >= self.class)][axis])
     }
 }
 
@@ -149,19 +191,14 @@ struct Chunk<'a, const D: usize, K, I> {
 impl<const D: usize, K: Key, I: Index<K>> PlainTask for Chunk<'_, D, K, I> {
     #[inline(always)]
     fn run(self) {
-        let mut left = ([K::default(); D], [u32::MAX; D]);
         for (g, corners) in self.corners.chunks_mut(GROUP * D).enumerate() {
             let simplices = embed::<D>(self.features, self.start + g * GROUP);
+            let keys = self.packing.keys(&simplices);
             for (lane, corners) in corners.chunks_exact_mut(D).enumerate() {
-                let keys = self.packing.keys(&simplices, lane);
-                for k in 0..D {
-                    // The pixel to the left often shares the vertex.
-                    let known = keys[k] == left.0[k] && left.1[k] != u32::MAX;
-                    let vertex = if known { left.1[k] } else { self.index.insert(keys[k], self.keys) };
-                    left.1[k] = vertex;
-                    corners[k] = Corner { vertex, weight: simplices.weight[k][lane] };
+                for (k, corner) in corners[..D].iter_mut().enumerate() {
+                    let vertex = self.index.insert(keys[k][lane], self.keys);
+                    *corner = Corner { vertex, weight: simplices.weight[k][lane] };
                 }
-                left.0 = keys;
             }
         }
     }
@@ -169,11 +206,11 @@ impl<const D: usize, K: Key, I: Index<K>> PlainTask for Chunk<'_, D, K, I> {
 
 fn assemble<const D: usize, K: Key, I: Index<K>>(
     features: &Features<'_>,
-    bounds: &[(i64, i64); D],
+    packed: &[(i128, i128); D],
     range: u128,
     level: Level,
 ) -> PermutohedralLattice {
-    let packing = Packing::<K>::new(bounds);
+    let packing = Packing::<K>::new(packed);
     let pixels = features.pixels();
     let mut corners = vec![Corner::default(); pixels * D];
     let chunk = pixels.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP).max(1 << 14);
@@ -193,8 +230,8 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
         if !pixels.is_multiple_of(4) {
             // pydensecrf embeds four pixels at a time; the lanes beyond the last pixel lie at the origin, and their
             // vertices, though never splatted to, take part in the blur.
-            for key in packing.keys(&at_origin::<D>(), 0) {
-                index.insert(key, keys);
+            for lanes in packing.keys(&at_origin::<D>()) {
+                index.insert(lanes[0], keys);
             }
         }
     });
@@ -202,7 +239,7 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
     let mut neighbours = vec![[vertices as u32; 2]; D * vertices];
     neighbours.par_chunks_exact_mut(vertices).enumerate().for_each(|(axis, pairs)| {
         for (v, &key) in keys.iter().enumerate() {
-            if let Some(n) = index.find(key.plus(packing.neighbour[axis])) {
+            if let Some(n) = index.find(packing.first_neighbour(key, axis)) {
                 pairs[v][0] = n;
                 pairs[n as usize][1] = v as u32;
             }
@@ -214,7 +251,7 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
 /// The simplex of the zero vector: all coordinates 0, ties ranked downwards.
 fn at_origin<const D: usize>() -> Simplices<D> {
     let rank = std::array::from_fn(|i| [i as i32; GROUP]);
-    Simplices { origin: [[0; GROUP]; D], rank, weight: [[0.0; GROUP]; D] }
+    Simplices { cell: [[0; GROUP]; D], rank, weight: [[0.0; GROUP]; D] }
 }
 
 /// Joins the parts' indices into that of the first and renumbers the other parts' corners.
@@ -271,7 +308,7 @@ mod tests {
                     assert!(fast.corners.iter().zip(slow.simplices.iter().flatten()).all(weights), "{what}");
                     assert_eq!(fast.vertices, slow.vertices(), "{what}");
                     let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&fast.filter_ones()), bits(&ones), "{what}");
+                    assert_eq!(bits(&fast.filter_ones(level)), bits(&ones), "{what}");
                 }
             }
         }

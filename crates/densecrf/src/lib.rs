@@ -30,8 +30,8 @@
 //!   number of threads and on every processor. That includes its quirks: each pixel sends a message to itself; lattice
 //!   vertices of up to three pixels at the origin are added when the number of pixels is no multiple of four.
 //! * [`Mode::Fast`]: within 1e-4 of exact mode, with the same label for at least 99.99 % of the pixels, on the golden images
-//!   with the usual kernels; the same again on the same machine with the same number of threads. Iterations amplify
-//!   rounding: with randomly drawn kernels and compatibilities a difference of 1.1e-4 has been seen.
+//!   with the usual kernels; the same again on the same machine, for any number of threads. Iterations amplify rounding:
+//!   with randomly drawn kernels and compatibilities a difference of 1.1e-4 has been seen.
 //! * A fault of the input is a [`CrfError`] that names it, and no result holds a NaN.
 //!
 //! # What it does not
@@ -45,7 +45,8 @@
 //!
 //! `embed` places pixels in the lattice, `index` numbers its vertices, `lattice` ties both; `pass` is everything that
 //! happens to a pixel or a vertex in one iteration, written once over the registers of `simd`, the only module with
-//! unsafe code; `inference` decides which pass runs where. The specification as a slow program is `oracle`, in tests.
+//! unsafe code; `pipeline` lets threads work ahead and splat in order; `inference` decides which pass runs where. The
+//! specification as a slow program is `oracle`, in tests.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -61,6 +62,7 @@ mod lattice;
 mod oracle;
 mod params;
 mod pass;
+mod pipeline;
 mod simd;
 mod softmax;
 mod unary;

@@ -2,14 +2,15 @@
 //!
 //! slice all kernels -> add to the unary score -> softmax -> splat into all kernels, or write the marginals out.
 //! No array of the image's size is touched but the unary scores, and with `Output::Rows` the marginals.
-//! C labels in rows of `stride` lanes (the padding has score minus infinity, so its probability is 0).
+//! N pixels, C labels. Arrays of the image's size are \[N, C\]; everything else stands in rows of `stride` lanes, whose
+//! padding has score minus infinity and so probability 0.
 
 use std::ops::Range;
 
 use crate::aligned::AlignedRows;
 use crate::exponential::multiply_add;
-use crate::lattice::{Corner, PermutohedralLattice};
-use crate::simd::{Row, Task};
+use crate::lattice::PermutohedralLattice;
+use crate::simd::{Row, Task, prefetch};
 use crate::softmax::{BATCH, softmax_rows};
 
 /// How a message changes the score, padded to the stride.
@@ -36,14 +37,16 @@ pub(crate) struct Term<'a> {
 pub(crate) enum Output<'a> {
     /// Splat into the lattice values of each term.
     Splat(&'a mut [AlignedRows]),
-    /// Write rows \[pixels of the range, stride\].
-    Rows(&'a mut [f32]),
+    /// Write rows of the given number of values, C or `stride`, one for each pixel of the range.
+    Rows(&'a mut [f32], usize),
 }
 
 /// The pass over a range of pixels.
 pub(crate) struct PixelPass<'a, const FAST: bool> {
     pub(crate) labels: usize,
     pub(crate) stride: usize,
+    pub(crate) pixels: usize,
+    /// \[N, C\] and at least a row's width more.
     pub(crate) scores: &'a [f32],
     pub(crate) terms: &'a [Term<'a>],
     /// Blurred values of each term, \[M + 1, stride\]; `None` for the first pass, which knows no messages.
@@ -71,44 +74,62 @@ fn known_stride<R: Row>(stride: usize) -> usize {
 const BATCH_FLOATS: usize = 2048;
 
 impl<const FAST: bool> PixelPass<'_, FAST> {
+    /// Asks for what is read once and in order. Asking for the vertices' rows too costs more than it saves.
+    #[inline(always)]
+    fn prefetch(&self, range: Range<usize>) {
+        prefetch(&self.scores[range.start * self.labels..range.end * self.labels]);
+        for term in self.terms {
+            prefetch(&term.lattice.corners[range.start * term.lattice.simplex..range.end * term.lattice.simplex]);
+        }
+    }
+
     /// Runs each step over a batch of pixels before the next step, for the reason given at [`softmax_rows`].
     #[inline(always)]
     fn batches<R: Row>(mut self, stride: usize) {
-        let pixels = self.scores.len() / stride;
+        let labels = self.labels;
         let batch = (BATCH_FLOATS / stride).clamp(1, BATCH);
         let mut buffer = AlignedRows::zeroed(batch * stride);
         let mut messages = AlignedRows::zeroed(batch * stride);
         // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
-        let in_fours = if 2 * self.labels + pixels >= 20 { pixels / 4 * 4 } else { 0 };
+        let in_fours = if 2 * labels + self.pixels >= 20 { self.pixels / 4 * 4 } else { 0 };
+        // Adding a row of these keeps the labels, to the sign of zero, and makes the padding impossible.
+        let mut padding = AlignedRows::zeroed(stride);
+        padding[..labels].fill(-0.0);
+        padding[labels..].fill(f32::NEG_INFINITY);
         for start in self.range.clone().step_by(batch) {
             let count = batch.min(self.range.end - start);
+            self.prefetch(start + count..(start + count + batch).min(self.range.end));
             let t = &mut buffer[..count * stride];
-            t.copy_from_slice(&self.scores[start * stride..][..count * stride]);
+            for (row, pixel) in t.chunks_exact_mut(stride).zip(start..) {
+                for block in (0..stride).step_by(R::LANES) {
+                    let score = R::load(self.scores, pixel * labels + block);
+                    score.add(R::load(&padding, block)).store(row, block);
+                }
+            }
             for (term, values) in self.terms.iter().zip(self.values.unwrap_or_default()) {
                 let matrix = if let Price::Matrix(w) = term.price { Some(w) } else { None };
                 let out = if matrix.is_some() { &mut messages[..count * stride] } else { &mut *t };
                 if term.lattice.simplex == 3 {
-                    slice::<R, 3, FAST>(term, values, start, self.labels <= 2, stride, out);
+                    slice::<R, 3, FAST>(term, values, start, labels <= 2, stride, out);
                 } else {
-                    slice::<R, 6, FAST>(term, values, start, self.labels <= 2, stride, out);
+                    slice::<R, 6, FAST>(term, values, start, labels <= 2, stride, out);
                 }
                 let rows = t.chunks_exact_mut(stride).zip(messages.chunks_exact(stride));
                 for (w, (i, (t, message))) in matrix.into_iter().cycle().zip((start..).zip(rows)) {
-                    subtract_product::<R, FAST>(w, message, t, self.labels, i < in_fours);
+                    subtract_product::<R, FAST>(w, message, t, labels, i < in_fours);
                 }
             }
             softmax_rows::<R, FAST>(t, stride, self.labels);
             match &mut self.output {
-                Output::Rows(rows) => {
-                    rows[(start - self.range.start) * stride..][..count * stride].copy_from_slice(t);
+                Output::Rows(rows, width) => {
+                    let rows = rows[(start - self.range.start) * *width..].chunks_exact_mut(*width);
+                    for (out, row) in rows.zip(t.chunks_exact(stride)) {
+                        out.copy_from_slice(&row[..*width]);
+                    }
                 }
                 Output::Splat(targets) => {
                     for (term, target) in self.terms.iter().zip(targets.iter_mut()) {
-                        if term.lattice.simplex == 3 {
-                            splat::<R, 3, FAST>(term, target, start, stride, t);
-                        } else {
-                            splat::<R, 6, FAST>(term, target, start, stride, t);
-                        }
+                        splat::<R, FAST>(term, target, start, stride, t);
                     }
                 }
             }
@@ -184,7 +205,16 @@ fn subtract_product<R: Row, const FAST: bool>(w: &[f32], m: &[f32], t: &mut [f32
 
 /// Adds the marginals `q` of the pixels from `start` on to the values of their vertices.
 #[inline(always)]
-fn splat<R: Row, const D: usize, const FAST: bool>(
+fn splat<R: Row, const FAST: bool>(term: &Term<'_>, values: &mut [f32], start: usize, stride: usize, q: &[f32]) {
+    if term.lattice.simplex == 3 {
+        splat_simplices::<R, 3, FAST>(term, values, start, stride, q);
+    } else {
+        splat_simplices::<R, 6, FAST>(term, values, start, stride, q);
+    }
+}
+
+#[inline(always)]
+fn splat_simplices<R: Row, const D: usize, const FAST: bool>(
     term: &Term<'_>,
     values: &mut [f32],
     start: usize,
@@ -201,6 +231,25 @@ fn splat<R: Row, const D: usize, const FAST: bool>(
                 multiply_add::<R, FAST>(R::splat(corner.weight), x, R::load(values, at)).store(values, at);
             }
         }
+    }
+}
+
+/// Splats a run of marginals that a [`PixelPass`] wrote out.
+pub(crate) struct SplatRun<'a, const FAST: bool> {
+    pub(crate) stride: usize,
+    pub(crate) term: &'a Term<'a>,
+    /// The first pixel of the run.
+    pub(crate) start: usize,
+    /// \[pixels of the run, stride\]
+    pub(crate) rows: &'a [f32],
+    pub(crate) values: &'a mut [f32],
+}
+
+impl<const FAST: bool> Task for SplatRun<'_, FAST> {
+    #[inline(always)]
+    fn run<R: Row>(self) {
+        let stride = known_stride::<R>(self.stride);
+        splat::<R, FAST>(self.term, self.values, self.start, stride, self.rows);
     }
 }
 
@@ -232,78 +281,6 @@ impl Blur<'_> {
                 let at = |vertex: usize| R::load(self.values, vertex * stride + block);
                 let sum = at(n[0] as usize).add(at(n[1] as usize));
                 at(self.first + row).add(half.mul(sum)).store(self.out, row * stride + block);
-            }
-        }
-    }
-}
-
-/// The corners of all simplices by vertex, each vertex's in the order of pixels: splatting as a gather, in which
-/// vertices are independent, so that any number of threads gives the same sums.
-pub(crate) struct Transposed {
-    /// \[M + 1\]
-    starts: Vec<u32>,
-    /// Pixel in the place of the vertex.
-    entries: Vec<Corner>,
-}
-
-impl Transposed {
-    pub(crate) fn new(lattice: &PermutohedralLattice) -> Self {
-        let mut starts = vec![0_u32; lattice.vertices + 1];
-        for corner in &lattice.corners {
-            starts[corner.vertex as usize] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        // Filled from behind, so that every start ends up where it belongs.
-        let mut entries = vec![Corner::default(); lattice.corners.len()];
-        for (i, corner) in lattice.corners.iter().enumerate().rev() {
-            let slot = &mut starts[corner.vertex as usize];
-            *slot -= 1;
-            entries[*slot as usize] = Corner { vertex: (i / lattice.simplex) as u32, weight: corner.weight };
-        }
-        Self { starts, entries }
-    }
-}
-
-/// Splats marginals into a run of vertices by gathering.
-pub(crate) struct Gather<'a> {
-    pub(crate) stride: usize,
-    pub(crate) transposed: &'a Transposed,
-    /// Scale factor of each pixel; empty for none.
-    pub(crate) before: &'a [f32],
-    /// Marginals \[N, stride\].
-    pub(crate) rows: &'a [f32],
-    pub(crate) first: usize,
-    /// Values of the vertices from `first` on.
-    pub(crate) out: &'a mut [f32],
-}
-
-impl Task for Gather<'_> {
-    #[inline(always)]
-    fn run<R: Row>(self) {
-        let stride = known_stride::<R>(self.stride);
-        self.vertices::<R>(stride);
-    }
-}
-
-impl Gather<'_> {
-    #[inline(always)]
-    fn vertices<R: Row>(self, stride: usize) {
-        for (v, out) in self.out.chunks_exact_mut(stride).enumerate() {
-            let starts = &self.transposed.starts[self.first + v..][..2];
-            let entries = &self.transposed.entries[starts[0] as usize..starts[1] as usize];
-            for block in (0..stride).step_by(R::LANES) {
-                let mut acc = R::splat(0.0);
-                for entry in entries {
-                    let pixel = entry.vertex as usize;
-                    let before = if self.before.is_empty() { 1.0 } else { self.before[pixel] };
-                    let x = R::load(self.rows, pixel * stride + block).mul(R::splat(before));
-                    acc = acc.add(R::splat(entry.weight).mul(x));
-                }
-                acc.store(out, block);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From scores to probabilities for a few pixels, over rows of registers; `exponential.rs` has the plain statement.
 
-use crate::exponential::{exp_row, exp_scalar};
+use crate::exponential::{LANES, exp_row, exp_scalars};
 use crate::simd::{Quad, Row};
 
 /// Most rows that [`softmax_rows`] takes at a time.
@@ -24,21 +24,23 @@ pub(crate) fn softmax_rows<R: Row, const FAST: bool>(t: &mut [f32], stride: usiz
     }
     // In exact arithmetic the labels beyond the last packet of four go through the scalar exponential.
     let packed = if FAST { labels } else { labels / 4 * 4 };
-    for (row, scale) in t.chunks_exact_mut(stride).zip(&mut scale) {
-        let max = *scale;
-        let mut tail = [0.0; 3];
-        for (out, &v) in tail.iter_mut().zip(&row[packed..labels]) {
-            *out = exp_scalar(v - max);
+    let left = labels - packed;
+    let mut tails = [0.0; 3 * BATCH];
+    if left > 0 {
+        for (row, (tail, max)) in t.chunks_exact(stride).zip(tails.chunks_exact_mut(left).zip(&scale)) {
+            tail.iter_mut().zip(&row[packed..labels]).for_each(|(out, &v)| *out = v - max);
         }
+        exp_scalars(&mut tails[..(t.len() / stride * left).next_multiple_of(LANES)]);
+    }
+    for (i, (row, scale)) in t.chunks_exact_mut(stride).zip(&mut scale).enumerate() {
+        let max = *scale;
         let mut sum = R::splat(0.0);
         for block in (0..stride).step_by(R::LANES) {
             let e = exp_row::<R, FAST>(R::load(row, block).sub(R::splat(max)));
             e.store(row, block);
             sum = sum.add(e);
         }
-        for (out, &v) in row[packed..labels].iter_mut().zip(&tail) {
-            *out = v;
-        }
+        row[packed..labels].copy_from_slice(&tails[i * left..(i + 1) * left]);
         if FAST {
             let [a, b, c, d] = sum.quad_sum().lanes();
             *scale = 1.0 / ((a + b) + (c + d));

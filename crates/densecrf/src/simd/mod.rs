@@ -19,7 +19,7 @@ pub(crate) enum Level {
     /// AVX2 and FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512F: 16 lanes.
+    /// AVX-512 with the F, BW, DQ and VL parts (x86-64-v4): 16 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -30,7 +30,11 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         let levels = {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = avx2 && is_x86_feature_detected!("avx512f");
+            let avx512 = avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
             [Some(Self::Portable), avx2.then_some(Self::Avx2), avx512.then_some(Self::Avx512)]
         };
         #[cfg(not(target_arch = "x86_64"))]
@@ -53,6 +57,8 @@ pub(crate) trait Task {
 
 /// Row widths that [`dispatch`] knows.
 pub(crate) const WIDTHS: [usize; 5] = [4, 8, 16, 24, 32];
+/// The largest of [`WIDTHS`]: a row that starts inside an array may be read this far beyond its end.
+pub(crate) const WIDEST: usize = 32;
 
 /// Runs `task` with rows of `width` lanes, one of [`WIDTHS`], or of a divisor of it, and the instructions of `level`.
 pub(crate) fn dispatch(level: Level, width: usize, task: impl Task) {
@@ -83,7 +89,7 @@ fn avx2(width: usize, task: impl Task) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn avx512(width: usize, task: impl Task) {
     use x86::{Ymm, Zmm};
     match width {
@@ -91,6 +97,19 @@ fn avx512(width: usize, task: impl Task) {
         32 => task.run::<Pair<Zmm, Zmm>>(),
         _ => task.run::<Zmm>(),
     }
+}
+
+/// Asks for the cache lines of `slice` ahead of their use.
+#[inline(always)]
+pub(crate) fn prefetch<T>(slice: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..size_of_val(slice)).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: part of every x86-64 processor; a prefetch reads nothing, so that any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().cast::<i8>().wrapping_add(offset)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = slice;
 }
 
 /// Work in plain code that the compiler vectorises by itself, given the instructions. `run` must be
@@ -106,13 +125,22 @@ pub(crate) fn dispatch_plain(level: Level, task: impl PlainTask) {
         Level::Portable => task.run(),
         // SAFETY: as in `dispatch`.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 => unsafe { plain_avx2(task) },
+        Level::Avx2 => unsafe { plain_avx2(task) },
+        // SAFETY: as in `dispatch`.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { plain_avx512(task) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn plain_avx2(task: impl PlainTask) {
+    task.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+fn plain_avx512(task: impl PlainTask) {
     task.run();
 }
 

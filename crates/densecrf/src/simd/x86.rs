@@ -154,24 +154,25 @@ row!(
     |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x),
     |n| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(_mm512_cvttps_epi32(n), _mm512_set1_epi32(127)))),
     |x| {
-        let quads = [
-            _mm512_extractf32x4_ps::<0>(x),
-            _mm512_extractf32x4_ps::<1>(x),
-            _mm512_extractf32x4_ps::<2>(x),
-            _mm512_extractf32x4_ps::<3>(x),
-        ];
-        _mm_max_ps(_mm_max_ps(quads[0], quads[1]), _mm_max_ps(quads[2], quads[3]))
+        let [a, b, c, d] = quads(x);
+        _mm_max_ps(_mm_max_ps(a, b), _mm_max_ps(c, d))
     },
     |x| {
-        let quads = [
-            _mm512_extractf32x4_ps::<0>(x),
-            _mm512_extractf32x4_ps::<1>(x),
-            _mm512_extractf32x4_ps::<2>(x),
-            _mm512_extractf32x4_ps::<3>(x),
-        ];
-        _mm_add_ps(_mm_add_ps(quads[0], quads[1]), _mm_add_ps(quads[2], quads[3]))
+        let [a, b, c, d] = quads(x);
+        _mm_add_ps(_mm_add_ps(a, b), _mm_add_ps(c, d))
     }
 );
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn quads(x: __m512) -> [__m128; 4] {
+    [
+        _mm512_extractf32x4_ps::<0>(x),
+        _mm512_extractf32x4_ps::<1>(x),
+        _mm512_extractf32x4_ps::<2>(x),
+        _mm512_extractf32x4_ps::<3>(x),
+    ]
+}
 
 impl Quad for Xmm {
     #[inline(always)]
