@@ -16,7 +16,7 @@ use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::winograd::{
-    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+    FromPoints, PanelBlock, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
 use crate::winograd::clear_tail;
@@ -79,12 +79,17 @@ impl Input {
         Input { values, block, channels: g.channels, points: N * N }
     }
 
-    /// First channel, number of channels and values of each group at a point.
-    fn groups(&self, point: usize) -> impl Iterator<Item = (usize, usize, &[f32])> {
-        self.values.chunks(self.block.len(self.points)).enumerate().map(move |(group, values)| {
-            let first = group * IN_CHANNELS;
-            (first, IN_CHANNELS.min(self.channels - first), &values[point * self.block.point..])
-        })
+    /// Channels and values of each group.
+    fn groups(&self) -> impl Iterator<Item = (Range<usize>, &[f32])> {
+        self.values
+            .chunks(self.block.len(self.points))
+            .enumerate()
+            .map(move |(group, values)| (group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(self.channels), values))
+    }
+
+    /// Channels of the largest group.
+    fn block_channels(&self) -> usize {
+        IN_CHANNELS.min(self.channels)
     }
 }
 
@@ -106,7 +111,6 @@ pub(crate) fn forward<const N: usize, const R: usize>(
     cut.cells = cut.cell_count().div_ceil(runs);
     let (runs, groups) = cut.shards();
     let [row, column] = if turned { [R * R, g.out_channels * R * R] } else { [g.channels * R * R, R * R] };
-    let panel = N * N * g.channels * isa.panel_rows();
     let sharded = Sharded::new(out, cut);
     for run in 0..runs {
         let tiles = cut.cell_range(run);
@@ -115,26 +119,29 @@ pub(crate) fn forward<const N: usize, const R: usize>(
             let mut shard = sharded.claim(run, group);
             let rows = shard.channels.clone();
             let block = PointBlock::new(rows.len(), tiles.len());
-            let mut weights = Scratch::take(rows.len().div_ceil(isa.panel_rows()) * panel);
+            let panels = PanelBlock::new(rows.len(), input.block_channels(), isa.panel_rows());
+            let mut weights = Scratch::take(panels.len(N * N));
             let mut products = Scratch::take(block.len(N * N));
-            isa.run(WeightsToPoints::<N, R> {
-                w,
-                row,
-                column,
-                turned,
-                rows: rows.clone(),
-                columns: g.channels,
-                to: &mut weights,
-            });
-            for point in 0..N * N {
-                for (first, depth, values) in input.groups(point) {
+            for (columns, values) in input.groups() {
+                let first = columns.start;
+                isa.run(WeightsToPoints::<N, R> {
+                    w,
+                    row,
+                    column,
+                    turned,
+                    rows: rows.clone(),
+                    columns: columns.clone(),
+                    to: &mut weights,
+                    block: panels,
+                });
+                for point in 0..N * N {
                     isa.run(MatMul {
                         rows: rows.len(),
                         columns: tiles.len(),
-                        depth,
-                        a: &weights[(point * g.channels + first) * isa.panel_rows()..],
-                        a_stride: panel,
-                        b: values,
+                        depth: columns.len(),
+                        a: &weights[point * panels.point..],
+                        a_stride: panels.panel,
+                        b: &values[point * input.block.point..],
                         b_stride: input.block.row,
                         c: &mut products[point * block.point..],
                         c_stride: block.row,
@@ -143,7 +150,7 @@ pub(crate) fn forward<const N: usize, const R: usize>(
                 }
             }
             let floor = activation.floor();
-            isa.run(FromPoints::<N> { from: &products, block, cut, to: &mut shard, bias, floor });
+            isa.run(FromPoints::<N> { from: &products, block, channels: rows, cut, to: &mut shard, bias, floor });
         });
     }
 }
@@ -182,17 +189,17 @@ pub(crate) fn backward_weight<const N: usize, const R: usize>(
         clear_tail::<N>(&mut gradient, block, rows.len(), tiles.len()..depth);
         // Gradients at the points: [point][row][C], with room for a vector at the end.
         let mut sums = Scratch::zeros(N * N * rows.len() * c + WIDEST);
-        for point in 0..N * N {
-            for (first, columns, values) in input.groups(point) {
+        for (columns, values) in input.groups() {
+            for point in 0..N * N {
                 isa.run(DotMul {
                     rows: rows.len(),
-                    columns,
+                    columns: columns.len(),
                     depth,
                     a: &gradient[point * block.point..],
                     a_stride: block.row,
-                    b: values,
+                    b: &values[point * input.block.point..],
                     b_stride: input.block.row,
-                    c: &mut sums[point * rows.len() * c + first..],
+                    c: &mut sums[point * rows.len() * c + columns.start..],
                     c_stride: c,
                 });
             }

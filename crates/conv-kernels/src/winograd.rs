@@ -16,7 +16,7 @@ use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::winograd::{
-    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+    FromPoints, PanelBlock, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
 
@@ -32,9 +32,19 @@ const DOT_TASKS: usize = 8;
 /// Gradients at the points that one part of the tiles may have: above 4 MiB the output channels are cut instead.
 const DOT_PART: usize = 1 << 20;
 
-/// Weights at the points: panels `[panel][N * N][C][rows of a panel]`.
+/// Rows of the product that are transformed, packed and multiplied together.
+const GROUP: usize = 32;
+
+/// Values of the input at the points that may stay in the second-level cache while all output channels pass by.
+const RESIDENT: usize = 256 << 10;
+
+/// Tiles that a task takes at most where they do not.
+const STREAMED_TILES: usize = 256;
+
+/// Weights at the points: groups of [`GROUP`] rows, each a [`PanelBlock`].
 pub(crate) struct WinogradWeights {
-    panels: Scratch,
+    groups: Scratch,
+    block: PanelBlock,
 }
 
 impl WinogradWeights {
@@ -55,15 +65,24 @@ impl WinogradWeights {
         [row, column]: [usize; 2],
         turned: bool,
     ) -> WinogradWeights {
-        let rows = isa.panel_rows();
-        let panel = N * N * g.channels * rows;
-        let mut panels = Scratch::take(g.out_channels.div_ceil(rows) * panel);
-        panels.par_chunks_mut(panel).enumerate().for_each(|(p, to)| {
-            let rows = p * rows..((p + 1) * rows).min(g.out_channels);
-            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: g.channels, to });
+        let block = PanelBlock::new(GROUP.min(g.out_channels), g.channels, isa.panel_rows());
+        let share = block.len(N * N);
+        let mut groups = Scratch::take(g.out_channels.div_ceil(GROUP) * share);
+        groups.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+            let rows = group * GROUP..((group + 1) * GROUP).min(g.out_channels);
+            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: 0..g.channels, to, block });
         });
-        WinogradWeights { panels }
+        WinogradWeights { groups, block }
     }
+}
+
+/// How many tiles a task takes and whether their input stays in the second-level cache.
+///
+/// Where it does, output channels pass by in groups whose products stay there too, and only weights come from further
+/// away; where there are too many channels for that, a product at one point takes all output channels at once.
+fn tiles_of_a_task(isa: Isa, points: usize, channels: usize) -> (usize, bool) {
+    let tiles = RESIDENT / (points * channels) / isa.lanes() * isa.lanes();
+    if tiles >= 32 { (tiles.min(TILES), true) } else { (STREAMED_TILES, false) }
 }
 
 /// out = x * w + bias, then the activation.
@@ -78,23 +97,26 @@ pub(crate) fn forward<const N: usize>(
 ) {
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
     let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: 1, channels: g.out_channels };
-    let (tiles, threads, rows) = (cut.cell_count(), rayon::current_num_threads(), isa.panel_rows());
+    let (tiles, threads) = (cut.cell_count(), rayon::current_num_threads());
+    let (most, resident) = tiles_of_a_task(isa, N * N, g.channels);
     // The cut may follow the number of threads, since it changes no output value: runs of tiles for each thread, and
     // where there are too few for that, groups of output channels too.
-    let runs = tiles.div_ceil(TILES).next_multiple_of(threads);
+    let runs = tiles.div_ceil(most).next_multiple_of(threads);
     cut.cells = tiles.div_ceil(runs).next_multiple_of(isa.lanes()).max(isa.lanes() * 3);
-    let groups = threads.div_ceil(tiles.div_ceil(cut.cells));
-    cut.channels = g.out_channels.div_ceil(groups).next_multiple_of(rows);
+    let parts = threads.div_ceil(tiles.div_ceil(cut.cells));
+    cut.channels = g.out_channels.div_ceil(parts).next_multiple_of(GROUP);
+    // Channels whose products are kept at a time.
+    let kept = if resident { GROUP } else { cut.channels }.min(g.out_channels);
 
     let floor = activation.floor();
-    let panel = N * N * g.channels * rows;
-    let (runs, groups) = cut.shards();
+    let share = weights.block.len(N * N);
+    let (runs, parts) = cut.shards();
     let sharded = Sharded::new(out, cut);
-    (0..runs * groups).into_par_iter().for_each(|task| {
-        let mut shard = sharded.claim(task / groups, task % groups);
-        let (tiles, channels) = (shard.cells.clone(), shard.channels.clone());
-        let input = PointBlock::new(g.channels, cut.cells);
-        let output = PointBlock::new(channels.len(), cut.cells);
+    (0..runs * parts).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task / parts, task % parts);
+        let tiles = shard.cells.clone();
+        let input = PointBlock::new(g.channels, tiles.len());
+        let output = PointBlock::new(kept, tiles.len());
         let mut at_points = Scratch::take(input.len(N * N));
         let mut products = Scratch::take(output.len(N * N));
         let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
@@ -110,21 +132,26 @@ pub(crate) fn forward<const N: usize>(
             block: input,
             lines: &mut lines,
         });
-        for point in 0..N * N {
-            isa.run(MatMul {
-                rows: channels.len(),
-                columns: tiles.len(),
-                depth: g.channels,
-                a: &weights.panels[channels.start / rows * panel + point * g.channels * rows..],
-                a_stride: panel,
-                b: &at_points[point * input.point..],
-                b_stride: input.row,
-                c: &mut products[point * output.point..],
-                c_stride: output.row,
-                accumulate: false,
-            });
+        for first in shard.channels.clone().step_by(kept) {
+            let channels = first..(first + kept).min(shard.channels.end);
+            for point in 0..N * N {
+                for k in channels.clone().step_by(GROUP) {
+                    isa.run(MatMul {
+                        rows: GROUP.min(channels.end - k),
+                        columns: tiles.len(),
+                        depth: g.channels,
+                        a: &weights.groups[k / GROUP * share + point * weights.block.point..],
+                        a_stride: weights.block.panel,
+                        b: &at_points[point * input.point..],
+                        b_stride: input.row,
+                        c: &mut products[point * output.point + (k - first) * output.row..],
+                        c_stride: output.row,
+                        accumulate: false,
+                    });
+                }
+            }
+            isa.run(FromPoints::<N> { from: &products, block: output, channels, cut, to: &mut shard, bias, floor });
         }
-        isa.run(FromPoints::<N> { from: &products, block: output, cut, to: &mut shard, bias, floor });
     });
 }
 

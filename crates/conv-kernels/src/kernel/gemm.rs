@@ -8,8 +8,9 @@
 
 use super::simd::{Kernel, Simd};
 
-/// Depth of a block of the common dimension of [`MatMul`].
-const DEPTH: usize = 256;
+/// Values in a vector-wide column of B's panel in [`MatMul`]: 8 KiB, so that three of them, 24 KiB, stay in the
+/// first-level cache.
+const COLUMN: usize = 2048;
 
 /// Values in a block of packed A: 128 KiB.
 const BLOCK: usize = 32 * 1024;
@@ -78,9 +79,8 @@ impl Kernel for MatMul<'_> {
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
-        let mut d0 = 0;
-        while d0 < self.depth {
-            let depth = DEPTH.min(self.depth - d0);
+        let mut blocks = Split::new(self.depth, COLUMN / S::LANES);
+        while let Some((d0, depth)) = blocks.next() {
             let accumulate = self.accumulate || d0 > 0;
             let block = (BLOCK / depth).next_multiple_of(S::ROWS);
             let mut i0 = 0;
@@ -93,9 +93,13 @@ impl Kernel for MatMul<'_> {
                         // SAFETY: the lengths were checked above for all rows below `rows`, whole vectors below
                         // `width` and the depths below `depth`; panels are whole.
                         unsafe {
+                            // The panel after this one, or the block's first again.
+                            let next = if i + S::ROWS < i1 { i + S::ROWS } else { i0 };
+                            let panel = |i: usize| a.add(i / S::ROWS * self.a_stride + d0 * S::ROWS);
                             let tile = Tile {
                                 depth,
-                                a: a.add(i / S::ROWS * self.a_stride + d0 * S::ROWS),
+                                a: panel(i),
+                                a_next: panel(next),
                                 b: b.add(d0 * self.b_stride + j * S::LANES),
                                 b_stride: self.b_stride,
                                 c: c.add(i * self.c_stride + j * S::LANES),
@@ -110,7 +114,6 @@ impl Kernel for MatMul<'_> {
                 }
                 i0 = i1;
             }
-            d0 += depth;
         }
     }
 }
@@ -147,6 +150,8 @@ impl Split {
 pub(crate) struct Tile {
     depth: usize,
     a: *const f32,
+    /// The panel of A that will be read next.
+    a_next: *const f32,
     b: *const f32,
     b_stride: usize,
     c: *mut f32,
@@ -161,8 +166,13 @@ pub(crate) struct Tile {
 /// `a` has `depth * ROWS` values, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
+    for i in 0..t.rows {
+        for j in 0..V {
+            s.prefetch_write(t.c.wrapping_add(i * t.c_stride + j * S::LANES));
+        }
+    }
     // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
-    let sums = unsafe { s.products::<ROWS, V>(t.depth, t.a, t.b, t.b_stride) };
+    let sums = unsafe { s.products::<ROWS, V>(t.depth, t.a, t.a_next, t.b, t.b_stride) };
     for (i, sums) in sums.iter().enumerate() {
         if i < t.rows {
             for (j, sum) in sums.iter().enumerate() {
@@ -186,11 +196,14 @@ pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
     s: S,
     depth: usize,
     mut a: *const f32,
+    mut a_next: *const f32,
     mut b: *const f32,
     stride: usize,
 ) -> [[S::V; V]; R] {
     let mut sums = [[s.splat(0.0); V]; R];
     for _ in 0..depth {
+        s.prefetch(a_next);
+        a_next = a_next.wrapping_add(R);
         // SAFETY: as the caller vouches.
         unsafe {
             let mut right = [s.splat(0.0); V];

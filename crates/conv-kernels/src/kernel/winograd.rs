@@ -23,8 +23,9 @@ pub(crate) const WIDEST: usize = 16;
 
 /// The layout of values at the points: `[point][channel][tile]`.
 ///
-/// Rows have room for a vector that begins at the last tile. Strides are odd numbers of cache lines, so that the rows of
-/// a panel and the points of a tile do not compete for the same cache sets.
+/// Rows are whole lines of [`WIDEST`] values. A vector may begin at the last tile and so reach into the next row: rows are
+/// therefore written in order, and each point has room for a vector at its end. Strides avoid large powers of two, so that
+/// the rows of a panel and the points of a tile do not compete for the same cache sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PointBlock {
     /// Distance of two channels.
@@ -36,8 +37,37 @@ pub(crate) struct PointBlock {
 impl PointBlock {
     /// The layout for this many channels and tiles.
     pub(crate) fn new(channels: usize, tiles: usize) -> PointBlock {
-        let row = odd_lines(tiles + WIDEST);
-        PointBlock { row, point: odd_lines(channels * row) }
+        let lines = tiles.div_ceil(WIDEST);
+        let row = WIDEST * if lines.is_multiple_of(8) { lines + 1 } else { lines };
+        PointBlock { row, point: odd_lines(channels * row + WIDEST) }
+    }
+
+    /// Values in a block of `points` points.
+    pub(crate) fn len(&self, points: usize) -> usize {
+        points * self.point
+    }
+
+    /// Whether these channels and tiles fit at `points` points of `len` values.
+    fn holds(&self, channels: usize, tiles: usize, points: usize, len: usize) -> bool {
+        let room = self.row >= tiles.next_multiple_of(WIDEST) && self.point >= channels * self.row + WIDEST;
+        room && len >= self.len(points)
+    }
+}
+
+/// The layout of weights at the points: `[point][panel][column][row of the panel]`, what [`super::gemm::MatMul`] takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanelBlock {
+    /// Distance of two panels.
+    pub panel: usize,
+    /// Distance of two points.
+    pub point: usize,
+}
+
+impl PanelBlock {
+    /// The layout for this many rows and columns, in panels of `panel_rows`.
+    pub(crate) fn new(rows: usize, columns: usize, panel_rows: usize) -> PanelBlock {
+        let panel = columns * panel_rows;
+        PanelBlock { panel, point: odd_lines(rows.div_ceil(panel_rows) * panel) }
     }
 
     /// Values in a block of `points` points.
@@ -96,9 +126,7 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
         assert_eq!(self.x.len(), images * self.channels * height * width, "length of the tensor");
         assert!(self.from_channels.end <= self.channels, "channels");
         assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
-        assert!(self.block.row >= tiles + WIDEST, "tiles in the block");
-        assert!(self.block.point >= self.from_channels.len() * self.block.row, "channels in the block");
-        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
+        assert!(self.block.holds(self.from_channels.len(), tiles, N * N, self.to.len()), "{:?}", self.block);
         assert!(self.lines.len() >= lines_len(N, tiles, width), "length of the scratch");
         let zeros = N * line_len(N, tiles);
         self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
@@ -261,8 +289,10 @@ fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
 
 /// Takes products at the points to output pixels: A^T m A, bias, activation.
 pub(crate) struct FromPoints<'a, 'b, const N: usize> {
-    /// The block `[N * N]` of products of the shard's channels and tiles.
+    /// The block `[N * N]` of products of `channels` and the shard's tiles.
     pub from: &'a [f32],
+    /// Some of the shard's channels.
+    pub channels: Range<usize>,
     /// Its layout.
     pub block: PointBlock,
     /// How the output is cut.
@@ -280,12 +310,11 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        assert!(self.block.row >= self.to.cells.len() + WIDEST, "tiles in the block");
-        assert!(self.block.point >= self.to.channels.len() * self.block.row, "channels in the block");
-        assert!(self.from.len() >= self.block.len(N * N), "length of the block");
+        let (channels, tiles) = (self.channels.len(), self.to.cells.len());
+        assert!(self.block.holds(channels, tiles, N * N, self.from.len()), "{:?}", self.block);
         let floor = s.splat(self.floor);
         let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
-        for (row, k) in self.to.channels.clone().enumerate() {
+        for (row, k) in self.channels.clone().enumerate() {
             let bias = s.splat(self.bias.map_or(0.0, |bias| bias[k]));
             for &segment in &segments {
                 let (to, stride, [high, wide]) = self.to.block(k, segment);
@@ -348,7 +377,7 @@ unsafe fn tile_vector<S: Simd, const N: usize>(s: S, from: *const f32, point: us
     pixels
 }
 
-/// Takes weights to the points: G g G^T for `LANES` output channels at a time, packed for a product at each point.
+/// Takes weights to the points: G g G^T for `LANES` kernels at a time, packed for a product at each point.
 pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
     /// All weights.
     pub w: &'a [f32],
@@ -360,10 +389,12 @@ pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
     pub turned: bool,
     /// The rows to pack.
     pub rows: Range<usize>,
-    /// Number of columns.
-    pub columns: usize,
-    /// Panels `[panel][N * N][column][ROWS]`, as many as the rows need.
+    /// The columns to pack.
+    pub columns: Range<usize>,
+    /// The block to fill, `N * N` points of these rows and columns.
     pub to: &'a mut [f32],
+    /// Its layout.
+    pub block: PanelBlock,
 }
 
 impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
@@ -372,56 +403,42 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let window = R * R;
-        let panels = self.rows.len().div_ceil(S::ROWS);
-        assert_eq!(self.to.len(), panels * N * N * self.columns * S::ROWS, "length of the panels");
-        let last = (self.rows.end - 1) * self.row + (self.columns - 1) * self.column + window;
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        let panels = rows.div_ceil(S::ROWS);
+        assert!(rows > 0 && columns > 0, "empty block of weights");
+        assert!(self.block.panel >= columns * S::ROWS && self.block.point >= panels * self.block.panel, "panels");
+        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
+        let last = (self.rows.end - 1) * self.row + (self.columns.end - 1) * self.column + window;
         assert!(last <= self.w.len(), "length of the weights");
-        for (p, panel) in self.to.chunks_exact_mut(N * N * self.columns * S::ROWS).enumerate() {
-            let first = self.rows.start + p * S::ROWS;
-            let rows = S::ROWS.min(self.rows.end - first);
-            // Rows beyond the last stay zero.
-            let mut gathered = [[0.0f32; WIDEST]; 49];
+        // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
+        let wide = (S::LANES / S::ROWS).max(1);
+        for panel in 0..panels {
             let mut c = 0;
-            while c < self.columns {
-                // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
-                let wide = (S::LANES / S::ROWS).max(1).min(self.columns - c);
-                for q in 0..wide {
-                    for r in 0..rows {
-                        let at = (first + r) * self.row + (c + q) * self.column;
-                        for (i, value) in self.w[at..at + window].iter().enumerate() {
-                            let i = if self.turned { window - 1 - i } else { i };
-                            gathered[i][q * S::ROWS + r] = *value;
-                        }
-                    }
-                }
+            while c < columns {
                 let mut v = 0;
                 while v < wide * S::ROWS {
-                    let mut points = [[s.splat(0.0); N]; N];
-                    let mut columns = [[s.splat(0.0); R]; N];
-                    for x in 0..R {
-                        let mut g = [s.splat(0.0); R];
-                        for (y, g) in g.iter_mut().enumerate() {
-                            // SAFETY: `gathered` has WIDEST values in each row, and v + LANES is at most that.
-                            *g = unsafe { s.load(gathered[y * R + x].as_ptr().add(v)) };
-                        }
-                        for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
-                            column[x] = value;
-                        }
-                    }
-                    for (points, column) in points.iter_mut().zip(columns) {
-                        *points = kernel::<S, N, R>(s, column);
-                    }
-                    let count = S::LANES.min(wide * S::ROWS - v);
+                    // Lanes that stand for no kernel repeat the last one: nobody reads their results.
+                    let places = std::array::from_fn(|t| {
+                        let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
+                        let row = (self.rows.start + panel * S::ROWS + r).min(self.rows.end - 1);
+                        let column = (self.columns.start + c + q).min(self.columns.end - 1);
+                        row * self.row + column * self.column
+                    });
+                    // SAFETY: each place has R x R values, as checked above.
+                    let points = unsafe { self.lanes_to_points(s, &places) };
+                    let count = S::LANES.min((columns - c) * S::ROWS - v);
                     for (point, value) in points.iter().flatten().enumerate() {
-                        let to = &mut panel[(point * self.columns + c) * S::ROWS + v..][..count];
-                        // SAFETY: a whole vector fits, or it goes through an array that holds one.
+                        let at = point * self.block.point + panel * self.block.panel + c * S::ROWS + v;
+                        // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
+                        // vector fits, or it goes through an array that holds one.
                         unsafe {
+                            let to = self.to.as_mut_ptr().add(at);
                             if count == S::LANES {
-                                s.store(to.as_mut_ptr(), *value);
+                                s.store(to, *value);
                             } else {
                                 let mut part = [0.0; WIDEST];
                                 s.store(part.as_mut_ptr(), *value);
-                                to.copy_from_slice(&part[..count]);
+                                std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
                             }
                         }
                     }
@@ -430,6 +447,45 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
                 c += wide;
             }
         }
+    }
+}
+
+impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
+    /// The kernels that begin at `places`, one a lane, at the points.
+    ///
+    /// # Safety
+    /// Each place has R x R values.
+    #[inline(always)]
+    unsafe fn lanes_to_points<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; N]; N] {
+        let window = R * R;
+        let mut taps = [s.splat(0.0); 49];
+        let mut i = 0;
+        while i < window {
+            // The last four may be read for a second time.
+            let first = i.min(window - 4);
+            // SAFETY: four values from `first` on are in the kernel.
+            let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
+            for (j, v) in four.iter().enumerate() {
+                taps[if self.turned { window - 1 - first - j } else { first + j }] = *v;
+            }
+            i += 4;
+        }
+        let mut columns = [[s.splat(0.0); R]; N];
+        for x in 0..R {
+            // Loops, not closures: those of the array methods are not always compiled for the instruction set.
+            let mut g = [s.splat(0.0); R];
+            for (y, g) in g.iter_mut().enumerate() {
+                *g = taps[y * R + x];
+            }
+            for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
+                column[x] = value;
+            }
+        }
+        let mut points = [[s.splat(0.0); N]; N];
+        for (points, column) in points.iter_mut().zip(columns) {
+            *points = kernel::<S, N, R>(s, column);
+        }
+        points
     }
 }
 

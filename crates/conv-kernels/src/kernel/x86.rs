@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::gemm::{Tile, multiply, products};
-use super::simd::{Kernel, Simd};
+use super::gemm::products;
+use super::simd::{Kernel, Simd, lanewise, multiply_rows};
+use super::winograd::WIDEST;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -82,6 +83,23 @@ unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize
     sums
 }
 
+/// The hints of both instruction sets.
+macro_rules! prefetches {
+    () => {
+        #[inline(always)]
+        fn prefetch(self, at: *const f32) {
+            // SAFETY: a hint, which does not access memory.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        }
+
+        #[inline(always)]
+        fn prefetch_write(self, at: *const f32) {
+            // SAFETY: a hint, which does not access memory; processors without it ignore it.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+        }
+    };
+}
+
 /// Transposes the 4x4 blocks that the four vectors form in each 128-bit lane.
 #[inline(always)]
 fn transpose_avx2(v: [__m256; 4]) -> [__m256; 4] {
@@ -157,51 +175,29 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [__m256; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place; `self` proves AVX2.
+        unsafe {
+            let row = |t: usize| _mm_loadu_ps(from.add(places[t]));
+            let rows = |i: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(i)), row(i + 4));
+            transpose_avx2([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_set1_ps(x) }
     }
 
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_and_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    lanewise! { __m256;
+        add(a, b) = _mm256_add_ps(a, b);
+        sub(a, b) = _mm256_sub_ps(a, b);
+        mul(a, b) = _mm256_mul_ps(a, b);
+        max(a, b) = _mm256_max_ps(a, b);
+        and(a, b) = _mm256_and_ps(a, b);
+        mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
     }
 
     #[inline(always)]
@@ -223,23 +219,14 @@ impl Simd for Avx2 {
         }
     }
 
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory; processors without it ignore it.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
-    }
+    prefetches!();
 
     #[inline(always)]
     unsafe fn products<const R: usize, const V: usize>(
         self,
         depth: usize,
         a: *const f32,
+        a_next: *const f32,
         b: *const f32,
         stride: usize,
     ) -> [[__m256; V]; R] {
@@ -250,21 +237,11 @@ impl Simd for Avx2 {
                 // The same type, which the compiler cannot see.
                 return std::mem::transmute_copy(&tile);
             }
-            products(self, depth, a, b, stride)
+            products(self, depth, a, a_next, b, stride)
         }
     }
 
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 4, 3>(self, tile),
-                2 => multiply::<Self, 4, 2>(self, tile),
-                _ => multiply::<Self, 4, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(4);
 }
 
 impl Simd for Avx512 {
@@ -321,51 +298,32 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [__m512; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place; `self` proves AVX-512F.
+        unsafe {
+            let row = |t: usize| _mm_loadu_ps(from.add(places[t]));
+            let rows = |i: usize| {
+                let v = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(row(i)), row(i + 4));
+                _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(v, row(i + 8)), row(i + 12))
+            };
+            transpose_avx512([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_set1_ps(x) }
     }
 
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    lanewise! { __m512;
+        add(a, b) = _mm512_add_ps(a, b);
+        sub(a, b) = _mm512_sub_ps(a, b);
+        mul(a, b) = _mm512_mul_ps(a, b);
+        max(a, b) = _mm512_max_ps(a, b);
+        and(a, b) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+        mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
     }
 
     #[inline(always)]
@@ -383,27 +341,7 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(v) }
     }
 
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
+    prefetches!();
 
-    #[inline(always)]
-    fn prefetch_write(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory; processors without it ignore it.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 8, 3>(self, tile),
-                2 => multiply::<Self, 8, 2>(self, tile),
-                _ => multiply::<Self, 8, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(8);
 }
