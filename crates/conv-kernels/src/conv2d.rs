@@ -153,7 +153,7 @@ impl Conv2d {
     /// they are used, and prepared ones (four times the size of 3x3 weights, twice that of 7x7) would only be longer to
     /// read.
     pub fn gains_from_preparing(&self) -> bool {
-        self.method() == Method::Direct || !small_maps::suits_forward(&self.shape.geometry())
+        self.method() == Method::Direct || !small_maps::suits(&self.shape.geometry())
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -215,10 +215,10 @@ impl Conv2d {
         self.check_weight(dw.len())?;
         let g = self.shape.geometry();
         match self.method() {
-            Method::Winograd3 if small_maps::suits_weight(&g) => {
+            Method::Winograd3 if small_maps::suits(&g) => {
                 small_maps::backward_weight::<6, 3>(self.isa, &g, x, dy, dw)
             }
-            Method::Winograd7 if small_maps::suits_weight(&g) => {
+            Method::Winograd7 if small_maps::suits(&g) => {
                 small_maps::backward_weight::<10, 7>(self.isa, &g, x, dy, dw)
             }
             Method::Direct => direct::backward_weight(self.isa, &g, x, dy, dw),
@@ -260,10 +260,10 @@ impl Conv2d {
     ) {
         let (isa, method, turn) = (self.isa, self.method(), turned == Turned::Yes);
         match method {
-            Method::Winograd3 if small_maps::suits_forward(g) => {
+            Method::Winograd3 if small_maps::suits(g) => {
                 small_maps::forward::<6, 3>(isa, g, x, w, turn, bias, activation, y);
             }
-            Method::Winograd7 if small_maps::suits_forward(g) => {
+            Method::Winograd7 if small_maps::suits(g) => {
                 small_maps::forward::<10, 7>(isa, g, x, w, turn, bias, activation, y);
             }
             _ => {

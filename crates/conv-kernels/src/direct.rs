@@ -142,6 +142,7 @@ pub(crate) fn forward(
                 depth: part.len(),
                 a: &weights.packed[first * depth + d * panel..],
                 a_stride: depth * panel,
+                a_step: panel,
                 b: &unrolled,
                 b_stride: stride,
                 c: &mut product,

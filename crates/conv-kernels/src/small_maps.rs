@@ -11,7 +11,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::kernel::gemm::{DotMul, MatMul};
+use crate::kernel::gemm::MatMul;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
@@ -19,7 +19,7 @@ use crate::kernel::winograd::{
     FromPoints, PanelBlock, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
-use crate::winograd::clear_tail;
+use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
 
 /// Tiles that are transformed at once.
 const TILES: usize = 512;
@@ -30,14 +30,12 @@ const IN_CHANNELS: usize = 64;
 /// Output channels that one task takes: a multiple of every instruction set's panel.
 const OUT_CHANNELS: usize = 16;
 
-/// Whether this is the better way for the forward pass and the data gradient.
-pub(crate) fn suits_forward(g: &Geometry) -> bool {
-    g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
-}
+/// Output channels whose weight gradients one task takes.
+const DW_CHANNELS: usize = 32;
 
-/// Whether this is the better way for the weight gradient.
-pub(crate) fn suits_weight(g: &Geometry) -> bool {
-    tiles(g) <= 2 * TILES && g.channels * g.out_channels >= 128 * 128
+/// Whether this is the better way.
+pub(crate) fn suits(g: &Geometry) -> bool {
+    g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
 }
 
 fn tiles(g: &Geometry) -> usize {
@@ -53,7 +51,7 @@ struct Input {
 }
 
 impl Input {
-    /// Transforms all channels of `tiles`; the tiles that fill up the last vector are zero.
+    /// Transforms all channels of `tiles`.
     fn new<const N: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
         let block = PointBlock::new(IN_CHANNELS.min(g.channels), tiles.len());
         let share = block.len(N * N);
@@ -73,8 +71,6 @@ impl Input {
                 block,
                 lines: &mut lines,
             });
-            let tail = tiles.len()..tiles.len().next_multiple_of(WIDEST);
-            clear_tail::<N>(to, block, channels.len(), tail);
         });
         Input { values, block, channels: g.channels, points: N * N }
     }
@@ -141,6 +137,7 @@ pub(crate) fn forward<const N: usize, const R: usize>(
                         depth: columns.len(),
                         a: &weights[point * panels.point..],
                         a_stride: panels.panel,
+                        a_step: isa.panel_rows(),
                         b: &values[point * input.block.point..],
                         b_stride: input.block.row,
                         c: &mut products[point * block.point..],
@@ -163,49 +160,45 @@ pub(crate) fn backward_weight<const N: usize, const R: usize>(
     dy: &[f32],
     dw: &mut [f32],
 ) {
-    let (c, k) = (g.channels, g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let cut = Cut { size, cell_log2: TILE_LOG2, cells: usize::MAX / 2, channels: OUT_CHANNELS };
+    let c = g.channels;
+    let cut = output_cut(g, DW_CHANNELS);
+    let operands = Operands { isa, g, x, dy, cut };
     let tiles = 0..cut.cell_count();
-    let depth = tiles.len().next_multiple_of(WIDEST);
-    let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
-    dw.par_chunks_mut(OUT_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
+    let columns = |group: usize| group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(c);
+    let share = N * N * by_tiles_len(IN_CHANNELS.min(c), tiles.len());
+    let mut x_at_points = Scratch::take(c.div_ceil(IN_CHANNELS) * share);
+    x_at_points.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+        operands.input_by_tiles::<N>(tiles.clone(), columns(group), to);
+    });
+    dw.par_chunks_mut(DW_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
         let rows = cut.channel_range(group);
-        let block = PointBlock::new(rows.len(), tiles.len());
-        let mut gradient = Scratch::take(block.len(N * N));
-        let mut lines = Scratch::take(lines_len(N, tiles.len(), size[3]));
-        isa.run(ToPoints::<N, true> {
-            x: dy,
-            channels: k,
-            size: g.out_size,
-            offset: [0; 2],
-            cut,
-            tiles: tiles.clone(),
-            from_channels: rows.clone(),
-            to: &mut gradient,
-            block,
-            lines: &mut lines,
-        });
-        clear_tail::<N>(&mut gradient, block, rows.len(), tiles.len()..depth);
-        // Gradients at the points: [point][row][C], with room for a vector at the end.
-        let mut sums = Scratch::zeros(N * N * rows.len() * c + WIDEST);
-        for (columns, values) in input.groups() {
+        let gradient = by_tiles_len(rows.len(), tiles.len());
+        let mut dy_at_points = Scratch::take(N * N * gradient);
+        operands.gradient_by_tiles::<N>(tiles.clone(), rows.clone(), &mut dy_at_points);
+        let block = SumBlock::new(rows.len(), IN_CHANNELS.min(c));
+        let mut sums = Scratch::take(block.len(N * N));
+        for (group, values) in x_at_points.chunks(share).enumerate() {
+            let columns = columns(group);
+            let input = by_tiles_len(columns.len(), tiles.len());
             for point in 0..N * N {
-                isa.run(DotMul {
+                isa.run(MatMul {
                     rows: rows.len(),
                     columns: columns.len(),
-                    depth,
-                    a: &gradient[point * block.point..],
-                    a_stride: block.row,
-                    b: &values[point * input.block.point..],
-                    b_stride: input.block.row,
-                    c: &mut sums[point * rows.len() * c + columns.start..],
-                    c_stride: c,
+                    depth: tiles.len(),
+                    a: &dy_at_points[point * gradient..],
+                    a_stride: isa.panel_rows(),
+                    a_step: rows.len().next_multiple_of(WIDEST),
+                    b: &values[point * input..],
+                    b_stride: columns.len().next_multiple_of(WIDEST),
+                    c: &mut sums[point * block.point..],
+                    c_stride: block.row,
+                    accumulate: false,
                 });
             }
-        }
-        for (row, to) in dw.chunks_mut(c * R * R).enumerate() {
-            isa.run(WeightsFromPoints::<N, R> { from: &sums, point: rows.len() * c, at: row * c, to });
+            for (row, to) in dw.chunks_mut(c * R * R).enumerate() {
+                let to = &mut to[columns.start * R * R..columns.end * R * R];
+                isa.run(WeightsFromPoints::<N, R> { from: &sums, point: block.point, at: row * block.row, to });
+            }
         }
     });
 }

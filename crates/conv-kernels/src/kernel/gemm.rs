@@ -7,6 +7,7 @@
 //! lanes) stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
 
 use super::simd::{Kernel, Simd};
+use super::winograd::WIDEST;
 
 /// Values in a vector-wide column of B's panel in [`MatMul`]: 8 KiB, so that three of them, 24 KiB, stay in the
 /// first-level cache.
@@ -48,10 +49,12 @@ pub(crate) struct MatMul<'a> {
     pub columns: usize,
     /// Columns of A and rows of B that are multiplied.
     pub depth: usize,
-    /// A, packed by [`pack`], from its first column to be used.
+    /// A, in panels of `ROWS` rows, from its first column to be used.
     pub a: &'a [f32],
-    /// Distance of two panels of A: depth times rows of a panel, if they are packed without gaps.
+    /// Distance of two panels of A: depth times `ROWS` if packed by [`pack`], `ROWS` if A is stored by columns.
     pub a_stride: usize,
+    /// Distance of two columns of A: `ROWS` if packed, else any.
+    pub a_step: usize,
     /// B: `depth` rows.
     pub b: &'a [f32],
     /// Distance of two rows of B.
@@ -74,7 +77,8 @@ impl Kernel for MatMul<'_> {
         }
         let width = self.columns.next_multiple_of(S::LANES);
         let panels = self.rows.div_ceil(S::ROWS);
-        assert!(self.a.len() >= (panels - 1) * self.a_stride + self.depth * S::ROWS, "length of A");
+        let last = (panels - 1) * self.a_stride + (self.depth - 1) * self.a_step;
+        assert!(self.a.len() >= last + S::ROWS, "length of A");
         assert!(self.b_stride >= width && self.b.len() >= (self.depth - 1) * self.b_stride + width, "length of B");
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
@@ -95,11 +99,12 @@ impl Kernel for MatMul<'_> {
                         unsafe {
                             // The panel after this one, or the block's first again.
                             let next = if i + S::ROWS < i1 { i + S::ROWS } else { i0 };
-                            let panel = |i: usize| a.add(i / S::ROWS * self.a_stride + d0 * S::ROWS);
+                            let panel = |i: usize| a.add(i / S::ROWS * self.a_stride + d0 * self.a_step);
                             let tile = Tile {
                                 depth,
                                 a: panel(i),
                                 a_next: panel(next),
+                                a_step: self.a_step,
                                 b: b.add(d0 * self.b_stride + j * S::LANES),
                                 b_stride: self.b_stride,
                                 c: c.add(i * self.c_stride + j * S::LANES),
@@ -145,6 +150,55 @@ impl Split {
     }
 }
 
+/// Transposes: `to[t][c] = from[c][t]`. Whole vectors of c are written, those beyond `rows` repeat the last row.
+pub(crate) struct Transpose<'a> {
+    /// Rows of `from`, columns of `to`.
+    pub rows: usize,
+    /// Columns of `from`, rows of `to`; columns up to the next multiple of 4 are read and written too.
+    pub columns: usize,
+    /// The values.
+    pub from: &'a [f32],
+    /// Distance of two rows of `from`.
+    pub from_stride: usize,
+    /// Where they go.
+    pub to: &'a mut [f32],
+    /// Distance of two rows of `to`: a multiple of the widest vector's length.
+    pub to_stride: usize,
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.rows == 0 || self.columns == 0 {
+            return;
+        }
+        let (width, height) = (self.rows.next_multiple_of(S::LANES), self.columns.next_multiple_of(4));
+        assert!(self.from.len() >= (self.rows - 1) * self.from_stride + height, "length of the matrix");
+        assert!(self.to_stride >= width && self.to.len() >= (height - 1) * self.to_stride + width, "length of the result");
+        let mut c = 0;
+        while c < self.rows {
+            let mut places = [0; WIDEST];
+            for (t, place) in places.iter_mut().enumerate() {
+                *place = (c + t).min(self.rows - 1) * self.from_stride;
+            }
+            let mut t = 0;
+            while t < height {
+                // SAFETY: rows below `rows` have `height` values, and `to` as many rows of `width`.
+                unsafe {
+                    let four = s.load_columns(self.from.as_ptr().add(t), &places);
+                    for (j, v) in four.into_iter().enumerate() {
+                        s.store(self.to.as_mut_ptr().add((t + j) * self.to_stride + c), v);
+                    }
+                }
+                t += 4;
+            }
+            c += S::LANES;
+        }
+    }
+}
+
 /// One register tile of [`MatMul`].
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
@@ -152,6 +206,7 @@ pub(crate) struct Tile {
     a: *const f32,
     /// The panel of A that will be read next.
     a_next: *const f32,
+    a_step: usize,
     b: *const f32,
     b_stride: usize,
     c: *mut f32,
@@ -163,7 +218,7 @@ pub(crate) struct Tile {
 /// Computes a register tile of `ROWS` rows and `V` vectors.
 ///
 /// # Safety
-/// `a` has `depth * ROWS` values, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
+/// `a` has `ROWS` values in each of `depth` columns, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
     for i in 0..t.rows {
@@ -171,8 +226,8 @@ pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, 
             s.prefetch_write(t.c.wrapping_add(i * t.c_stride + j * S::LANES));
         }
     }
-    // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
-    let sums = unsafe { s.products::<ROWS, V>(t.depth, t.a, t.a_next, t.b, t.b_stride) };
+    // SAFETY: depth columns of ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
+    let sums = unsafe { s.products::<ROWS, V>(t.depth, [t.a, t.a_next], t.a_step, t.b, t.b_stride) };
     for (i, sums) in sums.iter().enumerate() {
         if i < t.rows {
             for (j, sum) in sums.iter().enumerate() {
@@ -190,20 +245,20 @@ pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, 
 /// See [`Simd::products`].
 ///
 /// # Safety
-/// `a` has `depth * R` values, `b` has V vectors in each of `depth` rows.
+/// `a` has R values in each of `depth` columns, `b` has V vectors in each of `depth` rows.
 #[inline(always)]
 pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
     s: S,
     depth: usize,
-    mut a: *const f32,
-    mut a_next: *const f32,
+    [mut a, mut a_next]: [*const f32; 2],
+    a_step: usize,
     mut b: *const f32,
     stride: usize,
 ) -> [[S::V; V]; R] {
     let mut sums = [[s.splat(0.0); V]; R];
     for _ in 0..depth {
         s.prefetch(a_next);
-        a_next = a_next.wrapping_add(R);
+        a_next = a_next.wrapping_add(a_step);
         // SAFETY: as the caller vouches.
         unsafe {
             let mut right = [s.splat(0.0); V];
@@ -216,8 +271,8 @@ pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
                     *sum = s.mul_add(left, right, *sum);
                 }
             }
-            a = a.add(R);
-            b = b.add(stride);
+            a = a.wrapping_add(a_step);
+            b = b.wrapping_add(stride);
         }
     }
     sums
@@ -375,6 +430,7 @@ mod tests {
                         depth,
                         a: &packed[from * rows..],
                         a_stride: k * rows,
+                        a_step: rows,
                         b,
                         b_stride,
                         c,

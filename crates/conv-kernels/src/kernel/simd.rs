@@ -65,21 +65,21 @@ pub(crate) trait Simd: Copy {
     fn prefetch_write(self, _at: *const f32) {}
 
     /// The products of `depth` columns of a panel of `R` rows at `a` with rows of `V` vectors at `b`, `stride` values
-    /// apart. The panel at `a_next`, of the same size, will be needed next; it may be anywhere.
+    /// apart. `a[0]` is the panel, its columns `a_step` apart; the one at `a[1]` will be needed next and may be anywhere.
     ///
     /// # Safety
-    /// Both can be read that far.
+    /// Panel and rows can be read that far.
     #[inline(always)]
     unsafe fn products<const R: usize, const V: usize>(
         self,
         depth: usize,
-        a: *const f32,
-        a_next: *const f32,
+        a: [*const f32; 2],
+        a_step: usize,
         b: *const f32,
         stride: usize,
     ) -> [[Self::V; V]; R] {
         // SAFETY: the caller vouches for the operands.
-        unsafe { products(self, depth, a, a_next, b, stride) }
+        unsafe { products(self, depth, a, a_step, b, stride) }
     }
 
     /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors.

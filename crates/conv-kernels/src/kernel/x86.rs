@@ -38,15 +38,22 @@ pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
 /// goes to the stack and back in every step, which halves the speed. Hence by hand.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; `a` has `4 * depth` values, `b` has 24 in each of `depth` rows; depth > 0.
+/// The processor must have AVX2 and FMA; `a[0]` has 4 values in each of `depth` columns, `b` has 24 in each of `depth` rows; depth > 0.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize) -> [[__m256; 3]; 4] {
+unsafe fn products_4x3(
+    depth: usize,
+    a: [*const f32; 2],
+    a_step: usize,
+    b: *const f32,
+    stride: usize,
+) -> [[__m256; 3]; 4] {
     let mut sums = [[_mm256_setzero_ps(); 3]; 4];
     // SAFETY: reads what the caller vouches for, writes nothing but registers.
     unsafe {
         std::arch::asm!(
             "2:",
+            "prefetcht0 byte ptr [{next}]",
             "vmovups {b0}, ymmword ptr [{pb}]",
             "vmovups {b1}, ymmword ptr [{pb} + 32]",
             "vmovups {b2}, ymmword ptr [{pb} + 64]",
@@ -66,7 +73,8 @@ unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize
             "vfmadd231ps {c30}, {a}, {b0}",
             "vfmadd231ps {c31}, {a}, {b1}",
             "vfmadd231ps {c32}, {a}, {b2}",
-            "add {pa}, 16",
+            "add {pa}, {step}",
+            "add {next}, {step}",
             "add {pb}, {stride}",
             "dec {depth}",
             "jnz 2b",
@@ -75,7 +83,7 @@ unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize
             c20 = inout(ymm_reg) sums[2][0], c21 = inout(ymm_reg) sums[2][1], c22 = inout(ymm_reg) sums[2][2],
             c30 = inout(ymm_reg) sums[3][0], c31 = inout(ymm_reg) sums[3][1], c32 = inout(ymm_reg) sums[3][2],
             a = out(ymm_reg) _, b0 = out(ymm_reg) _, b1 = out(ymm_reg) _, b2 = out(ymm_reg) _,
-            pa = inout(reg) a => _, pb = inout(reg) b => _,
+            pa = inout(reg) a[0] => _, next = inout(reg) a[1] => _, step = in(reg) a_step * 4, pb = inout(reg) b => _,
             depth = inout(reg) depth => _, stride = in(reg) stride * 4,
             options(readonly, nostack),
         );
@@ -225,19 +233,19 @@ impl Simd for Avx2 {
     unsafe fn products<const R: usize, const V: usize>(
         self,
         depth: usize,
-        a: *const f32,
-        a_next: *const f32,
+        a: [*const f32; 2],
+        a_step: usize,
         b: *const f32,
         stride: usize,
     ) -> [[__m256; V]; R] {
         // SAFETY: the caller vouches for the operands; `self` proves AVX2 and FMA.
         unsafe {
             if R == 4 && V == 3 && depth > 0 {
-                let tile = products_4x3(depth, a, b, stride);
+                let tile = products_4x3(depth, a, a_step, b, stride);
                 // The same type, which the compiler cannot see.
                 return std::mem::transmute_copy(&tile);
             }
-            products(self, depth, a, a_next, b, stride)
+            products(self, depth, a, a_step, b, stride)
         }
     }
 
