@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::direct::{self, DirectWeights};
+use crate::direct::{self, DirectWeights, RawWeights, Source};
 use crate::kernel::simd::Isa;
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
@@ -83,7 +83,7 @@ enum Turned {
 impl Weights {
     fn forward(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::forward(isa, g, w)),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false))),
             Method::Winograd3 => Weights::Winograd3(WinogradWeights::forward::<6, 3>(isa, g, w)),
             Method::Winograd7 => Weights::Winograd7(WinogradWeights::forward::<10, 7>(isa, g, w)),
         }
@@ -91,7 +91,7 @@ impl Weights {
 
     fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::transposed(isa, g, w)),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true))),
             Method::Winograd3 => Weights::Winograd3(WinogradWeights::transposed::<6, 3>(isa, g, w)),
             Method::Winograd7 => Weights::Winograd7(WinogradWeights::transposed::<10, 7>(isa, g, w)),
         }
@@ -99,7 +99,7 @@ impl Weights {
 
     fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
         match self {
-            Weights::Direct(w) => direct::forward(isa, g, x, w, bias, activation, y),
+            Weights::Direct(w) => direct::forward(isa, g, x, Source::Packed(w), bias, activation, y),
             Weights::Winograd3(w) => winograd::forward::<6>(isa, g, x, w, bias, activation, y),
             Weights::Winograd7(w) => winograd::forward::<10>(isa, g, x, w, bias, activation, y),
         }
@@ -215,12 +215,8 @@ impl Conv2d {
         self.check_weight(dw.len())?;
         let g = self.shape.geometry();
         match self.method() {
-            Method::Winograd3 if small_maps::suits(&g) => {
-                small_maps::backward_weight::<6, 3>(self.isa, &g, x, dy, dw)
-            }
-            Method::Winograd7 if small_maps::suits(&g) => {
-                small_maps::backward_weight::<10, 7>(self.isa, &g, x, dy, dw)
-            }
+            Method::Winograd3 if small_maps::suits(&g) => small_maps::backward_weight::<6, 3>(self.isa, &g, x, dy, dw),
+            Method::Winograd7 if small_maps::suits(&g) => small_maps::backward_weight::<10, 7>(self.isa, &g, x, dy, dw),
             Method::Direct => direct::backward_weight(self.isa, &g, x, dy, dw),
             Method::Winograd3 => winograd::backward_weight::<6, 3>(self.isa, &g, x, dy, dw),
             Method::Winograd7 => winograd::backward_weight::<10, 7>(self.isa, &g, x, dy, dw),
@@ -265,6 +261,10 @@ impl Conv2d {
             }
             Method::Winograd7 if small_maps::suits(g) => {
                 small_maps::forward::<10, 7>(isa, g, x, w, turn, bias, activation, y);
+            }
+            Method::Direct => {
+                let raw = Source::Raw(RawWeights::new(g, w, turn));
+                direct::forward(isa, g, x, raw, bias, activation, y);
             }
             _ => {
                 let weights = match turned {

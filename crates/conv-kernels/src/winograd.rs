@@ -25,8 +25,8 @@ use crate::shape::Geometry;
 /// Tiles that a task of the forward pass takes at most.
 const TILES: usize = 96;
 
-/// Values of the sums of a weight gradient that may stay in the second-level cache.
-const RESIDENT_SUMS: usize = 160 << 10;
+/// Values of the sums of a weight gradient up to which each task has sums of its own, near the processor.
+const RESIDENT_SUMS: usize = 600 << 10;
 
 /// Tiles that such a task takes at a time.
 const SUM_TILES: usize = 48;
@@ -227,7 +227,12 @@ impl Operands<'_> {
     }
 
     /// The same of the output's gradient.
-    pub(crate) fn gradient_by_tiles<const N: usize>(&self, tiles: Range<usize>, channels: Range<usize>, to: &mut [f32]) {
+    pub(crate) fn gradient_by_tiles<const N: usize>(
+        &self,
+        tiles: Range<usize>,
+        channels: Range<usize>,
+        to: &mut [f32],
+    ) {
         let (dy, g) = (self.dy, self.g);
         self.by_tiles::<N, true>(dy, g.out_channels, g.out_size, [0; 2], tiles, channels, to);
     }
@@ -280,7 +285,7 @@ impl Operands<'_> {
 
 /// Values of so many channels and tiles at one point, stored by tiles.
 pub(crate) fn by_tiles_len(channels: usize, tiles: usize) -> usize {
-    channels.next_multiple_of(WIDEST) * tiles.next_multiple_of(4) + WIDEST
+    channels.next_multiple_of(WIDEST) * tiles + WIDEST
 }
 
 /// The sums over tiles of the products at each point, where they fit in the second-level cache: each task takes a part of

@@ -16,13 +16,17 @@ const COLUMN: usize = 2048;
 /// Values in a block of packed A: 128 KiB.
 const BLOCK: usize = 32 * 1024;
 
+/// Depth of a block at most: shorter sums round less.
+const DEPTH: usize = 256;
+
 /// Rows of A in a block of [`DotMul`].
 const DOT_ROWS: usize = 16;
 
-/// Lays out a matrix for [`MatMul`]: panels of `rows` rows, each `[depth, rows]`, the last one filled with zeros.
+/// Lays out a matrix for [`MatMul`], slowly: panels of `rows` rows, each `[depth, rows]`, the last one filled with zeros.
 ///
 /// `at(i, d)` gives the values.
-pub(crate) fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: impl Fn(usize, usize) -> f32) {
+#[cfg(test)]
+fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: impl Fn(usize, usize) -> f32) {
     assert_eq!(packed.len(), packed_len(m, depth, rows), "packed length of {m} x {depth}");
     for (p, panel) in packed.chunks_exact_mut((depth * rows).max(1)).enumerate() {
         for (d, column) in panel.chunks_exact_mut(rows).enumerate() {
@@ -34,7 +38,8 @@ pub(crate) fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: 
 }
 
 /// Values in a packed `m x depth` matrix.
-pub(crate) fn packed_len(m: usize, depth: usize, rows: usize) -> usize {
+#[cfg(test)]
+fn packed_len(m: usize, depth: usize, rows: usize) -> usize {
     m.next_multiple_of(rows) * depth
 }
 
@@ -83,7 +88,7 @@ impl Kernel for MatMul<'_> {
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
-        let mut blocks = Split::new(self.depth, COLUMN / S::LANES);
+        let mut blocks = Split::new(self.depth, (COLUMN / S::LANES).min(DEPTH));
         while let Some((d0, depth)) = blocks.next() {
             let accumulate = self.accumulate || d0 > 0;
             let block = (BLOCK / depth).next_multiple_of(S::ROWS);
@@ -154,7 +159,7 @@ impl Split {
 pub(crate) struct Transpose<'a> {
     /// Rows of `from`, columns of `to`.
     pub rows: usize,
-    /// Columns of `from`, rows of `to`; columns up to the next multiple of 4 are read and written too.
+    /// Columns of `from`, rows of `to`.
     pub columns: usize,
     /// The values.
     pub from: &'a [f32],
@@ -174,9 +179,12 @@ impl Kernel for Transpose<'_> {
         if self.rows == 0 || self.columns == 0 {
             return;
         }
-        let (width, height) = (self.rows.next_multiple_of(S::LANES), self.columns.next_multiple_of(4));
+        let (width, height) = (self.rows.next_multiple_of(S::LANES), self.columns);
         assert!(self.from.len() >= (self.rows - 1) * self.from_stride + height, "length of the matrix");
-        assert!(self.to_stride >= width && self.to.len() >= (height - 1) * self.to_stride + width, "length of the result");
+        assert!(
+            self.to_stride >= width && self.to.len() >= (height - 1) * self.to_stride + width,
+            "length of the result"
+        );
         let mut c = 0;
         while c < self.rows {
             let mut places = [0; WIDEST];
@@ -184,15 +192,23 @@ impl Kernel for Transpose<'_> {
                 *place = (c + t).min(self.rows - 1) * self.from_stride;
             }
             let mut t = 0;
-            while t < height {
+            while t < height && height >= 4 {
+                // The last four may be done for a second time.
+                let first = t.min(height - 4);
                 // SAFETY: rows below `rows` have `height` values, and `to` as many rows of `width`.
                 unsafe {
-                    let four = s.load_columns(self.from.as_ptr().add(t), &places);
-                    for (j, v) in four.into_iter().enumerate() {
-                        s.store(self.to.as_mut_ptr().add((t + j) * self.to_stride + c), v);
+                    let four = s.load_columns(self.from.as_ptr().add(first), &places);
+                    for (j, v) in four.iter().enumerate() {
+                        s.store(self.to.as_mut_ptr().add((first + j) * self.to_stride + c), *v);
                     }
                 }
                 t += 4;
+            }
+            while t < height {
+                for (lane, place) in places.iter().enumerate().take(S::LANES) {
+                    self.to[t * self.to_stride + c + lane] = self.from[place + t];
+                }
+                t += 1;
             }
             c += S::LANES;
         }
@@ -466,6 +482,20 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn matrices_of_every_size_are_transposed() {
+        for isa in Isa::available() {
+            for (rows, columns) in [(1, 1), (3, 2), (16, 4), (17, 7), (40, 30)] {
+                let from = noise(1, rows * columns);
+                let stride = rows.next_multiple_of(16);
+                let mut to = vec![f32::NAN; columns * stride];
+                isa.run(Transpose { rows, columns, from: &from, from_stride: columns, to: &mut to, to_stride: stride });
+                let right = (0..rows * columns).all(|i| to[i % columns * stride + i / columns] == from[i]);
+                assert!(right, "{isa:?} {rows} x {columns}");
+            }
+        }
     }
 
     #[test]
