@@ -2,7 +2,7 @@
 //! with these (`reference/conv_layers.py` does, with PyTorch's).
 //!
 //! A request is a line `BATCH C K H W KERNEL PAD PASS ALGORITHM THREADS ROUNDS CLOCK`, where PASS is `forward` (with bias and
-//! rectifier), `prepared` (the same with weights transformed before), `data` or `weight`, and ALGORITHM `direct`,
+//! rectifier), `prepared` (the same for inference, with weights transformed before), `data` or `weight`, and ALGORITHM `direct`,
 //! `accurate` or `fast`. CLOCK is `wall`, or `cpu` for the process's CPU time, which other programs disturb less. The
 //! answer is a line with the milliseconds of each round, after one round to warm up.
 
@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, ShapeError};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Purpose, ShapeError};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
@@ -40,7 +40,8 @@ fn answer(words: &[&str]) -> Result<Vec<f64>, Box<dyn Error>> {
         kernel.parse()?,
         pad.parse()?,
     );
-    let conv = Conv2d::new(shape, algorithm)?;
+    let purpose = if pass == "prepared" { Purpose::Inference } else { Purpose::Training };
+    let conv = Conv2d::new(shape, algorithm)?.purpose(purpose);
     let values = |len: usize| (0..len).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
     let (x, weight, dy) = (values(shape.input_len()), values(shape.weight_len()), values(shape.output_len()));
     let bias = values(shape.out_channels);

@@ -177,7 +177,7 @@ fn many_pixels(
     out: &mut [f32],
 ) {
     let (depth, rows) = (g.depth(), g.out_channels);
-    let cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell_log2: 0, cells: PIXELS, channels: rows };
+    let cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
@@ -220,7 +220,7 @@ fn few_pixels(
 ) {
     let (depth, rows) = (g.depth(), g.out_channels);
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell_log2: 0, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
+    let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
     let pixels = cut.cell_count();
     // The cut may follow the number of threads, since it changes no output value.
     let tasks = 4 * rayon::current_num_threads();
@@ -324,7 +324,7 @@ fn gather(
 fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, k) = (g.depth(), g.out_channels);
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let cut = Cut { size, cell_log2: 0, cells: usize::MAX / 2, channels: TASK_ROWS };
+    let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
     let pixels = cut.cell_count();
     // Strips [strip][pixel][DOT_DEPTH].
     let share = pixels * DOT_DEPTH;
@@ -381,7 +381,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
     let slice = depth.div_ceil(slices);
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
-    let cut = Cut { size, cell_log2: 0, cells: part, channels: k };
+    let cut = Cut { size, cell: 1, cells: part, channels: k };
 
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {

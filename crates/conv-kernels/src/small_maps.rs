@@ -16,7 +16,7 @@ use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::winograd::{
-    FromPoints, PanelBlock, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+    FromPoints, PanelBlock, PointBlock, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
 use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
@@ -38,8 +38,9 @@ pub(crate) fn suits(g: &Geometry) -> bool {
     g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
 }
 
+/// Tiles of F(4, R).
 fn tiles(g: &Geometry) -> usize {
-    g.batch * g.out_size.iter().map(|s| s.div_ceil(1 << TILE_LOG2)).product::<usize>()
+    g.batch * g.out_size.iter().map(|s| s.div_ceil(4)).product::<usize>()
 }
 
 /// The input at the points, in groups of [`IN_CHANNELS`] channels: `[group][point][channel][tile]`.
@@ -52,14 +53,14 @@ struct Input {
 
 impl Input {
     /// Transforms all channels of `tiles`.
-    fn new<const N: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
+    fn new<const N: usize, const T: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
         let block = PointBlock::new(IN_CHANNELS.min(g.channels), tiles.len());
         let share = block.len(N * N);
         let mut values = Scratch::take(g.channels.div_ceil(IN_CHANNELS) * share);
         values.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
             let channels = group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(g.channels);
-            let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
-            isa.run(ToPoints::<N, false> {
+            let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), g.size[1]));
+            isa.run(ToPoints::<N, T, false> {
                 x,
                 channels: g.channels,
                 size: g.size,
@@ -91,7 +92,7 @@ impl Input {
 
 /// out = x * w + bias, then the activation. `turned` makes it the data gradient: `g` is then the transposed geometry.
 #[allow(clippy::too_many_arguments)] // The operands of one formula.
-pub(crate) fn forward<const N: usize, const R: usize>(
+pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -102,7 +103,7 @@ pub(crate) fn forward<const N: usize, const R: usize>(
     out: &mut [f32],
 ) {
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: TILES, channels: OUT_CHANNELS };
+    let mut cut = Cut { size, cell: T, cells: TILES, channels: OUT_CHANNELS };
     let runs = cut.shards().0;
     cut.cells = cut.cell_count().div_ceil(runs);
     let (runs, groups) = cut.shards();
@@ -110,7 +111,7 @@ pub(crate) fn forward<const N: usize, const R: usize>(
     let sharded = Sharded::new(out, cut);
     for run in 0..runs {
         let tiles = cut.cell_range(run);
-        let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
+        let input = Input::new::<N, T>(isa, g, x, cut, tiles.clone());
         (0..groups).into_par_iter().for_each(|group| {
             let mut shard = sharded.claim(run, group);
             let rows = shard.channels.clone();
@@ -147,13 +148,13 @@ pub(crate) fn forward<const N: usize, const R: usize>(
                 }
             }
             let floor = activation.floor();
-            isa.run(FromPoints::<N> { from: &products, block, channels: rows, cut, to: &mut shard, bias, floor });
+            isa.run(FromPoints::<N, T> { from: &products, block, channels: rows, cut, to: &mut shard, bias, floor });
         });
     }
 }
 
 /// dw = sum over images and pixels of dy and the input under the kernel.
-pub(crate) fn backward_weight<const N: usize, const R: usize>(
+pub(crate) fn backward_weight<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -161,20 +162,20 @@ pub(crate) fn backward_weight<const N: usize, const R: usize>(
     dw: &mut [f32],
 ) {
     let c = g.channels;
-    let cut = output_cut(g, DW_CHANNELS);
+    let cut = output_cut(g, T, DW_CHANNELS);
     let operands = Operands { isa, g, x, dy, cut };
     let tiles = 0..cut.cell_count();
     let columns = |group: usize| group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(c);
     let share = N * N * by_tiles_len(IN_CHANNELS.min(c), tiles.len());
     let mut x_at_points = Scratch::take(c.div_ceil(IN_CHANNELS) * share);
     x_at_points.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
-        operands.input_by_tiles::<N>(tiles.clone(), columns(group), to);
+        operands.input_by_tiles::<N, T>(tiles.clone(), columns(group), to);
     });
     dw.par_chunks_mut(DW_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
         let rows = cut.channel_range(group);
         let gradient = by_tiles_len(rows.len(), tiles.len());
         let mut dy_at_points = Scratch::take(N * N * gradient);
-        operands.gradient_by_tiles::<N>(tiles.clone(), rows.clone(), &mut dy_at_points);
+        operands.gradient_by_tiles::<N, T>(tiles.clone(), rows.clone(), &mut dy_at_points);
         let block = SumBlock::new(rows.len(), IN_CHANNELS.min(c));
         let mut sums = Scratch::take(block.len(N * N));
         for (group, values) in x_at_points.chunks(share).enumerate() {

@@ -16,6 +16,18 @@ impl Neon {
     }
 }
 
+/// Transposes a 4x4 block.
+#[inline(always)]
+fn transpose(v: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    // SAFETY: every aarch64 processor has the instructions.
+    unsafe {
+        let (a, b) = (vtrnq_f32(v[0], v[1]), vtrnq_f32(v[2], v[3]));
+        let low = |a, b| vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+        let high = |a, b| vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+        [low(a.0, b.0), low(a.1, b.1), high(a.0, b.0), high(a.1, b.1)]
+    }
+}
+
 impl Simd for Neon {
     const LANES: usize = 4;
     const ROWS: usize = 8;
@@ -49,12 +61,14 @@ impl Simd for Neon {
     #[inline(always)]
     unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [float32x4_t; 4] {
         // SAFETY: the caller vouches for 4 readable values at each place.
-        unsafe {
-            let row = |t: usize| vld1q_f32(from.add(places[t]));
-            let (a, b) = (vtrnq_f32(row(0), row(1)), vtrnq_f32(row(2), row(3)));
-            let low = |a, b| vcombine_f32(vget_low_f32(a), vget_low_f32(b));
-            let high = |a, b| vcombine_f32(vget_high_f32(a), vget_high_f32(b));
-            [low(a.0, b.0), low(a.1, b.1), high(a.0, b.0), high(a.1, b.1)]
+        unsafe { transpose([0, 1, 2, 3].map(|t| vld1q_f32(from.add(places[t])))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [float32x4_t; 4]) {
+        for (t, v) in transpose(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place.
+            unsafe { vst1q_f32(to.add(step * t), v) };
         }
     }
 

@@ -54,6 +54,14 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [[f32; 4]; 4]) {
+        for (t, v) in transpose(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place.
+            unsafe { *to.add(step * t).cast::<[f32; 4]>() = v };
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> [f32; 4] {
         [x; 4]
     }

@@ -35,6 +35,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn store4(self, to: *mut f32, v: [Self::V; 4]);
     /// Reads 4 values from each of `LANES` places; lane t of vector j is `from[places[t] + j]`.
     unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [Self::V; 4];
+    /// Writes 4 values to each of `LANES` places `step` apart: `to[step t + j]` is lane t of vector j.
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [Self::V; 4]);
     /// All lanes equal to `x`.
     fn splat(self, x: f32) -> Self::V;
     /// Lanewise a + b.
@@ -278,6 +280,14 @@ mod tests {
             for (j, v) in columns.iter().enumerate() {
                 check("load_columns", &one(*v), (0..n).map(|t| a[places[t] + j]).collect());
             }
+            let mut back = vec![0.0; 5 * n];
+            // SAFETY: `back` has 5 LANES values.
+            unsafe { s.store_columns(back.as_mut_ptr(), 5, a4) };
+            check(
+                "store_columns",
+                &back,
+                (0..5 * n).map(|i| if i % 5 < 4 { a[i / 5 * 4 + i % 5] } else { 0.0 }).collect(),
+            );
             let mut back = vec![0.0; 4 * n];
             // SAFETY: `back` has 4 LANES values.
             unsafe { s.store4(back.as_mut_ptr(), a4) };

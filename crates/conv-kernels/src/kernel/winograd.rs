@@ -1,8 +1,10 @@
 //! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`.
 //!
+//! `N` is the number of points, `T` the number of outputs of a tile and `R` that of taps, in each direction.
+//!
 //! Vectors run along neighbouring tiles of a row: no channel count is special, and no other layout of activations is
-//! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the four
-//! phases of a tile (x mod 4) for the horizontal one.
+//! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the T
+//! phases of a tile (x mod T) for the horizontal one.
 //!
 //! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`].
 
@@ -11,12 +13,6 @@ use std::ops::Range;
 use super::points::{input, kernel, kernel_gradient, output, spread};
 use super::shard::{Cut, Segment, Shard};
 use super::simd::{Kernel, Simd};
-
-/// Outputs of a tile in each direction.
-pub(crate) const TILE: usize = 4;
-
-/// Base-2 logarithm of [`TILE`].
-pub(crate) const TILE_LOG2: u32 = 2;
 
 /// The widest vector of any instruction set.
 pub(crate) const WIDEST: usize = 16;
@@ -82,24 +78,24 @@ fn odd_lines(values: usize) -> usize {
 }
 
 /// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide.
-pub(crate) fn lines_len(points: usize, tiles: usize, width: usize) -> usize {
-    points * line_len(points, tiles) + width + 3 * WIDEST
+pub(crate) fn lines_len<const N: usize, const T: usize>(tiles: usize, width: usize) -> usize {
+    N * line_len::<N, T>(tiles) + width + 3 * WIDEST
 }
 
 /// Values in one line of that scratch.
-fn line_len(points: usize, tiles: usize) -> usize {
-    odd_lines(TILE * (tiles + WIDEST) + points + WIDEST)
+fn line_len<const N: usize, const T: usize>(tiles: usize) -> usize {
+    odd_lines(T * (tiles + WIDEST) + N + WIDEST)
 }
 
 /// Takes pixels to the points: B^T d B for an input, A y A^T for the gradient of an output (`GRADIENT`).
-pub(crate) struct ToPoints<'a, const N: usize, const GRADIENT: bool> {
+pub(crate) struct ToPoints<'a, const N: usize, const T: usize, const GRADIENT: bool> {
     /// The tensor `[images, channels, height, width]`.
     pub x: &'a [f32],
     /// Its channels in all.
     pub channels: usize,
     /// Its height and width.
     pub size: [usize; 2],
-    /// Tile (i, j) begins at pixel (4 i - offset, 4 j - offset).
+    /// Tile (i, j) begins at pixel (T i - offset, T j - offset).
     pub offset: [isize; 2],
     /// Tiles, cut from the convolution's output.
     pub cut: Cut,
@@ -115,7 +111,7 @@ pub(crate) struct ToPoints<'a, const N: usize, const GRADIENT: bool> {
     pub lines: &'a mut [f32],
 }
 
-impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> {
+impl<const N: usize, const T: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, T, GRADIENT> {
     type Output = ();
 
     #[inline(always)]
@@ -127,8 +123,8 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
         assert!(self.from_channels.end <= self.channels, "channels");
         assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
         assert!(self.block.holds(self.from_channels.len(), tiles, N * N, self.to.len()), "{:?}", self.block);
-        assert!(self.lines.len() >= lines_len(N, tiles, width), "length of the scratch");
-        let zeros = N * line_len(N, tiles);
+        assert!(self.lines.len() >= lines_len::<N, T>(tiles, width), "length of the scratch");
+        let zeros = N * line_len::<N, T>(tiles);
         self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
         let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
         for c in self.from_channels.clone() {
@@ -140,13 +136,19 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
     }
 }
 
-impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
+impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GRADIENT> {
     /// Rows (and columns) of pixels that a tile reads.
-    const READS: usize = if GRADIENT { TILE } else { N };
+    const READS: usize = if GRADIENT { T } else { N };
 
     #[inline(always)]
     fn transform<S: Simd>(s: S, d: [S::V; N]) -> [S::V; N] {
-        if GRADIENT { spread::<S, N, TILE>(s, [d[0], d[1], d[2], d[3]]) } else { input::<S, N>(s, d) }
+        if GRADIENT {
+            let mut y = [s.splat(0.0); T];
+            y.copy_from_slice(&d[..T]);
+            spread::<S, N, T>(s, y)
+        } else {
+            input::<S, N>(s, d)
+        }
     }
 
     /// Transforms the columns of a segment into N lines.
@@ -155,9 +157,9 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
     #[inline(always)]
     fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
         let [height, width] = self.size;
-        let line = line_len(N, self.tiles.len());
-        let first = (TILE * segment.column) as isize - self.offset[1];
-        let count = TILE * segment.count + Self::READS - TILE;
+        let line = line_len::<N, T>(self.tiles.len());
+        let first = (T * segment.column) as isize - self.offset[1];
+        let count = T * segment.count + Self::READS - T;
         // The columns that are not padding.
         let start = (-first).clamp(0, count as isize);
         let end = (width as isize - first).clamp(start, count as isize);
@@ -166,7 +168,7 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
         let mut rows = [self.lines.as_ptr().wrapping_add(N * line + WIDEST).wrapping_offset(first); N];
         let (mut lowest, mut highest) = (isize::MAX / 2, 0);
         for (i, row) in rows.iter_mut().enumerate().take(Self::READS) {
-            let y = (TILE * segment.row + i) as isize - self.offset[0];
+            let y = (T * segment.row + i) as isize - self.offset[0];
             if y >= 0 && y < height as isize {
                 let plane = (segment.image * self.channels + c) * height;
                 let at = ((plane + y as usize) * width) as isize + first;
@@ -218,20 +220,32 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
     /// Transforms the lines of a segment into the block.
     #[inline(always)]
     fn horizontal<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
-        let line = line_len(N, self.tiles.len());
+        let line = line_len::<N, T>(self.tiles.len());
+        let mut places = [0; WIDEST];
+        for (t, place) in places.iter_mut().enumerate() {
+            *place = T * t;
+        }
         let mut t = 0;
         while t < segment.count {
             for i in 0..N {
                 // SAFETY: line i is long enough for the tiles' last vector and N values beyond; the block has rows with
                 // room for a vector at the last tile, for all points and channels, as checked in `run`.
                 unsafe {
-                    let from = self.lines.as_ptr().add(i * line + TILE * t);
+                    let from = self.lines.as_ptr().add(i * line + T * t);
                     let mut d = [s.splat(0.0); N];
-                    let phases = s.load4(from);
-                    d[..TILE].copy_from_slice(&phases);
-                    if !GRADIENT {
-                        for j in TILE..N {
-                            d[j] = s.shift_in(d[j - TILE], *from.add(TILE * (S::LANES - 1) + j));
+                    if T == 4 {
+                        d[..4].copy_from_slice(&s.load4(from));
+                        for j in 4..Self::READS {
+                            d[j] = s.shift_in(d[j - 4], *from.add(4 * (S::LANES - 1) + j));
+                        }
+                    } else {
+                        let mut j = 0;
+                        while j < Self::READS {
+                            let four = s.load_columns(from.add(j), &places);
+                            for (d, v) in d[j..].iter_mut().zip(four) {
+                                *d = v;
+                            }
+                            j += 4;
                         }
                     }
                     let points = Self::transform(s, d);
@@ -288,7 +302,7 @@ fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
 }
 
 /// Takes products at the points to output pixels: A^T m A, bias, activation.
-pub(crate) struct FromPoints<'a, 'b, const N: usize> {
+pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
     /// The block `[N * N]` of products of `channels` and the shard's tiles.
     pub from: &'a [f32],
     /// Some of the shard's channels.
@@ -305,7 +319,7 @@ pub(crate) struct FromPoints<'a, 'b, const N: usize> {
     pub floor: f32,
 }
 
-impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
+impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
     type Output = ();
 
     #[inline(always)]
@@ -323,9 +337,9 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
                     // SAFETY: the block has a row for each channel with room for a vector at the last tile.
                     let pixels = unsafe {
                         let from = self.from.as_ptr().add(row * self.block.row + segment.offset + t);
-                        tile_vector::<S, N>(s, from, self.block.point)
+                        tile_vector::<S, N, T>(s, from, self.block.point)
                     };
-                    let width = (wide - TILE * t).min(TILE * S::LANES);
+                    let width = (wide - T * t).min(T * S::LANES);
                     for (y, phases) in pixels.iter().enumerate().take(high) {
                         let mut phases = *phases;
                         for v in phases.iter_mut() {
@@ -334,12 +348,13 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
                         }
                         // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from 4 t on.
                         unsafe {
-                            let to = to.add(y * stride + TILE * t);
-                            if width == TILE * S::LANES {
-                                s.store4(to, phases);
+                            let to = to.add(y * stride + T * t);
+                            if width == T * S::LANES {
+                                store_phases(s, to, phases);
                             } else {
-                                let mut part = [0.0; TILE * WIDEST];
-                                s.store4(part.as_mut_ptr(), phases);
+                                // At most 6 x WIDEST values, and room for the last store.
+                                let mut part = [0.0; 7 * WIDEST];
+                                store_phases(s, part.as_mut_ptr(), phases);
                                 std::ptr::copy_nonoverlapping(part.as_ptr(), to, width);
                             }
                         }
@@ -351,28 +366,57 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
     }
 }
 
-/// The 4 rows of 4 phases of `LANES` tiles, from N x N vectors that are `point` apart.
+/// Writes `T * LANES` values: value T t + j is lane t of vector j.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+unsafe fn store_phases<S: Simd, const T: usize>(s: S, to: *mut f32, v: [S::V; T]) {
+    // SAFETY: 4 LANES values, or 4 at each tile and at its third phase, all among those the caller vouches for.
+    unsafe {
+        match T {
+            4 => s.store4(to, [v[0], v[1], v[2], v[3]]),
+            6 => {
+                s.store_columns(to, T, [v[0], v[1], v[2], v[3]]);
+                s.store_columns(to.add(2), T, [v[2], v[3], v[4], v[5]]);
+            }
+            _ => {
+                let mut phases = [[0.0; WIDEST]; T];
+                for (phase, v) in phases.iter_mut().zip(v) {
+                    s.store(phase.as_mut_ptr(), v);
+                }
+                for t in 0..S::LANES {
+                    for (j, phase) in phases.iter().enumerate() {
+                        *to.add(T * t + j) = phase[t];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The T rows of T phases of `LANES` tiles, from N x N vectors that are `point` apart.
 ///
 /// # Safety
 /// A vector can be read at each point.
 #[inline(always)]
-unsafe fn tile_vector<S: Simd, const N: usize>(s: S, from: *const f32, point: usize) -> [[S::V; TILE]; TILE] {
+unsafe fn tile_vector<S: Simd, const N: usize, const T: usize>(s: S, from: *const f32, point: usize) -> [[S::V; T]; T] {
     let zero = s.splat(0.0);
-    let mut columns = [[zero; N]; TILE];
+    let mut columns = [[zero; N]; T];
     for j in 0..N {
         let mut m = [zero; N];
         for (i, m) in m.iter_mut().enumerate() {
             // SAFETY: point i N + j, as the caller vouches.
             *m = unsafe { s.load(from.add((i * N + j) * point)) };
         }
-        let y = output::<S, N, TILE>(s, m);
+        let y = output::<S, N, T>(s, m);
         for (column, y) in columns.iter_mut().zip(y) {
             column[j] = y;
         }
     }
-    let mut pixels = [[zero; TILE]; TILE];
+    let mut pixels = [[zero; T]; T];
     for (pixels, column) in pixels.iter_mut().zip(columns) {
-        *pixels = output::<S, N, TILE>(s, column);
+        *pixels = output::<S, N, T>(s, column);
     }
     pixels
 }

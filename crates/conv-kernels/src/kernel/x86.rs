@@ -193,6 +193,17 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [__m256; 4]) {
+        for (t, v) in transpose_avx2(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place; `self` proves AVX2.
+            unsafe {
+                _mm_storeu_ps(to.add(step * t), _mm256_castps256_ps128(v));
+                _mm_storeu_ps(to.add(step * (t + 4)), _mm256_extractf128_ps::<1>(v));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_set1_ps(x) }
@@ -315,6 +326,19 @@ impl Simd for Avx512 {
                 _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(v, row(i + 8)), row(i + 12))
             };
             transpose_avx512([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [__m512; 4]) {
+        for (t, v) in transpose_avx512(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place; `self` proves AVX-512F.
+            unsafe {
+                _mm_storeu_ps(to.add(step * t), _mm512_castps512_ps128(v));
+                _mm_storeu_ps(to.add(step * (t + 4)), _mm512_extractf32x4_ps::<1>(v));
+                _mm_storeu_ps(to.add(step * (t + 8)), _mm512_extractf32x4_ps::<2>(v));
+                _mm_storeu_ps(to.add(step * (t + 12)), _mm512_extractf32x4_ps::<3>(v));
+            }
         }
     }
 
