@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::direct::{self, DirectWeights};
+use crate::direct::{self, DirectWeights, RawWeights, Source};
 use crate::kernel::simd::Isa;
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
@@ -17,6 +17,15 @@ pub enum Algorithm {
     Accurate,
     /// Fewest multiplications.
     Fast,
+}
+
+/// What a forward pass is for. Gradients are always those of [`Purpose::Training`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Errors go into gradients and so into the next step: 3x3 is F(4, 3).
+    Training,
+    /// Errors are seen once: with [`Algorithm::Fast`] 3x3 is F(6, 3) where that is faster, with about four times the error.
+    Inference,
 }
 
 /// What is applied to a sum before it is stored.
@@ -45,6 +54,7 @@ impl Activation {
 pub struct Conv2d {
     shape: Conv2dShape,
     algorithm: Algorithm,
+    purpose: Purpose,
     isa: Isa,
 }
 
@@ -58,8 +68,10 @@ pub struct PreparedWeights {
 /// Weights in the layout of a method.
 enum Weights {
     Direct(DirectWeights),
-    Winograd3(WinogradWeights),
-    Winograd7(WinogradWeights),
+    Winograd43(WinogradWeights),
+    Winograd63(WinogradWeights),
+    Winograd27(WinogradWeights),
+    Winograd47(WinogradWeights),
 }
 
 /// How a convolution is computed.
@@ -68,9 +80,13 @@ enum Method {
     /// By its definition.
     Direct,
     /// F(4, 3).
-    Winograd3,
+    Winograd43,
+    /// F(6, 3).
+    Winograd63,
+    /// F(2, 7).
+    Winograd27,
     /// F(4, 7).
-    Winograd7,
+    Winograd47,
 }
 
 /// Whether weights are used as they are or turned by 180 degrees with their channels exchanged.
@@ -83,25 +99,31 @@ enum Turned {
 impl Weights {
     fn forward(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::forward(isa, g, w)),
-            Method::Winograd3 => Weights::Winograd3(WinogradWeights::forward::<6, 3>(isa, g, w)),
-            Method::Winograd7 => Weights::Winograd7(WinogradWeights::forward::<10, 7>(isa, g, w)),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false))),
+            Method::Winograd43 => Weights::Winograd43(WinogradWeights::forward::<6, 3>(isa, g, w)),
+            Method::Winograd63 => Weights::Winograd63(WinogradWeights::forward::<8, 3>(isa, g, w)),
+            Method::Winograd27 => Weights::Winograd27(WinogradWeights::forward::<8, 7>(isa, g, w)),
+            Method::Winograd47 => Weights::Winograd47(WinogradWeights::forward::<10, 7>(isa, g, w)),
         }
     }
 
     fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::transposed(isa, g, w)),
-            Method::Winograd3 => Weights::Winograd3(WinogradWeights::transposed::<6, 3>(isa, g, w)),
-            Method::Winograd7 => Weights::Winograd7(WinogradWeights::transposed::<10, 7>(isa, g, w)),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true))),
+            Method::Winograd43 => Weights::Winograd43(WinogradWeights::transposed::<6, 3>(isa, g, w)),
+            Method::Winograd63 => Weights::Winograd63(WinogradWeights::transposed::<8, 3>(isa, g, w)),
+            Method::Winograd27 => Weights::Winograd27(WinogradWeights::transposed::<8, 7>(isa, g, w)),
+            Method::Winograd47 => Weights::Winograd47(WinogradWeights::transposed::<10, 7>(isa, g, w)),
         }
     }
 
     fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
         match self {
-            Weights::Direct(w) => direct::forward(isa, g, x, w, bias, activation, y),
-            Weights::Winograd3(w) => winograd::forward::<6>(isa, g, x, w, bias, activation, y),
-            Weights::Winograd7(w) => winograd::forward::<10>(isa, g, x, w, bias, activation, y),
+            Weights::Direct(w) => direct::forward(isa, g, x, Source::Packed(w), bias, activation, y),
+            Weights::Winograd43(w) => winograd::forward::<6, 4>(isa, g, x, w, bias, activation, y),
+            Weights::Winograd63(w) => winograd::forward::<8, 6>(isa, g, x, w, bias, activation, y),
+            Weights::Winograd27(w) => winograd::forward::<8, 2>(isa, g, x, w, bias, activation, y),
+            Weights::Winograd47(w) => winograd::forward::<10, 4>(isa, g, x, w, bias, activation, y),
         }
     }
 }
@@ -113,12 +135,17 @@ impl Conv2d {
     /// The convolution does not exist: a size is zero, or the kernel is larger than the padded input.
     pub fn new(shape: Conv2dShape, algorithm: Algorithm) -> Result<Conv2d, ShapeError> {
         shape.check()?;
-        Ok(Conv2d { shape, algorithm, isa: Isa::best() })
+        Ok(Conv2d { shape, algorithm, purpose: Purpose::Training, isa: Isa::best() })
     }
 
     /// The same convolution on another instruction set, for comparisons.
     pub fn on(self, isa: Isa) -> Conv2d {
         Conv2d { isa, ..self }
+    }
+
+    /// The same convolution for another purpose; [`Conv2d::new`] makes one for [`Purpose::Training`].
+    pub fn purpose(self, purpose: Purpose) -> Conv2d {
+        Conv2d { purpose, ..self }
     }
 
     /// The sizes.
@@ -153,7 +180,8 @@ impl Conv2d {
     /// they are used, and prepared ones (four times the size of 3x3 weights, twice that of 7x7) would only be longer to
     /// read.
     pub fn gains_from_preparing(&self) -> bool {
-        self.method() == Method::Direct || !small_maps::suits_forward(&self.shape.geometry())
+        let g = self.shape.geometry();
+        self.method(self.purpose, &g) == Method::Direct || !small_maps::suits(&g)
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -162,7 +190,8 @@ impl Conv2d {
     /// `w` is not `[K, C, R, S]`.
     pub fn prepare(&self, w: &[f32]) -> Result<PreparedWeights, ShapeError> {
         self.check_weight(w.len())?;
-        let weights = Weights::forward(self.method(), self.isa, &self.shape.geometry(), w);
+        let g = self.shape.geometry();
+        let weights = Weights::forward(self.method(self.purpose, &g), self.isa, &g, w);
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
@@ -214,16 +243,14 @@ impl Conv2d {
         self.check_output("the output's gradient", dy.len())?;
         self.check_weight(dw.len())?;
         let g = self.shape.geometry();
-        match self.method() {
-            Method::Winograd3 if small_maps::suits_weight(&g) => {
-                small_maps::backward_weight::<6, 3>(self.isa, &g, x, dy, dw)
-            }
-            Method::Winograd7 if small_maps::suits_weight(&g) => {
-                small_maps::backward_weight::<10, 7>(self.isa, &g, x, dy, dw)
-            }
-            Method::Direct => direct::backward_weight(self.isa, &g, x, dy, dw),
-            Method::Winograd3 => winograd::backward_weight::<6, 3>(self.isa, &g, x, dy, dw),
-            Method::Winograd7 => winograd::backward_weight::<10, 7>(self.isa, &g, x, dy, dw),
+        let isa = self.isa;
+        let few = small_maps::suits(&g);
+        match self.method(Purpose::Training, &g) {
+            Method::Direct => direct::backward_weight(isa, &g, x, dy, dw),
+            Method::Winograd27 => small_maps::backward_weight::<8, 2, 7>(isa, &g, x, dy, dw),
+            Method::Winograd47 => small_maps::backward_weight::<10, 4, 7>(isa, &g, x, dy, dw),
+            _ if few => small_maps::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
+            _ => winograd::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
         }
         Ok(())
     }
@@ -258,13 +285,17 @@ impl Conv2d {
         activation: Activation,
         y: &mut [f32],
     ) {
-        let (isa, method, turn) = (self.isa, self.method(), turned == Turned::Yes);
+        let turn = turned == Turned::Yes;
+        let (isa, method) = (self.isa, self.method(if turn { Purpose::Training } else { self.purpose }, g));
         match method {
-            Method::Winograd3 if small_maps::suits_forward(g) => {
-                small_maps::forward::<6, 3>(isa, g, x, w, turn, bias, activation, y);
+            Method::Winograd43 if small_maps::suits(g) => {
+                small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, bias, activation, y);
             }
-            Method::Winograd7 if small_maps::suits_forward(g) => {
-                small_maps::forward::<10, 7>(isa, g, x, w, turn, bias, activation, y);
+            Method::Winograd27 => small_maps::forward::<8, 2, 7>(isa, g, x, w, turn, bias, activation, y),
+            Method::Winograd47 => small_maps::forward::<10, 4, 7>(isa, g, x, w, turn, bias, activation, y),
+            Method::Direct => {
+                let raw = Source::Raw(RawWeights::new(g, w, turn));
+                direct::forward(isa, g, x, raw, bias, activation, y);
             }
             _ => {
                 let weights = match turned {
@@ -282,10 +313,16 @@ impl Conv2d {
         bias.map_or(Ok(()), |bias| check_len("the bias", bias.len(), &[self.shape.out_channels]))
     }
 
-    fn method(&self) -> Method {
-        match (self.algorithm, self.shape.kernel) {
-            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd3,
-            (Algorithm::Fast, [7, 7]) => Method::Winograd7,
+    fn method(&self, purpose: Purpose, g: &Geometry) -> Method {
+        match (self.algorithm, g.kernel) {
+            (Algorithm::Fast, [3, 3])
+                if purpose == Purpose::Inference && winograd::suits_large_tiles(g) && !small_maps::suits(g) =>
+            {
+                Method::Winograd63
+            }
+            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
+            (Algorithm::Accurate, [7, 7]) => Method::Winograd27,
+            (Algorithm::Fast, [7, 7]) => Method::Winograd47,
             _ => Method::Direct,
         }
     }

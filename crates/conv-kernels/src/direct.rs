@@ -9,14 +9,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::kernel::gemm::{DotMul, MatMul, pack, packed_len};
+use crate::kernel::gemm::{DotMul, MatMul, Transpose};
 use crate::kernel::scratch::Scratch;
-use crate::kernel::shard::{Cut, Segment, Sharded};
+use crate::kernel::shard::{Cut, Segment, Shard, Sharded};
 use crate::kernel::simd::Isa;
 use crate::shape::Geometry;
 
 /// Output pixels in a block of the forward product.
 const PIXELS: usize = 96;
+
+/// Output pixels up to which the whole unrolled matrix is kept, and weights are packed where they are used.
+const FEW_PIXELS: usize = 1024;
 
 /// Output pixels in a block of the weight gradient.
 const DOT_PIXELS: usize = 256;
@@ -31,36 +34,75 @@ const DOT_DEPTH: usize = 96;
 /// the same for any number of threads.
 const DOT_TASKS: usize = 16;
 
-/// Weights in the layout of the forward product.
+/// Rows of weights that are stored together, column by column.
+const GROUP: usize = 32;
+
+/// Rows of weights that one task takes where pixels are few.
+const TASK_ROWS: usize = 128;
+
+/// Weights as the rows of a product: of the forward pass, or `turned`, of the data gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct RawWeights<'a> {
+    /// `[K, C, R, S]`.
+    w: &'a [f32],
+    turned: bool,
+    /// Rows of the product.
+    rows: usize,
+    depth: usize,
+    window: usize,
+}
+
+impl<'a> RawWeights<'a> {
+    /// `w` for the forward pass, or for the data gradient; `g` is then the transposed geometry.
+    pub(crate) fn new(g: &Geometry, w: &'a [f32], turned: bool) -> RawWeights<'a> {
+        RawWeights { w, turned, rows: g.out_channels, depth: g.depth(), window: g.kernel[0] * g.kernel[1] }
+    }
+
+    /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole windows if the weights are turned.
+    fn pack(&self, isa: Isa, first: usize, depth: Range<usize>, to: &mut [f32]) {
+        let rows = GROUP.min(self.rows - first);
+        if !self.turned {
+            let (from, columns) = (&self.w[first * self.depth + depth.start..], depth.len());
+            return isa.run(Transpose { rows, columns, from, from_stride: self.depth, to, to_stride: GROUP });
+        }
+        // Row c, column (k, r, s) is w[k, c, R-1-r, S-1-s].
+        let window = self.window;
+        let mut turned = Scratch::take(window * GROUP);
+        for (k, to) in (depth.start / window..).zip(to.chunks_mut(window * GROUP).take(depth.len() / window)) {
+            let from = &self.w[(k * self.rows + first) * window..][..rows * window];
+            if window == 1 {
+                to[..rows].copy_from_slice(from);
+                continue;
+            }
+            let to_stride = GROUP;
+            isa.run(Transpose { rows, columns: window, from, from_stride: window, to: &mut turned, to_stride });
+            for (to, from) in to.chunks_mut(GROUP).zip(turned.rchunks(GROUP)) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// Weights in the layout of the forward product: groups of rows, each `[depth][GROUP]`.
 pub(crate) struct DirectWeights {
     packed: Scratch,
 }
 
 impl DirectWeights {
-    /// Packs `w` `[K, C, R, S]` for the forward pass.
-    pub(crate) fn forward(isa: Isa, g: &Geometry, w: &[f32]) -> DirectWeights {
-        let depth = g.depth();
-        DirectWeights::pack(isa, g.out_channels, depth, |k, d| w[k * depth + d])
-    }
-
-    /// Packs `w` `[K, C, R, S]` for the data gradient; `g` is the transposed geometry.
-    pub(crate) fn transposed(isa: Isa, g: &Geometry, w: &[f32]) -> DirectWeights {
-        let window = g.kernel[0] * g.kernel[1];
-        // Row c, column (k, r, s) is w[k, c, R-1-r, S-1-s].
-        DirectWeights::pack(isa, g.out_channels, g.depth(), |c, d| {
-            let (k, rs) = (d / window, d % window);
-            w[(k * g.out_channels + c) * window + window - 1 - rs]
-        })
-    }
-
-    fn pack(isa: Isa, m: usize, depth: usize, at: impl Fn(usize, usize) -> f32 + Sync) -> DirectWeights {
-        let rows = isa.panel_rows();
-        let mut packed = Scratch::take(packed_len(m, depth, rows));
-        packed.par_chunks_mut((depth * rows).max(1)).enumerate().for_each(|(p, panel)| {
-            pack(rows.min(m - p * rows), depth, rows, panel, |i, d| at(p * rows + i, d));
-        });
+    /// Packs all weights.
+    pub(crate) fn new(isa: Isa, raw: RawWeights) -> DirectWeights {
+        let share = raw.depth * GROUP;
+        let mut packed = Scratch::take(raw.rows.div_ceil(GROUP) * share);
+        packed.par_chunks_mut(share).enumerate().for_each(|(group, to)| raw.pack(isa, group * GROUP, 0..raw.depth, to));
         DirectWeights { packed }
     }
+}
+
+/// Where the product takes its weights from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Packed(&'a DirectWeights),
+    Raw(RawWeights<'a>),
 }
 
 /// Unrolls rows `depth` of the matrix for the output pixels in `segments` into `block`, whose rows are `stride` apart.
@@ -111,61 +153,227 @@ pub(crate) fn forward(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
+    weights: Source,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let pixels = g.batch * g.out_size[0] * g.out_size[1];
+    match weights {
+        _ if pixels <= FEW_PIXELS => few_pixels(isa, g, x, weights, bias, activation, out),
+        Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
+        Source::Raw(raw) => many_pixels(isa, g, x, &DirectWeights::new(isa, raw), bias, activation, out),
+    }
+}
+
+/// Each task takes a block of pixels and all output channels, and unrolls what it needs.
+fn many_pixels(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
     weights: &DirectWeights,
     bias: Option<&[f32]>,
     activation: Activation,
     out: &mut [f32],
 ) {
-    let depth = g.depth();
-    let pixels = g.batch * g.out_size[0] * g.out_size[1];
-    // Few pixels: cut the channels too, so that every thread has work. Each output value is the same in any cut.
-    let parts = (2 * rayon::current_num_threads()).div_ceil(pixels.div_ceil(PIXELS));
-    let panel = isa.panel_rows();
-    let channels = g.out_channels.div_ceil(parts).next_multiple_of(panel);
-    let cut =
-        Cut { size: [g.batch, g.out_channels, g.out_size[0], g.out_size[1]], cell_log2: 0, cells: PIXELS, channels };
-    let floor = activation.floor();
+    let (depth, rows) = (g.depth(), g.out_channels);
+    let cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
     let sharded = Sharded::new(out, cut);
-    let (blocks, groups) = cut.shards();
-    (0..blocks * groups).into_par_iter().for_each(|task| {
-        let mut shard = sharded.claim(task / groups, task % groups);
-        let (first, rows) = (shard.channels.start, shard.channels.len());
+    (0..cut.shards().0).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task, 0);
         let stride = PIXELS + 16;
         let mut unrolled = Scratch::take(DEPTH.min(depth) * stride);
         let mut product = Scratch::take(rows * stride);
         for d in (0..depth).step_by(DEPTH) {
             let part = d..(d + DEPTH).min(depth);
             unroll(g, x, cut.segments(shard.cells.clone()), part.clone(), &mut unrolled, stride);
-            isa.run(MatMul {
-                rows,
-                columns: shard.cells.len(),
-                depth: part.len(),
-                a: &weights.packed[first * depth + d * panel..],
-                a_stride: depth * panel,
-                b: &unrolled,
-                b_stride: stride,
-                c: &mut product,
-                c_stride: stride,
-                accumulate: d > 0,
-            });
+            for k in (0..rows).step_by(GROUP) {
+                isa.run(MatMul {
+                    rows: GROUP.min(rows - k),
+                    columns: shard.cells.len(),
+                    depth: part.len(),
+                    a: &weights.packed[k * depth + d * GROUP..],
+                    a_stride: isa.panel_rows(),
+                    a_step: GROUP,
+                    b: &unrolled,
+                    b_stride: stride,
+                    c: &mut product[k * stride..],
+                    c_stride: stride,
+                    accumulate: d > 0,
+                });
+            }
         }
-        for (row, k) in product.chunks(stride).zip(shard.channels.clone()) {
-            let b = bias.map_or(0.0, |bias| bias[k]);
-            for s in cut.segments(shard.cells.clone()) {
-                let from = &row[s.offset..s.offset + s.count];
-                let to = shard.row(s.image, k, s.row, s.column..s.column + s.count);
-                for (to, from) in to.iter_mut().zip(from) {
-                    let value = from + b;
-                    // Written so that a value that is not a number stays one.
-                    *to = if value < floor { floor } else { value };
+        finish(cut, &mut shard, &product, stride, bias, activation);
+    });
+}
+
+/// All pixels are unrolled once, and each task takes a run of output channels, whose weights it packs as it goes: weights
+/// are read from memory once and never written back.
+fn few_pixels(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    weights: Source,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let (depth, rows) = (g.depth(), g.out_channels);
+    let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
+    let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
+    let pixels = cut.cell_count();
+    // The cut may follow the number of threads, since it changes no output value.
+    let tasks = 4 * rayon::current_num_threads();
+    if rows.div_ceil(TASK_ROWS) < tasks {
+        cut.channels = rows.div_ceil(tasks).next_multiple_of(GROUP);
+        let runs = tasks.div_ceil(cut.shards().1);
+        cut.cells = pixels.div_ceil(runs).next_multiple_of(isa.lanes() * 3);
+    }
+    let stride = pixels.next_multiple_of(16) + 16;
+    // Whole windows, so that turned weights are packed kernel by kernel.
+    let window = g.kernel[0] * g.kernel[1];
+    let step = (DEPTH / window).max(1) * window;
+    let mut unrolled = Scratch::take(depth * stride);
+    unrolled.par_chunks_mut(step * stride).enumerate().for_each(|(i, block)| {
+        let part = i * step..((i + 1) * step).min(depth);
+        unroll(g, x, cut.segments(0..pixels), part, block, stride);
+    });
+    let sharded = Sharded::new(out, cut);
+    let (runs, groups) = cut.shards();
+    (0..runs * groups).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task % runs, task / runs);
+        let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
+        let c_stride = cells.len().next_multiple_of(16) + 16;
+        let mut product = Scratch::take(channels.len() * c_stride);
+        let mut packed = Scratch::take(step.min(depth) * GROUP);
+        for d in (0..depth).step_by(step) {
+            let part = d..(d + step).min(depth);
+            for k in channels.clone().step_by(GROUP) {
+                let a = match weights {
+                    Source::Packed(weights) => &weights.packed[k * depth + d * GROUP..],
+                    Source::Raw(raw) => {
+                        raw.pack(isa, k, part.clone(), &mut packed);
+                        &packed[..]
+                    }
+                };
+                isa.run(MatMul {
+                    rows: GROUP.min(channels.end - k),
+                    columns: cells.len(),
+                    depth: part.len(),
+                    a,
+                    a_stride: isa.panel_rows(),
+                    a_step: GROUP,
+                    b: &unrolled[d * stride + cells.start..],
+                    b_stride: stride,
+                    c: &mut product[(k - channels.start) * c_stride..],
+                    c_stride,
+                    accumulate: d > 0,
+                });
+            }
+        }
+        finish(cut, &mut shard, &product, c_stride, bias, activation);
+    });
+}
+
+/// Takes a shard's products to the output: bias, activation.
+fn finish(cut: Cut, shard: &mut Shard, product: &[f32], stride: usize, bias: Option<&[f32]>, activation: Activation) {
+    let floor = activation.floor();
+    for (row, k) in product.chunks(stride).zip(shard.channels.clone()) {
+        let b = bias.map_or(0.0, |bias| bias[k]);
+        for s in cut.segments(shard.cells.clone()) {
+            let from = &row[s.offset..s.offset + s.count];
+            let to = shard.row(s.image, k, s.row, s.column..s.column + s.count);
+            for (to, from) in to.iter_mut().zip(from) {
+                let value = from + b;
+                // Written so that a value that is not a number stays one.
+                *to = if value < floor { floor } else { value };
+            }
+        }
+    }
+}
+
+/// dw = sum over images and pixels of dy and the input under the kernel.
+pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
+    let pixels = size[0] * size[2] * size[3];
+    if pixels <= FEW_PIXELS {
+        weight_of_few_pixels(isa, g, x, dy, dw);
+    } else {
+        weight_of_many_pixels(isa, g, x, dy, dw);
+    }
+}
+
+/// Copies rows `channels` of the output's gradient for the pixels in `segments` into `block`.
+fn gather(
+    size: [usize; 4],
+    dy: &[f32],
+    segments: impl Iterator<Item = Segment> + Clone,
+    channels: Range<usize>,
+    block: &mut [f32],
+    stride: usize,
+) {
+    for (row, k) in block.chunks_mut(stride).zip(channels) {
+        for s in segments.clone() {
+            let from = ((s.image * size[1] + k) * size[2] + s.row) * size[3] + s.column;
+            row[s.offset..s.offset + s.count].copy_from_slice(&dy[from..from + s.count]);
+        }
+    }
+}
+
+/// The unrolled matrix is transposed once; each task takes a run of output channels.
+fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (depth, k) = (g.depth(), g.out_channels);
+    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
+    let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
+    let pixels = cut.cell_count();
+    // Strips [strip][pixel][DOT_DEPTH].
+    let share = pixels * DOT_DEPTH;
+    let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
+    unrolled.par_chunks_mut(share).enumerate().for_each(|(i, to)| {
+        let rows = i * DOT_DEPTH..((i + 1) * DOT_DEPTH).min(depth);
+        let mut block = Scratch::take(rows.len() * pixels);
+        unroll(g, x, cut.segments(0..pixels), rows.clone(), &mut block, pixels);
+        let (rows, from_stride) = (rows.len(), pixels);
+        isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: DOT_DEPTH });
+    });
+    let rows = if k >= 4 * TASK_ROWS { TASK_ROWS } else { GROUP };
+    dw.par_chunks_mut(rows * depth).enumerate().for_each(|(i, dw)| {
+        let channels = i * rows..((i + 1) * rows).min(k);
+        let mut block = Scratch::take(GROUP * pixels);
+        let mut gradient = Scratch::take(rows / GROUP * GROUP * pixels);
+        for (first, to) in channels.clone().step_by(GROUP).zip(gradient.chunks_mut(GROUP * pixels)) {
+            let rows = GROUP.min(channels.end - first);
+            gather(size, dy, cut.segments(0..pixels), first..first + rows, &mut block, pixels);
+            let from_stride = pixels;
+            isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP });
+        }
+        let mut product = Scratch::take(GROUP * DOT_DEPTH);
+        for (d, b) in (0..depth).step_by(DOT_DEPTH).zip(unrolled.chunks(share)) {
+            let columns = DOT_DEPTH.min(depth - d);
+            for (a, dw) in gradient.chunks(GROUP * pixels).zip(dw.chunks_mut(GROUP * depth)) {
+                isa.run(MatMul {
+                    rows: dw.len() / depth,
+                    columns,
+                    depth: pixels,
+                    a,
+                    a_stride: isa.panel_rows(),
+                    a_step: GROUP,
+                    b,
+                    b_stride: DOT_DEPTH,
+                    c: &mut product,
+                    c_stride: DOT_DEPTH,
+                    accumulate: false,
+                });
+                for (to, from) in dw.chunks_mut(depth).zip(product.chunks(DOT_DEPTH)) {
+                    to[d..d + columns].copy_from_slice(&from[..columns]);
                 }
             }
         }
     });
 }
 
-/// dw = sum over images and pixels of dy and the input under the kernel.
-pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+/// Each task takes a slice of the depth and a part of the pixels; parts are added up at the end.
+fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, k) = (g.depth(), g.out_channels);
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
     let pixels = size[0] * size[2] * size[3];
@@ -173,7 +381,7 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
     let slice = depth.div_ceil(slices);
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
-    let cut = Cut { size, cell_log2: 0, cells: part, channels: k };
+    let cut = Cut { size, cell: 1, cells: part, channels: k };
 
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
@@ -188,12 +396,7 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
                 gradient.fill(0.0);
             }
             unroll(g, x, cut.segments(block.clone()), rows.clone(), &mut unrolled, DOT_PIXELS);
-            for (k, row) in gradient.chunks_mut(DOT_PIXELS).enumerate() {
-                for s in cut.segments(block.clone()) {
-                    let from = ((s.image * size[1] + k) * size[2] + s.row) * size[3] + s.column;
-                    row[s.offset..s.offset + s.count].copy_from_slice(&dy[from..from + s.count]);
-                }
-            }
+            gather(size, dy, cut.segments(block.clone()), 0..k, &mut gradient, DOT_PIXELS);
             isa.run(DotMul {
                 rows: k,
                 columns: rows.len(),
@@ -233,6 +436,8 @@ mod tests {
             square(3, [5, 70], [5, 4], 3, 1),
             square(1, [30, 40], [7, 7], 7, 3),
             square(2, [33, 21], [16, 15], 1, 0),
+            square(2, [37, 150], [31, 40], 1, 0),
+            square(1, [300, 530], [5, 7], 1, 0),
             Conv2dShape { kernel: [2, 5], pad: [1, 0], ..square(1, [4, 9], [10, 11], 1, 0) },
         ]
     }
@@ -254,11 +459,15 @@ mod tests {
             for isa in Isa::available() {
                 let (g, t) = (shape.geometry(), shape.geometry().transposed());
                 let mut out = vec![f32::NAN; shape.output_len()];
-                let packed = DirectWeights::forward(isa, &g, &w);
-                forward(isa, &g, &x, &packed, Some(&bias), Activation::Relu, &mut out);
+                let raw = Source::Raw(RawWeights::new(&g, &w, false));
+                forward(isa, &g, &x, raw, Some(&bias), Activation::Relu, &mut out);
+                wrong.extend(close(&format!("{isa:?} raw forward {shape}"), &out, &want, 4e-7));
+                let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false));
+                forward(isa, &g, &x, Source::Packed(&packed), Some(&bias), Activation::Relu, &mut out);
                 wrong.extend(close(&format!("{isa:?} forward {shape}"), &out, &want, 4e-7));
                 let mut dx = vec![f32::NAN; shape.input_len()];
-                forward(isa, &t, &dy, &DirectWeights::transposed(isa, &t, &w), None, Activation::Identity, &mut dx);
+                let raw = Source::Raw(RawWeights::new(&t, &w, true));
+                forward(isa, &t, &dy, raw, None, Activation::Identity, &mut dx);
                 wrong.extend(close(&format!("{isa:?} data gradient {shape}"), &dx, &want_dx, 4e-7));
                 let mut dw = vec![f32::NAN; shape.weight_len()];
                 backward_weight(isa, &g, &x, &dy, &mut dw);

@@ -55,7 +55,7 @@ mod small_maps;
 mod upsample;
 mod winograd;
 
-pub use conv2d::{Activation, Algorithm, Conv2d, PreparedWeights};
+pub use conv2d::{Activation, Algorithm, Conv2d, PreparedWeights, Purpose};
 pub use kernel::scratch::release_scratch;
 pub use kernel::simd::Isa;
 pub use norm::{BatchNorm, BatchStatistics, fold_batch_norm};

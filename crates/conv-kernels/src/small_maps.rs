@@ -11,15 +11,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::kernel::gemm::{DotMul, MatMul};
+use crate::kernel::gemm::MatMul;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::winograd::{
-    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+    FromPoints, PanelBlock, PointBlock, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
-use crate::winograd::clear_tail;
+use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
 
 /// Tiles that are transformed at once.
 const TILES: usize = 512;
@@ -30,18 +30,17 @@ const IN_CHANNELS: usize = 64;
 /// Output channels that one task takes: a multiple of every instruction set's panel.
 const OUT_CHANNELS: usize = 16;
 
-/// Whether this is the better way for the forward pass and the data gradient.
-pub(crate) fn suits_forward(g: &Geometry) -> bool {
+/// Output channels whose weight gradients one task takes.
+const DW_CHANNELS: usize = 32;
+
+/// Whether this is the better way.
+pub(crate) fn suits(g: &Geometry) -> bool {
     g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
 }
 
-/// Whether this is the better way for the weight gradient.
-pub(crate) fn suits_weight(g: &Geometry) -> bool {
-    tiles(g) <= 2 * TILES && g.channels * g.out_channels >= 128 * 128
-}
-
+/// Tiles of F(4, R).
 fn tiles(g: &Geometry) -> usize {
-    g.batch * g.out_size.iter().map(|s| s.div_ceil(1 << TILE_LOG2)).product::<usize>()
+    g.batch * g.out_size.iter().map(|s| s.div_ceil(4)).product::<usize>()
 }
 
 /// The input at the points, in groups of [`IN_CHANNELS`] channels: `[group][point][channel][tile]`.
@@ -53,15 +52,15 @@ struct Input {
 }
 
 impl Input {
-    /// Transforms all channels of `tiles`; the tiles that fill up the last vector are zero.
-    fn new<const N: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
+    /// Transforms all channels of `tiles`.
+    fn new<const N: usize, const T: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
         let block = PointBlock::new(IN_CHANNELS.min(g.channels), tiles.len());
         let share = block.len(N * N);
         let mut values = Scratch::take(g.channels.div_ceil(IN_CHANNELS) * share);
         values.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
             let channels = group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(g.channels);
-            let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
-            isa.run(ToPoints::<N, false> {
+            let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), g.size[1]));
+            isa.run(ToPoints::<N, T, false> {
                 x,
                 channels: g.channels,
                 size: g.size,
@@ -73,24 +72,27 @@ impl Input {
                 block,
                 lines: &mut lines,
             });
-            let tail = tiles.len()..tiles.len().next_multiple_of(WIDEST);
-            clear_tail::<N>(to, block, channels.len(), tail);
         });
         Input { values, block, channels: g.channels, points: N * N }
     }
 
-    /// First channel, number of channels and values of each group at a point.
-    fn groups(&self, point: usize) -> impl Iterator<Item = (usize, usize, &[f32])> {
-        self.values.chunks(self.block.len(self.points)).enumerate().map(move |(group, values)| {
-            let first = group * IN_CHANNELS;
-            (first, IN_CHANNELS.min(self.channels - first), &values[point * self.block.point..])
-        })
+    /// Channels and values of each group.
+    fn groups(&self) -> impl Iterator<Item = (Range<usize>, &[f32])> {
+        self.values
+            .chunks(self.block.len(self.points))
+            .enumerate()
+            .map(move |(group, values)| (group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(self.channels), values))
+    }
+
+    /// Channels of the largest group.
+    fn block_channels(&self) -> usize {
+        IN_CHANNELS.min(self.channels)
     }
 }
 
 /// out = x * w + bias, then the activation. `turned` makes it the data gradient: `g` is then the transposed geometry.
 #[allow(clippy::too_many_arguments)] // The operands of one formula.
-pub(crate) fn forward<const N: usize, const R: usize>(
+pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -101,40 +103,43 @@ pub(crate) fn forward<const N: usize, const R: usize>(
     out: &mut [f32],
 ) {
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: TILES, channels: OUT_CHANNELS };
+    let mut cut = Cut { size, cell: T, cells: TILES, channels: OUT_CHANNELS };
     let runs = cut.shards().0;
     cut.cells = cut.cell_count().div_ceil(runs);
     let (runs, groups) = cut.shards();
     let [row, column] = if turned { [R * R, g.out_channels * R * R] } else { [g.channels * R * R, R * R] };
-    let panel = N * N * g.channels * isa.panel_rows();
     let sharded = Sharded::new(out, cut);
     for run in 0..runs {
         let tiles = cut.cell_range(run);
-        let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
+        let input = Input::new::<N, T>(isa, g, x, cut, tiles.clone());
         (0..groups).into_par_iter().for_each(|group| {
             let mut shard = sharded.claim(run, group);
             let rows = shard.channels.clone();
             let block = PointBlock::new(rows.len(), tiles.len());
-            let mut weights = Scratch::take(rows.len().div_ceil(isa.panel_rows()) * panel);
+            let panels = PanelBlock::new(rows.len(), input.block_channels(), isa.panel_rows());
+            let mut weights = Scratch::take(panels.len(N * N));
             let mut products = Scratch::take(block.len(N * N));
-            isa.run(WeightsToPoints::<N, R> {
-                w,
-                row,
-                column,
-                turned,
-                rows: rows.clone(),
-                columns: g.channels,
-                to: &mut weights,
-            });
-            for point in 0..N * N {
-                for (first, depth, values) in input.groups(point) {
+            for (columns, values) in input.groups() {
+                let first = columns.start;
+                isa.run(WeightsToPoints::<N, R> {
+                    w,
+                    row,
+                    column,
+                    turned,
+                    rows: rows.clone(),
+                    columns: columns.clone(),
+                    to: &mut weights,
+                    block: panels,
+                });
+                for point in 0..N * N {
                     isa.run(MatMul {
                         rows: rows.len(),
                         columns: tiles.len(),
-                        depth,
-                        a: &weights[(point * g.channels + first) * isa.panel_rows()..],
-                        a_stride: panel,
-                        b: values,
+                        depth: columns.len(),
+                        a: &weights[point * panels.point..],
+                        a_stride: panels.panel,
+                        a_step: isa.panel_rows(),
+                        b: &values[point * input.block.point..],
                         b_stride: input.block.row,
                         c: &mut products[point * block.point..],
                         c_stride: block.row,
@@ -143,62 +148,58 @@ pub(crate) fn forward<const N: usize, const R: usize>(
                 }
             }
             let floor = activation.floor();
-            isa.run(FromPoints::<N> { from: &products, block, cut, to: &mut shard, bias, floor });
+            isa.run(FromPoints::<N, T> { from: &products, block, channels: rows, cut, to: &mut shard, bias, floor });
         });
     }
 }
 
 /// dw = sum over images and pixels of dy and the input under the kernel.
-pub(crate) fn backward_weight<const N: usize, const R: usize>(
+pub(crate) fn backward_weight<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
     dy: &[f32],
     dw: &mut [f32],
 ) {
-    let (c, k) = (g.channels, g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let cut = Cut { size, cell_log2: TILE_LOG2, cells: usize::MAX / 2, channels: OUT_CHANNELS };
+    let c = g.channels;
+    let cut = output_cut(g, T, DW_CHANNELS);
+    let operands = Operands { isa, g, x, dy, cut };
     let tiles = 0..cut.cell_count();
-    let depth = tiles.len().next_multiple_of(WIDEST);
-    let input = Input::new::<N>(isa, g, x, cut, tiles.clone());
-    dw.par_chunks_mut(OUT_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
+    let columns = |group: usize| group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(c);
+    let share = N * N * by_tiles_len(IN_CHANNELS.min(c), tiles.len());
+    let mut x_at_points = Scratch::take(c.div_ceil(IN_CHANNELS) * share);
+    x_at_points.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+        operands.input_by_tiles::<N, T>(tiles.clone(), columns(group), to);
+    });
+    dw.par_chunks_mut(DW_CHANNELS * c * R * R).enumerate().for_each(|(group, dw)| {
         let rows = cut.channel_range(group);
-        let block = PointBlock::new(rows.len(), tiles.len());
-        let mut gradient = Scratch::take(block.len(N * N));
-        let mut lines = Scratch::take(lines_len(N, tiles.len(), size[3]));
-        isa.run(ToPoints::<N, true> {
-            x: dy,
-            channels: k,
-            size: g.out_size,
-            offset: [0; 2],
-            cut,
-            tiles: tiles.clone(),
-            from_channels: rows.clone(),
-            to: &mut gradient,
-            block,
-            lines: &mut lines,
-        });
-        clear_tail::<N>(&mut gradient, block, rows.len(), tiles.len()..depth);
-        // Gradients at the points: [point][row][C], with room for a vector at the end.
-        let mut sums = Scratch::zeros(N * N * rows.len() * c + WIDEST);
-        for point in 0..N * N {
-            for (first, columns, values) in input.groups(point) {
-                isa.run(DotMul {
+        let gradient = by_tiles_len(rows.len(), tiles.len());
+        let mut dy_at_points = Scratch::take(N * N * gradient);
+        operands.gradient_by_tiles::<N, T>(tiles.clone(), rows.clone(), &mut dy_at_points);
+        let block = SumBlock::new(rows.len(), IN_CHANNELS.min(c));
+        let mut sums = Scratch::take(block.len(N * N));
+        for (group, values) in x_at_points.chunks(share).enumerate() {
+            let columns = columns(group);
+            let input = by_tiles_len(columns.len(), tiles.len());
+            for point in 0..N * N {
+                isa.run(MatMul {
                     rows: rows.len(),
-                    columns,
-                    depth,
-                    a: &gradient[point * block.point..],
-                    a_stride: block.row,
-                    b: values,
-                    b_stride: input.block.row,
-                    c: &mut sums[point * rows.len() * c + first..],
-                    c_stride: c,
+                    columns: columns.len(),
+                    depth: tiles.len(),
+                    a: &dy_at_points[point * gradient..],
+                    a_stride: isa.panel_rows(),
+                    a_step: rows.len().next_multiple_of(WIDEST),
+                    b: &values[point * input..],
+                    b_stride: columns.len().next_multiple_of(WIDEST),
+                    c: &mut sums[point * block.point..],
+                    c_stride: block.row,
+                    accumulate: false,
                 });
             }
-        }
-        for (row, to) in dw.chunks_mut(c * R * R).enumerate() {
-            isa.run(WeightsFromPoints::<N, R> { from: &sums, point: rows.len() * c, at: row * c, to });
+            for (row, to) in dw.chunks_mut(c * R * R).enumerate() {
+                let to = &mut to[columns.start * R * R..columns.end * R * R];
+                isa.run(WeightsFromPoints::<N, R> { from: &sums, point: block.point, at: row * block.row, to });
+            }
         }
     });
 }

@@ -1,40 +1,58 @@
 //! Convolution with Winograd's minimal filtering, forward and backward.
 //!
-//! `N` is the number of points in each direction and `R` the size of the kernel, so that a tile has N + 1 - R = 4 output
-//! pixels in each direction: F(4, 3) with N = 6 multiplies 36 times where the definition multiplies 144 times, F(4, 7)
-//! with N = 10 100 times instead of 784.
+//! `N` is the number of points in each direction, `R` the size of the kernel and `T` = N + 1 - R that of a tile of output
+//! pixels. F(T, R) multiplies N^2 times where the definition multiplies T^2 R^2 times: F(4, 3) 36 instead of 144 times,
+//! F(6, 3) 64 instead of 324, F(2, 7) 64 instead of 196, F(4, 7) 100 instead of 784.
 //!
 //! Forward and data gradient: a task takes a run of tiles through input transform, one matrix product at each point, and
 //! output transform, in scratch memory of its own. Weight gradient: the transposed algorithm, G^T ((A dy A^T) (B^T d B)) G,
 //! whose products sum over tiles.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::kernel::gemm::{DotMul, MatMul};
+use crate::kernel::gemm::{MatMul, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::winograd::{
-    FromPoints, PointBlock, TILE_LOG2, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
+    FromPoints, PanelBlock, PointBlock, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
 };
 use crate::shape::Geometry;
 
 /// Tiles that a task of the forward pass takes at most.
 const TILES: usize = 96;
 
-/// Tiles in a block of the weight gradient: enough to hide the sums across vectors at the end of each dot product.
-const DOT_TILES: usize = 256;
+/// Values of the sums of a weight gradient up to which each task has sums of its own, near the processor.
+const RESIDENT_SUMS: usize = 600 << 10;
 
-/// Tasks that the weight gradient is cut in. Fixed, so that the order of every sum is the same for any number of threads.
-const DOT_TASKS: usize = 8;
+/// Tiles that such a task takes at a time.
+const SUM_TILES: usize = 48;
 
-/// Gradients at the points that one part of the tiles may have: above 4 MiB the output channels are cut instead.
-const DOT_PART: usize = 1 << 20;
+/// Tasks that it is cut in. Fixed, so that the order of every sum is the same for any number of threads.
+const SUM_PARTS: usize = 8;
 
-/// Weights at the points: panels `[panel][N * N][C][rows of a panel]`.
+/// Channels that a task takes to the points where the sums are larger; few bands of them lie behind each other in memory.
+const SUM_CHANNELS: usize = 96;
+
+/// Values at the points that are held at a time there: 64 MiB.
+const POINT_VALUES: usize = 16 << 20;
+
+/// Rows of the product that are transformed, packed and multiplied together.
+const GROUP: usize = 32;
+
+/// Values of the input at the points that may stay in the second-level cache while all output channels pass by.
+const RESIDENT: usize = 256 << 10;
+
+/// Tiles that a task takes at most where they do not.
+const STREAMED_TILES: usize = 256;
+
+/// Weights at the points: groups of [`GROUP`] rows, each a [`PanelBlock`].
 pub(crate) struct WinogradWeights {
-    panels: Scratch,
+    groups: Scratch,
+    block: PanelBlock,
 }
 
 impl WinogradWeights {
@@ -55,19 +73,34 @@ impl WinogradWeights {
         [row, column]: [usize; 2],
         turned: bool,
     ) -> WinogradWeights {
-        let rows = isa.panel_rows();
-        let panel = N * N * g.channels * rows;
-        let mut panels = Scratch::take(g.out_channels.div_ceil(rows) * panel);
-        panels.par_chunks_mut(panel).enumerate().for_each(|(p, to)| {
-            let rows = p * rows..((p + 1) * rows).min(g.out_channels);
-            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: g.channels, to });
+        let block = PanelBlock::new(GROUP.min(g.out_channels), g.channels, isa.panel_rows());
+        let share = block.len(N * N);
+        let mut groups = Scratch::take(g.out_channels.div_ceil(GROUP) * share);
+        groups.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+            let rows = group * GROUP..((group + 1) * GROUP).min(g.out_channels);
+            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: 0..g.channels, to, block });
         });
-        WinogradWeights { panels }
+        WinogradWeights { groups, block }
     }
 }
 
+/// Whether F(6, 3) is faster than F(4, 3): not where its tiles would hang over the border by much.
+pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
+    let waste = |tile: usize| g.out_size.iter().map(|s| s.next_multiple_of(tile)).product::<usize>();
+    g.channels >= 16 && 36 * waste(4) * 36 > 64 * waste(6) * 16 * 9 / 8 && g.out_size[0].min(g.out_size[1]) >= 24
+}
+
+/// How many tiles a task takes and whether their input stays in the second-level cache.
+///
+/// Where it does, output channels pass by in groups whose products stay there too, and only weights come from further
+/// away; where there are too many channels for that, a product at one point takes all output channels at once.
+fn tiles_of_a_task(isa: Isa, points: usize, channels: usize) -> (usize, bool) {
+    let tiles = RESIDENT / (points * channels) / isa.lanes() * isa.lanes();
+    if tiles >= 32 { (tiles.min(TILES), true) } else { (STREAMED_TILES, false) }
+}
+
 /// out = x * w + bias, then the activation.
-pub(crate) fn forward<const N: usize>(
+pub(crate) fn forward<const N: usize, const T: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -77,28 +110,31 @@ pub(crate) fn forward<const N: usize>(
     out: &mut [f32],
 ) {
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: 1, channels: g.out_channels };
-    let (tiles, threads, rows) = (cut.cell_count(), rayon::current_num_threads(), isa.panel_rows());
+    let mut cut = Cut { size, cell: T, cells: 1, channels: g.out_channels };
+    let (tiles, threads) = (cut.cell_count(), rayon::current_num_threads());
+    let (most, resident) = tiles_of_a_task(isa, N * N, g.channels);
     // The cut may follow the number of threads, since it changes no output value: runs of tiles for each thread, and
     // where there are too few for that, groups of output channels too.
-    let runs = tiles.div_ceil(TILES).next_multiple_of(threads);
+    let runs = tiles.div_ceil(most).next_multiple_of(threads);
     cut.cells = tiles.div_ceil(runs).next_multiple_of(isa.lanes()).max(isa.lanes() * 3);
-    let groups = threads.div_ceil(tiles.div_ceil(cut.cells));
-    cut.channels = g.out_channels.div_ceil(groups).next_multiple_of(rows);
+    let parts = threads.div_ceil(tiles.div_ceil(cut.cells));
+    cut.channels = g.out_channels.div_ceil(parts).next_multiple_of(GROUP);
+    // Channels whose products are kept at a time.
+    let kept = if resident { GROUP } else { cut.channels }.min(g.out_channels);
 
     let floor = activation.floor();
-    let panel = N * N * g.channels * rows;
-    let (runs, groups) = cut.shards();
+    let share = weights.block.len(N * N);
+    let (runs, parts) = cut.shards();
     let sharded = Sharded::new(out, cut);
-    (0..runs * groups).into_par_iter().for_each(|task| {
-        let mut shard = sharded.claim(task / groups, task % groups);
-        let (tiles, channels) = (shard.cells.clone(), shard.channels.clone());
-        let input = PointBlock::new(g.channels, cut.cells);
-        let output = PointBlock::new(channels.len(), cut.cells);
+    (0..runs * parts).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task / parts, task % parts);
+        let tiles = shard.cells.clone();
+        let input = PointBlock::new(g.channels, tiles.len());
+        let output = PointBlock::new(kept, tiles.len());
         let mut at_points = Scratch::take(input.len(N * N));
         let mut products = Scratch::take(output.len(N * N));
-        let mut lines = Scratch::take(lines_len(N, tiles.len(), g.size[1]));
-        isa.run(ToPoints::<N, false> {
+        let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), g.size[1]));
+        isa.run(ToPoints::<N, T, false> {
             x,
             channels: g.channels,
             size: g.size,
@@ -110,26 +146,32 @@ pub(crate) fn forward<const N: usize>(
             block: input,
             lines: &mut lines,
         });
-        for point in 0..N * N {
-            isa.run(MatMul {
-                rows: channels.len(),
-                columns: tiles.len(),
-                depth: g.channels,
-                a: &weights.panels[channels.start / rows * panel + point * g.channels * rows..],
-                a_stride: panel,
-                b: &at_points[point * input.point..],
-                b_stride: input.row,
-                c: &mut products[point * output.point..],
-                c_stride: output.row,
-                accumulate: false,
-            });
+        for first in shard.channels.clone().step_by(kept) {
+            let channels = first..(first + kept).min(shard.channels.end);
+            for point in 0..N * N {
+                for k in channels.clone().step_by(GROUP) {
+                    isa.run(MatMul {
+                        rows: GROUP.min(channels.end - k),
+                        columns: tiles.len(),
+                        depth: g.channels,
+                        a: &weights.groups[k / GROUP * share + point * weights.block.point..],
+                        a_stride: weights.block.panel,
+                        a_step: isa.panel_rows(),
+                        b: &at_points[point * input.point..],
+                        b_stride: input.row,
+                        c: &mut products[point * output.point + (k - first) * output.row..],
+                        c_stride: output.row,
+                        accumulate: false,
+                    });
+                }
+            }
+            isa.run(FromPoints::<N, T> { from: &products, block: output, channels, cut, to: &mut shard, bias, floor });
         }
-        isa.run(FromPoints::<N> { from: &products, block: output, cut, to: &mut shard, bias, floor });
     });
 }
 
 /// dw = sum over images and pixels of dy and the input under the kernel.
-pub(crate) fn backward_weight<const N: usize, const R: usize>(
+pub(crate) fn backward_weight<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -137,100 +179,218 @@ pub(crate) fn backward_weight<const N: usize, const R: usize>(
     dw: &mut [f32],
 ) {
     let (c, k) = (g.channels, g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell_log2: TILE_LOG2, cells: 1, channels: k };
-    let tiles = cut.cell_count();
-    let parts = if N * N * k * c > DOT_PART { 1 } else { DOT_TASKS.min(tiles.div_ceil(2 * DOT_TILES)) };
-    cut.cells = tiles.div_ceil(parts).next_multiple_of(WIDEST);
-    cut.channels = k.div_ceil(DOT_TASKS.div_ceil(parts)).next_multiple_of(4);
-    let (parts, groups) = cut.shards();
+    let operands = Operands { isa, g, x, dy, cut: output_cut(g, T, k) };
+    let tiles = operands.cut.cell_count();
+    let sums = if N * N * k * c <= RESIDENT_SUMS {
+        sums_by_tiles::<N, T>(&operands, tiles)
+    } else {
+        sums_by_points::<N, T>(&operands, tiles)
+    };
+    let block = SumBlock::new(k, c);
+    dw.par_chunks_mut(c * R * R).enumerate().for_each(|(k, to)| {
+        isa.run(WeightsFromPoints::<N, R> { from: &sums, point: block.point, at: k * block.row, to });
+    });
+}
 
-    // Gradients at the points: [part][group][point][channel of the group][C], with room for a vector at the end.
-    let share = N * N * cut.channels * c + WIDEST;
-    let mut sums = Scratch::zeros(parts * groups * share);
-    sums.par_chunks_mut(share).enumerate().for_each(|(task, sum)| {
-        let run = cut.cell_range(task / groups);
-        let channels = cut.channel_range(task % groups);
-        let tiles = DOT_TILES.min(run.len());
-        let (input, gradient) = (PointBlock::new(c, tiles), PointBlock::new(channels.len(), tiles));
-        let mut at_points = Scratch::take(input.len(N * N));
-        let mut dy_at_points = Scratch::take(gradient.len(N * N));
-        let mut lines = Scratch::take(lines_len(N, tiles, g.size[1].max(size[3])));
-        for start in run.clone().step_by(DOT_TILES) {
-            let tiles = start..(start + DOT_TILES).min(run.end);
-            isa.run(ToPoints::<N, false> {
+/// The output's tiles, all in one run.
+pub(crate) fn output_cut(g: &Geometry, tile: usize, channels: usize) -> Cut {
+    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
+    Cut { size, cell: tile, cells: usize::MAX / 2, channels }
+}
+
+/// The layout of gradients of weights at the points: `[point][K][C]`, with room for a vector at the end.
+#[derive(Clone, Copy)]
+pub(crate) struct SumBlock {
+    pub row: usize,
+    pub point: usize,
+}
+
+impl SumBlock {
+    pub(crate) fn new(rows: usize, columns: usize) -> SumBlock {
+        let row = columns.next_multiple_of(WIDEST);
+        SumBlock { row, point: rows * row + WIDEST }
+    }
+
+    pub(crate) fn len(&self, points: usize) -> usize {
+        points * self.point
+    }
+}
+
+/// What a weight gradient is computed from.
+pub(crate) struct Operands<'a> {
+    pub isa: Isa,
+    pub g: &'a Geometry,
+    pub x: &'a [f32],
+    pub dy: &'a [f32],
+    pub cut: Cut,
+}
+
+impl Operands<'_> {
+    /// Some channels of the input at the points, stored by tiles: `[point][tile][channel]`; see [`by_tiles_len`].
+    pub(crate) fn input_by_tiles<const N: usize, const T: usize>(
+        &self,
+        tiles: Range<usize>,
+        channels: Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (x, g) = (self.x, self.g);
+        self.by_tiles::<N, T, false>(x, g.channels, g.size, g.offset, tiles, channels, to);
+    }
+
+    /// The same of the output's gradient.
+    pub(crate) fn gradient_by_tiles<const N: usize, const T: usize>(
+        &self,
+        tiles: Range<usize>,
+        channels: Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (dy, g) = (self.dy, self.g);
+        self.by_tiles::<N, T, true>(dy, g.out_channels, g.out_size, [0; 2], tiles, channels, to);
+    }
+
+    fn by_tiles<const N: usize, const T: usize, const GRADIENT: bool>(
+        &self,
+        x: &[f32],
+        channels: usize,
+        size: [usize; 2],
+        offset: [isize; 2],
+        tiles: Range<usize>,
+        from_channels: Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (isa, cut) = (self.isa, self.cut);
+        let rows = from_channels.len();
+        let share = by_tiles_len(rows, tiles.len());
+        // Few channels at a time, so that their points are still in the cache when they are transposed.
+        let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), size[1]));
+        let block = PointBlock::new(WIDEST.min(rows), tiles.len());
+        let mut at_points = Scratch::take(block.len(N * N));
+        for first in (0..rows).step_by(WIDEST) {
+            let count = WIDEST.min(rows - first);
+            let some = from_channels.start + first..from_channels.start + first + count;
+            isa.run(ToPoints::<N, T, GRADIENT> {
                 x,
-                channels: c,
-                size: g.size,
-                offset: g.offset,
+                channels,
+                size,
+                offset,
                 cut,
                 tiles: tiles.clone(),
-                from_channels: 0..c,
+                from_channels: some,
                 to: &mut at_points,
-                block: input,
+                block,
                 lines: &mut lines,
             });
-            isa.run(ToPoints::<N, true> {
-                x: dy,
-                channels: k,
-                size: g.out_size,
-                offset: [0; 2],
-                cut,
-                tiles: tiles.clone(),
-                from_channels: channels.clone(),
-                to: &mut dy_at_points,
-                block: gradient,
-                lines: &mut lines,
-            });
-            let depth = tiles.len().next_multiple_of(WIDEST);
-            clear_tail::<N>(&mut at_points, input, c, tiles.len()..depth);
-            clear_tail::<N>(&mut dy_at_points, gradient, channels.len(), tiles.len()..depth);
             for point in 0..N * N {
-                isa.run(DotMul {
-                    rows: channels.len(),
+                isa.run(Transpose {
+                    rows: count,
+                    columns: tiles.len(),
+                    from: &at_points[point * block.point..],
+                    from_stride: block.row,
+                    to: &mut to[point * share + first..],
+                    to_stride: rows.next_multiple_of(WIDEST),
+                });
+            }
+        }
+    }
+}
+
+/// Values of so many channels and tiles at one point, stored by tiles.
+pub(crate) fn by_tiles_len(channels: usize, tiles: usize) -> usize {
+    channels.next_multiple_of(WIDEST) * tiles + WIDEST
+}
+
+/// The sums over tiles of the products at each point, where they fit in the second-level cache: each task takes a part of
+/// the tiles, and the parts are added up at the end.
+fn sums_by_tiles<const N: usize, const T: usize>(operands: &Operands, tiles: usize) -> Scratch {
+    let Operands { isa, g: &Geometry { channels: c, out_channels: k, .. }, .. } = *operands;
+    let part = tiles.div_ceil(SUM_PARTS).next_multiple_of(SUM_TILES);
+    let parts = tiles.div_ceil(part);
+    let block = SumBlock::new(k, c);
+    let share = block.len(N * N);
+    let mut sums = Scratch::zeros(parts * share);
+    sums.par_chunks_mut(share).enumerate().for_each(|(i, sum)| {
+        let run = i * part..((i + 1) * part).min(tiles);
+        let [input, gradient] = [c, k].map(|channels| by_tiles_len(channels, SUM_TILES));
+        let mut x_at_points = Scratch::take(N * N * input);
+        let mut dy_at_points = Scratch::take(N * N * gradient);
+        for start in run.clone().step_by(SUM_TILES) {
+            let tiles = start..(start + SUM_TILES).min(run.end);
+            let [input, gradient] = [c, k].map(|channels| by_tiles_len(channels, tiles.len()));
+            operands.input_by_tiles::<N, T>(tiles.clone(), 0..c, &mut x_at_points);
+            operands.gradient_by_tiles::<N, T>(tiles.clone(), 0..k, &mut dy_at_points);
+            for point in 0..N * N {
+                isa.run(MatMul {
+                    rows: k,
                     columns: c,
-                    depth,
-                    a: &dy_at_points[point * gradient.point..],
-                    a_stride: gradient.row,
-                    b: &at_points[point * input.point..],
-                    b_stride: input.row,
-                    c: &mut sum[point * cut.channels * c..],
-                    c_stride: c,
+                    depth: tiles.len(),
+                    a: &dy_at_points[point * gradient..],
+                    a_stride: isa.panel_rows(),
+                    a_step: k.next_multiple_of(WIDEST),
+                    b: &x_at_points[point * input..],
+                    b_stride: c.next_multiple_of(WIDEST),
+                    c: &mut sum[point * block.point..],
+                    c_stride: block.row,
+                    accumulate: true,
                 });
             }
         }
     });
-
-    let (total, rest) = sums.split_at_mut(groups * share);
+    let (total, rest) = sums.split_at_mut(share);
     if parts > 1 {
         total.par_chunks_mut(4096).enumerate().for_each(|(i, total)| {
-            for part in rest.chunks(groups * share) {
+            for part in rest.chunks(share) {
                 total.iter_mut().zip(&part[i * 4096..]).for_each(|(total, part)| *total += part);
             }
         });
     }
-    dw.par_chunks_mut(c * R * R).enumerate().for_each(|(k, to)| {
-        let from = &total[k / cut.channels * share..][..share];
-        let at = k % cut.channels * c;
-        isa.run(WeightsFromPoints::<N, R> { from, point: cut.channels * c, at, to });
-    });
+    sums
 }
 
-/// Zeros the tiles that only fill up a vector, so that they add nothing to a sum.
-pub(crate) fn clear_tail<const N: usize>(
-    values: &mut [f32],
-    block: PointBlock,
-    channels: usize,
-    tail: std::ops::Range<usize>,
-) {
-    if tail.is_empty() {
-        return;
+/// The same where they do not: all channels of a block of tiles are taken to the points, and each task then takes points.
+fn sums_by_points<const N: usize, const T: usize>(operands: &Operands, tiles: usize) -> Scratch {
+    let Operands { isa, g: &Geometry { channels: c, out_channels: k, .. }, .. } = *operands;
+    let most = (POINT_VALUES / (N * N * (c + k))).next_multiple_of(WIDEST).max(4 * WIDEST);
+    let runs = tiles.div_ceil(most);
+    let run = tiles.div_ceil(runs).next_multiple_of(4);
+    let block = SumBlock::new(k, c);
+    let mut sums = Scratch::take(block.len(N * N));
+    // Operands in groups of channels, so that they can be transformed side by side: [group][point][tile][channel].
+    let groups = |channels: usize| channels.div_ceil(SUM_CHANNELS);
+    let share = N * N * by_tiles_len(SUM_CHANNELS, run);
+    let mut at_points = Scratch::take((groups(c) + groups(k)) * share);
+    for start in (0..tiles).step_by(run) {
+        let tiles = start..(start + run).min(tiles);
+        at_points.par_chunks_mut(share).enumerate().for_each(|(i, to)| {
+            let range = |i: usize, all: usize| i * SUM_CHANNELS..((i + 1) * SUM_CHANNELS).min(all);
+            match i.checked_sub(groups(c)) {
+                None => operands.input_by_tiles::<N, T>(tiles.clone(), range(i, c), to),
+                Some(i) => operands.gradient_by_tiles::<N, T>(tiles.clone(), range(i, k), to),
+            }
+        });
+        let (x_at_points, dy_at_points) = at_points.split_at(groups(c) * share);
+        sums.par_chunks_mut(block.point).enumerate().for_each(|(point, sum)| {
+            for (i, dy) in dy_at_points.chunks(share).enumerate() {
+                let rows = SUM_CHANNELS.min(k - i * SUM_CHANNELS);
+                for (j, x) in x_at_points.chunks(share).enumerate() {
+                    let columns = SUM_CHANNELS.min(c - j * SUM_CHANNELS);
+                    isa.run(MatMul {
+                        rows,
+                        columns,
+                        depth: tiles.len(),
+                        a: &dy[point * by_tiles_len(rows, tiles.len())..],
+                        a_stride: isa.panel_rows(),
+                        a_step: rows.next_multiple_of(WIDEST),
+                        b: &x[point * by_tiles_len(columns, tiles.len())..],
+                        b_stride: columns.next_multiple_of(WIDEST),
+                        c: &mut sum[i * SUM_CHANNELS * block.row + j * SUM_CHANNELS..],
+                        c_stride: block.row,
+                        accumulate: start > 0,
+                    });
+                }
+            }
+        });
     }
-    for point in values.chunks_mut(block.point).take(N * N) {
-        for row in point.chunks_mut(block.row).take(channels) {
-            row[tail.clone()].fill(0.0);
-        }
-    }
+    sums
 }
 
 #[cfg(test)]
@@ -241,7 +401,11 @@ mod tests {
     use crate::small_maps;
 
     /// Results of all passes with N points on one instruction set, beside f64.
-    fn compare<const N: usize, const R: usize>(shape: &Conv2dShape, scale: f32, limits: [f64; 3]) -> Vec<String> {
+    fn compare<const N: usize, const T: usize, const R: usize>(
+        shape: &Conv2dShape,
+        scale: f32,
+        limits: [f64; 3],
+    ) -> Vec<String> {
         let scaled = |seed, len| noise(seed, len).into_iter().map(|v| v * scale).collect::<Vec<_>>();
         let (x, w) = (scaled(1, shape.input_len()), noise(2, shape.weight_len()));
         let (dy, bias) = (scaled(3, shape.output_len()), scaled(4, shape.out_channels));
@@ -257,22 +421,22 @@ mod tests {
             let (g, t) = (shape.geometry(), shape.geometry().transposed());
             let mut out = vec![f32::NAN; shape.output_len()];
             let weights = WinogradWeights::forward::<N, R>(isa, &g, &w);
-            forward::<N>(isa, &g, &x, &weights, Some(&bias), Activation::Relu, &mut out);
+            forward::<N, T>(isa, &g, &x, &weights, Some(&bias), Activation::Relu, &mut out);
             wrong.extend(close(&format!("{isa:?} forward {shape}, scale {scale}"), &out, &want, limits[0]));
             let mut dx = vec![f32::NAN; shape.input_len()];
             let weights = WinogradWeights::transposed::<N, R>(isa, &t, &w);
-            forward::<N>(isa, &t, &dy, &weights, None, Activation::Identity, &mut dx);
+            forward::<N, T>(isa, &t, &dy, &weights, None, Activation::Identity, &mut dx);
             wrong.extend(close(&format!("{isa:?} data gradient {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
             let mut dw = vec![f32::NAN; shape.weight_len()];
-            backward_weight::<N, R>(isa, &g, &x, &dy, &mut dw);
+            backward_weight::<N, T, R>(isa, &g, &x, &dy, &mut dw);
             wrong.extend(close(&format!("{isa:?} weight gradient {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
 
             [&mut out, &mut dx, &mut dw].into_iter().for_each(|v| v.fill(f32::NAN));
-            small_maps::forward::<N, R>(isa, &g, &x, &w, false, Some(&bias), Activation::Relu, &mut out);
+            small_maps::forward::<N, T, R>(isa, &g, &x, &w, false, Some(&bias), Activation::Relu, &mut out);
             wrong.extend(close(&format!("{isa:?} small forward {shape}, scale {scale}"), &out, &want, limits[0]));
-            small_maps::forward::<N, R>(isa, &t, &dy, &w, true, None, Activation::Identity, &mut dx);
+            small_maps::forward::<N, T, R>(isa, &t, &dy, &w, true, None, Activation::Identity, &mut dx);
             wrong.extend(close(&format!("{isa:?} small data {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
-            small_maps::backward_weight::<N, R>(isa, &g, &x, &dy, &mut dw);
+            small_maps::backward_weight::<N, T, R>(isa, &g, &x, &dy, &mut dw);
             wrong.extend(close(&format!("{isa:?} small weight {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
         }
         wrong
@@ -294,7 +458,8 @@ mod tests {
             square(4, [6, 9], [28, 28], 3, 1),
         ] {
             for scale in [1.0, 1e-4, 1e4] {
-                wrong.extend(compare::<6, 3>(&shape, scale, [2e-6; 3]));
+                wrong.extend(compare::<6, 4, 3>(&shape, scale, [2e-6; 3]));
+                wrong.extend(compare::<8, 6, 3>(&shape, scale, [1.5e-5; 3]));
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
@@ -312,7 +477,8 @@ mod tests {
             square(1, [3, 3], [6, 8], 7, 9),
         ] {
             for scale in [1.0, 1e-4, 1e4] {
-                wrong.extend(compare::<10, 7>(&shape, scale, [5e-5, 5e-5, 2e-5]));
+                wrong.extend(compare::<10, 4, 7>(&shape, scale, [5e-5, 5e-5, 2e-5]));
+                wrong.extend(compare::<8, 2, 7>(&shape, scale, [1e-5; 3]));
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");

@@ -7,20 +7,26 @@
 //! lanes) stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
 
 use super::simd::{Kernel, Simd};
+use super::winograd::WIDEST;
 
-/// Depth of a block of the common dimension of [`MatMul`].
-const DEPTH: usize = 256;
+/// Values in a vector-wide column of B's panel in [`MatMul`]: 8 KiB, so that three of them, 24 KiB, stay in the
+/// first-level cache.
+const COLUMN: usize = 2048;
 
 /// Values in a block of packed A: 128 KiB.
 const BLOCK: usize = 32 * 1024;
 
+/// Depth of a block at most: shorter sums round less.
+const DEPTH: usize = 256;
+
 /// Rows of A in a block of [`DotMul`].
 const DOT_ROWS: usize = 16;
 
-/// Lays out a matrix for [`MatMul`]: panels of `rows` rows, each `[depth, rows]`, the last one filled with zeros.
+/// Lays out a matrix for [`MatMul`], slowly: panels of `rows` rows, each `[depth, rows]`, the last one filled with zeros.
 ///
 /// `at(i, d)` gives the values.
-pub(crate) fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: impl Fn(usize, usize) -> f32) {
+#[cfg(test)]
+fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: impl Fn(usize, usize) -> f32) {
     assert_eq!(packed.len(), packed_len(m, depth, rows), "packed length of {m} x {depth}");
     for (p, panel) in packed.chunks_exact_mut((depth * rows).max(1)).enumerate() {
         for (d, column) in panel.chunks_exact_mut(rows).enumerate() {
@@ -32,7 +38,8 @@ pub(crate) fn pack(m: usize, depth: usize, rows: usize, packed: &mut [f32], at: 
 }
 
 /// Values in a packed `m x depth` matrix.
-pub(crate) fn packed_len(m: usize, depth: usize, rows: usize) -> usize {
+#[cfg(test)]
+fn packed_len(m: usize, depth: usize, rows: usize) -> usize {
     m.next_multiple_of(rows) * depth
 }
 
@@ -47,10 +54,12 @@ pub(crate) struct MatMul<'a> {
     pub columns: usize,
     /// Columns of A and rows of B that are multiplied.
     pub depth: usize,
-    /// A, packed by [`pack`], from its first column to be used.
+    /// A, in panels of `ROWS` rows, from its first column to be used.
     pub a: &'a [f32],
-    /// Distance of two panels of A: depth times rows of a panel, if they are packed without gaps.
+    /// Distance of two panels of A: depth times `ROWS` if packed by [`pack`], `ROWS` if A is stored by columns.
     pub a_stride: usize,
+    /// Distance of two columns of A: `ROWS` if packed, else any.
+    pub a_step: usize,
     /// B: `depth` rows.
     pub b: &'a [f32],
     /// Distance of two rows of B.
@@ -73,14 +82,14 @@ impl Kernel for MatMul<'_> {
         }
         let width = self.columns.next_multiple_of(S::LANES);
         let panels = self.rows.div_ceil(S::ROWS);
-        assert!(self.a.len() >= (panels - 1) * self.a_stride + self.depth * S::ROWS, "length of A");
+        let last = (panels - 1) * self.a_stride + (self.depth - 1) * self.a_step;
+        assert!(self.a.len() >= last + S::ROWS, "length of A");
         assert!(self.b_stride >= width && self.b.len() >= (self.depth - 1) * self.b_stride + width, "length of B");
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
-        let mut d0 = 0;
-        while d0 < self.depth {
-            let depth = DEPTH.min(self.depth - d0);
+        let mut blocks = Split::new(self.depth, (COLUMN / S::LANES).min(DEPTH));
+        while let Some((d0, depth)) = blocks.next() {
             let accumulate = self.accumulate || d0 > 0;
             let block = (BLOCK / depth).next_multiple_of(S::ROWS);
             let mut i0 = 0;
@@ -93,9 +102,14 @@ impl Kernel for MatMul<'_> {
                         // SAFETY: the lengths were checked above for all rows below `rows`, whole vectors below
                         // `width` and the depths below `depth`; panels are whole.
                         unsafe {
+                            // The panel after this one, or the block's first again.
+                            let next = if i + S::ROWS < i1 { i + S::ROWS } else { i0 };
+                            let panel = |i: usize| a.add(i / S::ROWS * self.a_stride + d0 * self.a_step);
                             let tile = Tile {
                                 depth,
-                                a: a.add(i / S::ROWS * self.a_stride + d0 * S::ROWS),
+                                a: panel(i),
+                                a_next: panel(next),
+                                a_step: self.a_step,
                                 b: b.add(d0 * self.b_stride + j * S::LANES),
                                 b_stride: self.b_stride,
                                 c: c.add(i * self.c_stride + j * S::LANES),
@@ -110,7 +124,6 @@ impl Kernel for MatMul<'_> {
                 }
                 i0 = i1;
             }
-            d0 += depth;
         }
     }
 }
@@ -142,11 +155,74 @@ impl Split {
     }
 }
 
+/// Transposes: `to[t][c] = from[c][t]`. Whole vectors of c are written, those beyond `rows` repeat the last row.
+pub(crate) struct Transpose<'a> {
+    /// Rows of `from`, columns of `to`.
+    pub rows: usize,
+    /// Columns of `from`, rows of `to`.
+    pub columns: usize,
+    /// The values.
+    pub from: &'a [f32],
+    /// Distance of two rows of `from`.
+    pub from_stride: usize,
+    /// Where they go.
+    pub to: &'a mut [f32],
+    /// Distance of two rows of `to`: a multiple of the widest vector's length.
+    pub to_stride: usize,
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.rows == 0 || self.columns == 0 {
+            return;
+        }
+        let (width, height) = (self.rows.next_multiple_of(S::LANES), self.columns);
+        assert!(self.from.len() >= (self.rows - 1) * self.from_stride + height, "length of the matrix");
+        assert!(
+            self.to_stride >= width && self.to.len() >= (height - 1) * self.to_stride + width,
+            "length of the result"
+        );
+        let mut c = 0;
+        while c < self.rows {
+            let mut places = [0; WIDEST];
+            for (t, place) in places.iter_mut().enumerate() {
+                *place = (c + t).min(self.rows - 1) * self.from_stride;
+            }
+            let mut t = 0;
+            while t < height && height >= 4 {
+                // The last four may be done for a second time.
+                let first = t.min(height - 4);
+                // SAFETY: rows below `rows` have `height` values, and `to` as many rows of `width`.
+                unsafe {
+                    let four = s.load_columns(self.from.as_ptr().add(first), &places);
+                    for (j, v) in four.iter().enumerate() {
+                        s.store(self.to.as_mut_ptr().add((first + j) * self.to_stride + c), *v);
+                    }
+                }
+                t += 4;
+            }
+            while t < height {
+                for (lane, place) in places.iter().enumerate().take(S::LANES) {
+                    self.to[t * self.to_stride + c + lane] = self.from[place + t];
+                }
+                t += 1;
+            }
+            c += S::LANES;
+        }
+    }
+}
+
 /// One register tile of [`MatMul`].
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
     depth: usize,
     a: *const f32,
+    /// The panel of A that will be read next.
+    a_next: *const f32,
+    a_step: usize,
     b: *const f32,
     b_stride: usize,
     c: *mut f32,
@@ -158,11 +234,16 @@ pub(crate) struct Tile {
 /// Computes a register tile of `ROWS` rows and `V` vectors.
 ///
 /// # Safety
-/// `a` has `depth * ROWS` values, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
+/// `a` has `ROWS` values in each of `depth` columns, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
-    // SAFETY: depth times ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
-    let sums = unsafe { s.products::<ROWS, V>(t.depth, t.a, t.b, t.b_stride) };
+    for i in 0..t.rows {
+        for j in 0..V {
+            s.prefetch_write(t.c.wrapping_add(i * t.c_stride + j * S::LANES));
+        }
+    }
+    // SAFETY: depth columns of ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
+    let sums = unsafe { s.products::<ROWS, V>(t.depth, [t.a, t.a_next], t.a_step, t.b, t.b_stride) };
     for (i, sums) in sums.iter().enumerate() {
         if i < t.rows {
             for (j, sum) in sums.iter().enumerate() {
@@ -180,17 +261,20 @@ pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, 
 /// See [`Simd::products`].
 ///
 /// # Safety
-/// `a` has `depth * R` values, `b` has V vectors in each of `depth` rows.
+/// `a` has R values in each of `depth` columns, `b` has V vectors in each of `depth` rows.
 #[inline(always)]
 pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
     s: S,
     depth: usize,
-    mut a: *const f32,
+    [mut a, mut a_next]: [*const f32; 2],
+    a_step: usize,
     mut b: *const f32,
     stride: usize,
 ) -> [[S::V; V]; R] {
     let mut sums = [[s.splat(0.0); V]; R];
     for _ in 0..depth {
+        s.prefetch(a_next);
+        a_next = a_next.wrapping_add(a_step);
         // SAFETY: as the caller vouches.
         unsafe {
             let mut right = [s.splat(0.0); V];
@@ -203,8 +287,8 @@ pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
                     *sum = s.mul_add(left, right, *sum);
                 }
             }
-            a = a.add(R);
-            b = b.add(stride);
+            a = a.wrapping_add(a_step);
+            b = b.wrapping_add(stride);
         }
     }
     sums
@@ -362,6 +446,7 @@ mod tests {
                         depth,
                         a: &packed[from * rows..],
                         a_stride: k * rows,
+                        a_step: rows,
                         b,
                         b_stride,
                         c,
@@ -397,6 +482,20 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn matrices_of_every_size_are_transposed() {
+        for isa in Isa::available() {
+            for (rows, columns) in [(1, 1), (3, 2), (16, 4), (17, 7), (40, 30)] {
+                let from = noise(1, rows * columns);
+                let stride = rows.next_multiple_of(16);
+                let mut to = vec![f32::NAN; columns * stride];
+                isa.run(Transpose { rows, columns, from: &from, from_stride: columns, to: &mut to, to_stride: stride });
+                let right = (0..rows * columns).all(|i| to[i % columns * stride + i / columns] == from[i]);
+                assert!(right, "{isa:?} {rows} x {columns}");
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::arch::aarch64::*;
 
-use super::gemm::{Tile, multiply};
-use super::simd::Simd;
+use super::simd::{Simd, lanewise, multiply_rows};
+use super::winograd::WIDEST;
 
 /// Four lanes, 32 registers.
 #[derive(Clone, Copy)]
@@ -13,6 +13,18 @@ impl Neon {
     /// Advanced SIMD is in the baseline of the architecture.
     pub(crate) fn new() -> Neon {
         Neon(())
+    }
+}
+
+/// Transposes a 4x4 block.
+#[inline(always)]
+fn transpose(v: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    // SAFETY: every aarch64 processor has the instructions.
+    unsafe {
+        let (a, b) = (vtrnq_f32(v[0], v[1]), vtrnq_f32(v[2], v[3]));
+        let low = |a, b| vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+        let high = |a, b| vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+        [low(a.0, b.0), low(a.1, b.1), high(a.0, b.0), high(a.1, b.1)]
     }
 }
 
@@ -47,51 +59,33 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [float32x4_t; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place.
+        unsafe { transpose([0, 1, 2, 3].map(|t| vld1q_f32(from.add(places[t])))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [float32x4_t; 4]) {
+        for (t, v) in transpose(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place.
+            unsafe { vst1q_f32(to.add(step * t), v) };
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> float32x4_t {
         // SAFETY: every aarch64 processor has the instruction.
         unsafe { vdupq_n_f32(x) }
     }
 
-    #[inline(always)]
-    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instruction.
-        unsafe { vaddq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instruction.
-        unsafe { vsubq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instruction.
-        unsafe { vmulq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instructions.
-        unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instructions.
-        unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b))) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instruction.
-        unsafe { vfmaq_f32(c, a, b) }
-    }
-
-    #[inline(always)]
-    fn neg_mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: every aarch64 processor has the instruction.
-        unsafe { vfmsq_f32(c, a, b) }
+    lanewise! { float32x4_t;
+        add(a, b) = vaddq_f32(a, b);
+        sub(a, b) = vsubq_f32(a, b);
+        mul(a, b) = vmulq_f32(a, b);
+        max(a, b) = vbslq_f32(vcgtq_f32(a, b), a, b);
+        and(a, b) = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+        mul_add(a, b, c) = vfmaq_f32(c, a, b);
+        neg_mul_add(a, b, c) = vfmsq_f32(c, a, b);
     }
 
     #[inline(always)]
@@ -106,15 +100,5 @@ impl Simd for Neon {
         unsafe { vaddvq_f32(v) }
     }
 
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 8, 3>(self, tile),
-                2 => multiply::<Self, 8, 2>(self, tile),
-                _ => multiply::<Self, 8, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(8);
 }

@@ -1,7 +1,7 @@
 //! Four lanes in plain arrays: the baseline of every architecture, which the compiler maps on what there is.
 
-use super::gemm::{Tile, multiply};
-use super::simd::Simd;
+use super::simd::{Simd, multiply_rows};
+use super::winograd::WIDEST;
 
 /// The portable instruction set. Products are rounded before they are added.
 #[derive(Clone, Copy)]
@@ -44,6 +44,21 @@ impl Simd for Portable {
     unsafe fn store4(self, to: *mut f32, v: [[f32; 4]; 4]) {
         // SAFETY: the caller vouches for 16 writable values.
         unsafe { *to.cast::<[[f32; 4]; 4]>() = transpose(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [[f32; 4]; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place.
+        let row = |t: usize| unsafe { *from.add(places[t]).cast::<[f32; 4]>() };
+        transpose([row(0), row(1), row(2), row(3)])
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [[f32; 4]; 4]) {
+        for (t, v) in transpose(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place.
+            unsafe { *to.add(step * t).cast::<[f32; 4]>() = v };
+        }
     }
 
     #[inline(always)]
@@ -96,15 +111,5 @@ impl Simd for Portable {
         (v[0] + v[2]) + (v[1] + v[3])
     }
 
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 4, 3>(self, tile),
-                2 => multiply::<Self, 4, 2>(self, tile),
-                _ => multiply::<Self, 4, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(4);
 }

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Cut {
     /// N, K, H and W of the output.
     pub size: [usize; 4],
-    /// Base-2 logarithm of a cell's size in pixels; cells at the right and lower edge may be smaller.
-    pub cell_log2: u32,
+    /// A cell's height and width in pixels; cells at the right and lower edge may be smaller.
+    pub cell: usize,
     /// Cells in a shard (the last may have fewer).
     pub cells: usize,
     /// Channels in a shard (the last may have fewer).
@@ -24,12 +24,12 @@ pub(crate) struct Cut {
 impl Cut {
     /// Cells in a column of an image.
     fn rows(&self) -> usize {
-        ((self.size[2] - 1) >> self.cell_log2) + 1
+        self.size[2].div_ceil(self.cell)
     }
 
     /// Cells in a row of an image.
     fn columns(&self) -> usize {
-        ((self.size[3] - 1) >> self.cell_log2) + 1
+        self.size[3].div_ceil(self.cell)
     }
 
     /// Cells in the whole output.
@@ -151,9 +151,9 @@ impl Shard<'_> {
     #[inline]
     pub(crate) fn block(&mut self, k: usize, segment: Segment) -> (*mut f32, usize, [usize; 2]) {
         let [_, channels, height, width] = self.cut.size;
-        let log2 = self.cut.cell_log2;
-        let (y, x) = (segment.row << log2, segment.column << log2);
-        let (high, wide) = ((height - y).min(1 << log2), (width - x).min(segment.count << log2));
+        let cell = self.cut.cell;
+        let (y, x) = (segment.row * cell, segment.column * cell);
+        let (high, wide) = ((height - y).min(cell), (width - x).min(segment.count * cell));
         self.check(segment.image, k, y, &(x..x + wide));
         // SAFETY: checked to be inside the output just now.
         let first = unsafe { self.start.add(((segment.image * channels + k) * height + y) * width + x) };
@@ -163,10 +163,10 @@ impl Shard<'_> {
     #[inline]
     fn check(&self, n: usize, k: usize, y: usize, x: &Range<usize>) {
         let [images, _, height, width] = self.cut.size;
-        let log2 = self.cut.cell_log2;
+        let cell = self.cut.cell;
         assert!(n < images && y < height && x.start < x.end && x.end <= width, "row outside the output");
-        let first = (n * self.cut.rows() + (y >> log2)) * self.cut.columns();
-        let cells = first + (x.start >> log2)..first + ((x.end - 1) >> log2) + 1;
+        let first = (n * self.cut.rows() + y / cell) * self.cut.columns();
+        let cells = first + x.start / cell..first + (x.end - 1) / cell + 1;
         assert!(cells.start >= self.cells.start && cells.end <= self.cells.end, "row outside the shard's cells");
         assert!(self.channels.contains(&k), "row outside the shard's channels");
     }
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn the_shards_cover_every_value_once() {
-        for (size, cell_log2, cells, channels) in
-            [([2, 5, 7, 9], 2, 3, 2), ([1, 1, 1, 1], 2, 1, 1), ([3, 4, 8, 8], 0, 50, 4), ([2, 3, 5, 4], 1, 100, 9)]
+        for (size, cell, cells, channels) in
+            [([2, 5, 7, 9], 4, 3, 2), ([1, 1, 1, 1], 4, 1, 1), ([3, 4, 8, 8], 1, 50, 4), ([2, 3, 15, 14], 6, 100, 9)]
         {
-            let (cut, cell) = (Cut { size, cell_log2, cells, channels }, 1 << cell_log2);
+            let cut = Cut { size, cell, cells, channels };
             let mut out = vec![0.0; size.iter().product()];
             let sharded = Sharded::new(&mut out, cut);
             let (a, b) = cut.shards();
@@ -208,7 +208,7 @@ mod tests {
     #[should_panic(expected = "claimed before")]
     fn a_shard_is_claimed_once() {
         let mut out = vec![0.0; 16];
-        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell_log2: 0, cells: 8, channels: 1 });
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
         sharded.claim(1, 0);
         sharded.claim(1, 0);
     }
@@ -217,7 +217,7 @@ mod tests {
     #[should_panic(expected = "outside the shard's cells")]
     fn a_row_outside_the_shard_is_refused() {
         let mut out = vec![0.0; 16];
-        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell_log2: 0, cells: 8, channels: 1 });
+        let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
         sharded.claim(1, 0).row(0, 0, 1, 0..4);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::gemm::{Tile, products};
 use super::portable::Portable;
+use super::winograd::WIDEST;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
 
@@ -32,6 +33,10 @@ pub(crate) trait Simd: Copy {
     unsafe fn load4(self, from: *const f32) -> [Self::V; 4];
     /// Writes `4 * LANES` values: the inverse of `load4`.
     unsafe fn store4(self, to: *mut f32, v: [Self::V; 4]);
+    /// Reads 4 values from each of `LANES` places; lane t of vector j is `from[places[t] + j]`.
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [Self::V; 4];
+    /// Writes 4 values to each of `LANES` places `step` apart: `to[step t + j]` is lane t of vector j.
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [Self::V; 4]);
     /// All lanes equal to `x`.
     fn splat(self, x: f32) -> Self::V;
     /// Lanewise a + b.
@@ -62,20 +67,21 @@ pub(crate) trait Simd: Copy {
     fn prefetch_write(self, _at: *const f32) {}
 
     /// The products of `depth` columns of a panel of `R` rows at `a` with rows of `V` vectors at `b`, `stride` values
-    /// apart.
+    /// apart. `a[0]` is the panel, its columns `a_step` apart; the one at `a[1]` will be needed next and may be anywhere.
     ///
     /// # Safety
-    /// Both can be read that far.
+    /// Panel and rows can be read that far.
     #[inline(always)]
     unsafe fn products<const R: usize, const V: usize>(
         self,
         depth: usize,
-        a: *const f32,
+        a: [*const f32; 2],
+        a_step: usize,
         b: *const f32,
         stride: usize,
     ) -> [[Self::V; V]; R] {
         // SAFETY: the caller vouches for the operands.
-        unsafe { products(self, depth, a, b, stride) }
+        unsafe { products(self, depth, a, a_step, b, stride) }
     }
 
     /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors.
@@ -84,6 +90,40 @@ pub(crate) trait Simd: Copy {
     /// As for [`super::gemm::multiply`].
     unsafe fn multiply(self, vectors: usize, tile: Tile);
 }
+
+/// Methods of an implementation of [`Simd`] whose arguments and result are all vectors.
+macro_rules! lanewise {
+    ($vector:ty; $($name:ident($($argument:ident),+) = $value:expr;)+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, $($argument: $vector),+) -> $vector {
+                // SAFETY: `self` proves that the processor has the instructions.
+                unsafe { $value }
+            }
+        )+
+    };
+}
+
+/// [`Simd::multiply`] for an implementation with this many rows.
+macro_rules! multiply_rows {
+    ($rows:literal) => {
+        #[inline(always)]
+        unsafe fn multiply(self, vectors: usize, tile: $crate::kernel::gemm::Tile) {
+            use $crate::kernel::gemm::multiply;
+            const { assert!(<Self as Simd>::ROWS == $rows) }
+            // SAFETY: the caller vouches for the tile.
+            unsafe {
+                match vectors {
+                    3 => multiply::<Self, $rows, 3>(self, tile),
+                    2 => multiply::<Self, $rows, 2>(self, tile),
+                    _ => multiply::<Self, $rows, 1>(self, tile),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {lanewise, multiply_rows};
 
 /// Work that is compiled once for each instruction set.
 pub(crate) trait Kernel {
@@ -234,6 +274,20 @@ mod tests {
             for (j, v) in a4.iter().enumerate() {
                 check("load4", &one(*v), (0..n).map(|t| a[4 * t + j]).collect());
             }
+            let places: [usize; WIDEST] = std::array::from_fn(|t| t * 7 % n * 3);
+            // SAFETY: the places are below 3 LANES, and `a` has 4 LANES values.
+            let columns = unsafe { s.load_columns(a.as_ptr(), &places) };
+            for (j, v) in columns.iter().enumerate() {
+                check("load_columns", &one(*v), (0..n).map(|t| a[places[t] + j]).collect());
+            }
+            let mut back = vec![0.0; 5 * n];
+            // SAFETY: `back` has 5 LANES values.
+            unsafe { s.store_columns(back.as_mut_ptr(), 5, a4) };
+            check(
+                "store_columns",
+                &back,
+                (0..5 * n).map(|i| if i % 5 < 4 { a[i / 5 * 4 + i % 5] } else { 0.0 }).collect(),
+            );
             let mut back = vec![0.0; 4 * n];
             // SAFETY: `back` has 4 LANES values.
             unsafe { s.store4(back.as_mut_ptr(), a4) };

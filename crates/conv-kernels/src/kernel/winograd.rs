@@ -1,8 +1,10 @@
 //! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`.
 //!
+//! `N` is the number of points, `T` the number of outputs of a tile and `R` that of taps, in each direction.
+//!
 //! Vectors run along neighbouring tiles of a row: no channel count is special, and no other layout of activations is
-//! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the four
-//! phases of a tile (x mod 4) for the horizontal one.
+//! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the T
+//! phases of a tile (x mod T) for the horizontal one.
 //!
 //! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`].
 
@@ -12,19 +14,14 @@ use super::points::{input, kernel, kernel_gradient, output, spread};
 use super::shard::{Cut, Segment, Shard};
 use super::simd::{Kernel, Simd};
 
-/// Outputs of a tile in each direction.
-pub(crate) const TILE: usize = 4;
-
-/// Base-2 logarithm of [`TILE`].
-pub(crate) const TILE_LOG2: u32 = 2;
-
 /// The widest vector of any instruction set.
 pub(crate) const WIDEST: usize = 16;
 
 /// The layout of values at the points: `[point][channel][tile]`.
 ///
-/// Rows have room for a vector that begins at the last tile. Strides are odd numbers of cache lines, so that the rows of
-/// a panel and the points of a tile do not compete for the same cache sets.
+/// Rows are whole lines of [`WIDEST`] values. A vector may begin at the last tile and so reach into the next row: rows are
+/// therefore written in order, and each point has room for a vector at its end. Strides avoid large powers of two, so that
+/// the rows of a panel and the points of a tile do not compete for the same cache sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PointBlock {
     /// Distance of two channels.
@@ -36,8 +33,37 @@ pub(crate) struct PointBlock {
 impl PointBlock {
     /// The layout for this many channels and tiles.
     pub(crate) fn new(channels: usize, tiles: usize) -> PointBlock {
-        let row = odd_lines(tiles + WIDEST);
-        PointBlock { row, point: odd_lines(channels * row) }
+        let lines = tiles.div_ceil(WIDEST);
+        let row = WIDEST * if lines.is_multiple_of(8) { lines + 1 } else { lines };
+        PointBlock { row, point: odd_lines(channels * row + WIDEST) }
+    }
+
+    /// Values in a block of `points` points.
+    pub(crate) fn len(&self, points: usize) -> usize {
+        points * self.point
+    }
+
+    /// Whether these channels and tiles fit at `points` points of `len` values.
+    fn holds(&self, channels: usize, tiles: usize, points: usize, len: usize) -> bool {
+        let room = self.row >= tiles.next_multiple_of(WIDEST) && self.point >= channels * self.row + WIDEST;
+        room && len >= self.len(points)
+    }
+}
+
+/// The layout of weights at the points: `[point][panel][column][row of the panel]`, what [`super::gemm::MatMul`] takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanelBlock {
+    /// Distance of two panels.
+    pub panel: usize,
+    /// Distance of two points.
+    pub point: usize,
+}
+
+impl PanelBlock {
+    /// The layout for this many rows and columns, in panels of `panel_rows`.
+    pub(crate) fn new(rows: usize, columns: usize, panel_rows: usize) -> PanelBlock {
+        let panel = columns * panel_rows;
+        PanelBlock { panel, point: odd_lines(rows.div_ceil(panel_rows) * panel) }
     }
 
     /// Values in a block of `points` points.
@@ -52,24 +78,24 @@ fn odd_lines(values: usize) -> usize {
 }
 
 /// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide.
-pub(crate) fn lines_len(points: usize, tiles: usize, width: usize) -> usize {
-    points * line_len(points, tiles) + width + 3 * WIDEST
+pub(crate) fn lines_len<const N: usize, const T: usize>(tiles: usize, width: usize) -> usize {
+    N * line_len::<N, T>(tiles) + width + 3 * WIDEST
 }
 
 /// Values in one line of that scratch.
-fn line_len(points: usize, tiles: usize) -> usize {
-    odd_lines(TILE * (tiles + WIDEST) + points + WIDEST)
+fn line_len<const N: usize, const T: usize>(tiles: usize) -> usize {
+    odd_lines(T * (tiles + WIDEST) + N + WIDEST)
 }
 
 /// Takes pixels to the points: B^T d B for an input, A y A^T for the gradient of an output (`GRADIENT`).
-pub(crate) struct ToPoints<'a, const N: usize, const GRADIENT: bool> {
+pub(crate) struct ToPoints<'a, const N: usize, const T: usize, const GRADIENT: bool> {
     /// The tensor `[images, channels, height, width]`.
     pub x: &'a [f32],
     /// Its channels in all.
     pub channels: usize,
     /// Its height and width.
     pub size: [usize; 2],
-    /// Tile (i, j) begins at pixel (4 i - offset, 4 j - offset).
+    /// Tile (i, j) begins at pixel (T i - offset, T j - offset).
     pub offset: [isize; 2],
     /// Tiles, cut from the convolution's output.
     pub cut: Cut,
@@ -85,7 +111,7 @@ pub(crate) struct ToPoints<'a, const N: usize, const GRADIENT: bool> {
     pub lines: &'a mut [f32],
 }
 
-impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> {
+impl<const N: usize, const T: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, T, GRADIENT> {
     type Output = ();
 
     #[inline(always)]
@@ -96,11 +122,9 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
         assert_eq!(self.x.len(), images * self.channels * height * width, "length of the tensor");
         assert!(self.from_channels.end <= self.channels, "channels");
         assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
-        assert!(self.block.row >= tiles + WIDEST, "tiles in the block");
-        assert!(self.block.point >= self.from_channels.len() * self.block.row, "channels in the block");
-        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
-        assert!(self.lines.len() >= lines_len(N, tiles, width), "length of the scratch");
-        let zeros = N * line_len(N, tiles);
+        assert!(self.block.holds(self.from_channels.len(), tiles, N * N, self.to.len()), "{:?}", self.block);
+        assert!(self.lines.len() >= lines_len::<N, T>(tiles, width), "length of the scratch");
+        let zeros = N * line_len::<N, T>(tiles);
         self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
         let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
         for c in self.from_channels.clone() {
@@ -112,13 +136,19 @@ impl<const N: usize, const GRADIENT: bool> Kernel for ToPoints<'_, N, GRADIENT> 
     }
 }
 
-impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
+impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GRADIENT> {
     /// Rows (and columns) of pixels that a tile reads.
-    const READS: usize = if GRADIENT { TILE } else { N };
+    const READS: usize = if GRADIENT { T } else { N };
 
     #[inline(always)]
     fn transform<S: Simd>(s: S, d: [S::V; N]) -> [S::V; N] {
-        if GRADIENT { spread::<S, N, TILE>(s, [d[0], d[1], d[2], d[3]]) } else { input::<S, N>(s, d) }
+        if GRADIENT {
+            let mut y = [s.splat(0.0); T];
+            y.copy_from_slice(&d[..T]);
+            spread::<S, N, T>(s, y)
+        } else {
+            input::<S, N>(s, d)
+        }
     }
 
     /// Transforms the columns of a segment into N lines.
@@ -127,9 +157,9 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
     #[inline(always)]
     fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
         let [height, width] = self.size;
-        let line = line_len(N, self.tiles.len());
-        let first = (TILE * segment.column) as isize - self.offset[1];
-        let count = TILE * segment.count + Self::READS - TILE;
+        let line = line_len::<N, T>(self.tiles.len());
+        let first = (T * segment.column) as isize - self.offset[1];
+        let count = T * segment.count + Self::READS - T;
         // The columns that are not padding.
         let start = (-first).clamp(0, count as isize);
         let end = (width as isize - first).clamp(start, count as isize);
@@ -138,7 +168,7 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
         let mut rows = [self.lines.as_ptr().wrapping_add(N * line + WIDEST).wrapping_offset(first); N];
         let (mut lowest, mut highest) = (isize::MAX / 2, 0);
         for (i, row) in rows.iter_mut().enumerate().take(Self::READS) {
-            let y = (TILE * segment.row + i) as isize - self.offset[0];
+            let y = (T * segment.row + i) as isize - self.offset[0];
             if y >= 0 && y < height as isize {
                 let plane = (segment.image * self.channels + c) * height;
                 let at = ((plane + y as usize) * width) as isize + first;
@@ -190,20 +220,32 @@ impl<const N: usize, const GRADIENT: bool> ToPoints<'_, N, GRADIENT> {
     /// Transforms the lines of a segment into the block.
     #[inline(always)]
     fn horizontal<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
-        let line = line_len(N, self.tiles.len());
+        let line = line_len::<N, T>(self.tiles.len());
+        let mut places = [0; WIDEST];
+        for (t, place) in places.iter_mut().enumerate() {
+            *place = T * t;
+        }
         let mut t = 0;
         while t < segment.count {
             for i in 0..N {
                 // SAFETY: line i is long enough for the tiles' last vector and N values beyond; the block has rows with
                 // room for a vector at the last tile, for all points and channels, as checked in `run`.
                 unsafe {
-                    let from = self.lines.as_ptr().add(i * line + TILE * t);
+                    let from = self.lines.as_ptr().add(i * line + T * t);
                     let mut d = [s.splat(0.0); N];
-                    let phases = s.load4(from);
-                    d[..TILE].copy_from_slice(&phases);
-                    if !GRADIENT {
-                        for j in TILE..N {
-                            d[j] = s.shift_in(d[j - TILE], *from.add(TILE * (S::LANES - 1) + j));
+                    if T == 4 {
+                        d[..4].copy_from_slice(&s.load4(from));
+                        for j in 4..Self::READS {
+                            d[j] = s.shift_in(d[j - 4], *from.add(4 * (S::LANES - 1) + j));
+                        }
+                    } else {
+                        let mut j = 0;
+                        while j < Self::READS {
+                            let four = s.load_columns(from.add(j), &places);
+                            for (d, v) in d[j..].iter_mut().zip(four) {
+                                *d = v;
+                            }
+                            j += 4;
                         }
                     }
                     let points = Self::transform(s, d);
@@ -260,9 +302,11 @@ fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
 }
 
 /// Takes products at the points to output pixels: A^T m A, bias, activation.
-pub(crate) struct FromPoints<'a, 'b, const N: usize> {
-    /// The block `[N * N]` of products of the shard's channels and tiles.
+pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
+    /// The block `[N * N]` of products of `channels` and the shard's tiles.
     pub from: &'a [f32],
+    /// Some of the shard's channels.
+    pub channels: Range<usize>,
     /// Its layout.
     pub block: PointBlock,
     /// How the output is cut.
@@ -275,17 +319,16 @@ pub(crate) struct FromPoints<'a, 'b, const N: usize> {
     pub floor: f32,
 }
 
-impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
+impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        assert!(self.block.row >= self.to.cells.len() + WIDEST, "tiles in the block");
-        assert!(self.block.point >= self.to.channels.len() * self.block.row, "channels in the block");
-        assert!(self.from.len() >= self.block.len(N * N), "length of the block");
+        let (channels, tiles) = (self.channels.len(), self.to.cells.len());
+        assert!(self.block.holds(channels, tiles, N * N, self.from.len()), "{:?}", self.block);
         let floor = s.splat(self.floor);
         let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
-        for (row, k) in self.to.channels.clone().enumerate() {
+        for (row, k) in self.channels.clone().enumerate() {
             let bias = s.splat(self.bias.map_or(0.0, |bias| bias[k]));
             for &segment in &segments {
                 let (to, stride, [high, wide]) = self.to.block(k, segment);
@@ -294,9 +337,9 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
                     // SAFETY: the block has a row for each channel with room for a vector at the last tile.
                     let pixels = unsafe {
                         let from = self.from.as_ptr().add(row * self.block.row + segment.offset + t);
-                        tile_vector::<S, N>(s, from, self.block.point)
+                        tile_vector::<S, N, T>(s, from, self.block.point)
                     };
-                    let width = (wide - TILE * t).min(TILE * S::LANES);
+                    let width = (wide - T * t).min(T * S::LANES);
                     for (y, phases) in pixels.iter().enumerate().take(high) {
                         let mut phases = *phases;
                         for v in phases.iter_mut() {
@@ -305,12 +348,13 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
                         }
                         // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from 4 t on.
                         unsafe {
-                            let to = to.add(y * stride + TILE * t);
-                            if width == TILE * S::LANES {
-                                s.store4(to, phases);
+                            let to = to.add(y * stride + T * t);
+                            if width == T * S::LANES {
+                                store_phases(s, to, phases);
                             } else {
-                                let mut part = [0.0; TILE * WIDEST];
-                                s.store4(part.as_mut_ptr(), phases);
+                                // At most 6 x WIDEST values, and room for the last store.
+                                let mut part = [0.0; 7 * WIDEST];
+                                store_phases(s, part.as_mut_ptr(), phases);
                                 std::ptr::copy_nonoverlapping(part.as_ptr(), to, width);
                             }
                         }
@@ -322,33 +366,62 @@ impl<const N: usize> Kernel for FromPoints<'_, '_, N> {
     }
 }
 
-/// The 4 rows of 4 phases of `LANES` tiles, from N x N vectors that are `point` apart.
+/// Writes `T * LANES` values: value T t + j is lane t of vector j.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+unsafe fn store_phases<S: Simd, const T: usize>(s: S, to: *mut f32, v: [S::V; T]) {
+    // SAFETY: 4 LANES values, or 4 at each tile and at its third phase, all among those the caller vouches for.
+    unsafe {
+        match T {
+            4 => s.store4(to, [v[0], v[1], v[2], v[3]]),
+            6 => {
+                s.store_columns(to, T, [v[0], v[1], v[2], v[3]]);
+                s.store_columns(to.add(2), T, [v[2], v[3], v[4], v[5]]);
+            }
+            _ => {
+                let mut phases = [[0.0; WIDEST]; T];
+                for (phase, v) in phases.iter_mut().zip(v) {
+                    s.store(phase.as_mut_ptr(), v);
+                }
+                for t in 0..S::LANES {
+                    for (j, phase) in phases.iter().enumerate() {
+                        *to.add(T * t + j) = phase[t];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The T rows of T phases of `LANES` tiles, from N x N vectors that are `point` apart.
 ///
 /// # Safety
 /// A vector can be read at each point.
 #[inline(always)]
-unsafe fn tile_vector<S: Simd, const N: usize>(s: S, from: *const f32, point: usize) -> [[S::V; TILE]; TILE] {
+unsafe fn tile_vector<S: Simd, const N: usize, const T: usize>(s: S, from: *const f32, point: usize) -> [[S::V; T]; T] {
     let zero = s.splat(0.0);
-    let mut columns = [[zero; N]; TILE];
+    let mut columns = [[zero; N]; T];
     for j in 0..N {
         let mut m = [zero; N];
         for (i, m) in m.iter_mut().enumerate() {
             // SAFETY: point i N + j, as the caller vouches.
             *m = unsafe { s.load(from.add((i * N + j) * point)) };
         }
-        let y = output::<S, N, TILE>(s, m);
+        let y = output::<S, N, T>(s, m);
         for (column, y) in columns.iter_mut().zip(y) {
             column[j] = y;
         }
     }
-    let mut pixels = [[zero; TILE]; TILE];
+    let mut pixels = [[zero; T]; T];
     for (pixels, column) in pixels.iter_mut().zip(columns) {
-        *pixels = output::<S, N, TILE>(s, column);
+        *pixels = output::<S, N, T>(s, column);
     }
     pixels
 }
 
-/// Takes weights to the points: G g G^T for `LANES` output channels at a time, packed for a product at each point.
+/// Takes weights to the points: G g G^T for `LANES` kernels at a time, packed for a product at each point.
 pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
     /// All weights.
     pub w: &'a [f32],
@@ -360,10 +433,12 @@ pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
     pub turned: bool,
     /// The rows to pack.
     pub rows: Range<usize>,
-    /// Number of columns.
-    pub columns: usize,
-    /// Panels `[panel][N * N][column][ROWS]`, as many as the rows need.
+    /// The columns to pack.
+    pub columns: Range<usize>,
+    /// The block to fill, `N * N` points of these rows and columns.
     pub to: &'a mut [f32],
+    /// Its layout.
+    pub block: PanelBlock,
 }
 
 impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
@@ -372,56 +447,42 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let window = R * R;
-        let panels = self.rows.len().div_ceil(S::ROWS);
-        assert_eq!(self.to.len(), panels * N * N * self.columns * S::ROWS, "length of the panels");
-        let last = (self.rows.end - 1) * self.row + (self.columns - 1) * self.column + window;
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        let panels = rows.div_ceil(S::ROWS);
+        assert!(rows > 0 && columns > 0, "empty block of weights");
+        assert!(self.block.panel >= columns * S::ROWS && self.block.point >= panels * self.block.panel, "panels");
+        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
+        let last = (self.rows.end - 1) * self.row + (self.columns.end - 1) * self.column + window;
         assert!(last <= self.w.len(), "length of the weights");
-        for (p, panel) in self.to.chunks_exact_mut(N * N * self.columns * S::ROWS).enumerate() {
-            let first = self.rows.start + p * S::ROWS;
-            let rows = S::ROWS.min(self.rows.end - first);
-            // Rows beyond the last stay zero.
-            let mut gathered = [[0.0f32; WIDEST]; 49];
+        // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
+        let wide = (S::LANES / S::ROWS).max(1);
+        for panel in 0..panels {
             let mut c = 0;
-            while c < self.columns {
-                // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
-                let wide = (S::LANES / S::ROWS).max(1).min(self.columns - c);
-                for q in 0..wide {
-                    for r in 0..rows {
-                        let at = (first + r) * self.row + (c + q) * self.column;
-                        for (i, value) in self.w[at..at + window].iter().enumerate() {
-                            let i = if self.turned { window - 1 - i } else { i };
-                            gathered[i][q * S::ROWS + r] = *value;
-                        }
-                    }
-                }
+            while c < columns {
                 let mut v = 0;
                 while v < wide * S::ROWS {
-                    let mut points = [[s.splat(0.0); N]; N];
-                    let mut columns = [[s.splat(0.0); R]; N];
-                    for x in 0..R {
-                        let mut g = [s.splat(0.0); R];
-                        for (y, g) in g.iter_mut().enumerate() {
-                            // SAFETY: `gathered` has WIDEST values in each row, and v + LANES is at most that.
-                            *g = unsafe { s.load(gathered[y * R + x].as_ptr().add(v)) };
-                        }
-                        for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
-                            column[x] = value;
-                        }
-                    }
-                    for (points, column) in points.iter_mut().zip(columns) {
-                        *points = kernel::<S, N, R>(s, column);
-                    }
-                    let count = S::LANES.min(wide * S::ROWS - v);
+                    // Lanes that stand for no kernel repeat the last one: nobody reads their results.
+                    let places = std::array::from_fn(|t| {
+                        let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
+                        let row = (self.rows.start + panel * S::ROWS + r).min(self.rows.end - 1);
+                        let column = (self.columns.start + c + q).min(self.columns.end - 1);
+                        row * self.row + column * self.column
+                    });
+                    // SAFETY: each place has R x R values, as checked above.
+                    let points = unsafe { self.lanes_to_points(s, &places) };
+                    let count = S::LANES.min((columns - c) * S::ROWS - v);
                     for (point, value) in points.iter().flatten().enumerate() {
-                        let to = &mut panel[(point * self.columns + c) * S::ROWS + v..][..count];
-                        // SAFETY: a whole vector fits, or it goes through an array that holds one.
+                        let at = point * self.block.point + panel * self.block.panel + c * S::ROWS + v;
+                        // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
+                        // vector fits, or it goes through an array that holds one.
                         unsafe {
+                            let to = self.to.as_mut_ptr().add(at);
                             if count == S::LANES {
-                                s.store(to.as_mut_ptr(), *value);
+                                s.store(to, *value);
                             } else {
                                 let mut part = [0.0; WIDEST];
                                 s.store(part.as_mut_ptr(), *value);
-                                to.copy_from_slice(&part[..count]);
+                                std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
                             }
                         }
                     }
@@ -430,6 +491,45 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
                 c += wide;
             }
         }
+    }
+}
+
+impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
+    /// The kernels that begin at `places`, one a lane, at the points.
+    ///
+    /// # Safety
+    /// Each place has R x R values.
+    #[inline(always)]
+    unsafe fn lanes_to_points<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; N]; N] {
+        let window = R * R;
+        let mut taps = [s.splat(0.0); 49];
+        let mut i = 0;
+        while i < window {
+            // The last four may be read for a second time.
+            let first = i.min(window - 4);
+            // SAFETY: four values from `first` on are in the kernel.
+            let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
+            for (j, v) in four.iter().enumerate() {
+                taps[if self.turned { window - 1 - first - j } else { first + j }] = *v;
+            }
+            i += 4;
+        }
+        let mut columns = [[s.splat(0.0); R]; N];
+        for x in 0..R {
+            // Loops, not closures: those of the array methods are not always compiled for the instruction set.
+            let mut g = [s.splat(0.0); R];
+            for (y, g) in g.iter_mut().enumerate() {
+                *g = taps[y * R + x];
+            }
+            for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
+                column[x] = value;
+            }
+        }
+        let mut points = [[s.splat(0.0); N]; N];
+        for (points, column) in points.iter_mut().zip(columns) {
+            *points = kernel::<S, N, R>(s, column);
+        }
+        points
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::gemm::{Tile, multiply, products};
-use super::simd::{Kernel, Simd};
+use super::gemm::products;
+use super::simd::{Kernel, Simd, lanewise, multiply_rows};
+use super::winograd::WIDEST;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -37,15 +38,22 @@ pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
 /// goes to the stack and back in every step, which halves the speed. Hence by hand.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; `a` has `4 * depth` values, `b` has 24 in each of `depth` rows; depth > 0.
+/// The processor must have AVX2 and FMA; `a[0]` has 4 values in each of `depth` columns, `b` has 24 in each of `depth` rows; depth > 0.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize) -> [[__m256; 3]; 4] {
+unsafe fn products_4x3(
+    depth: usize,
+    a: [*const f32; 2],
+    a_step: usize,
+    b: *const f32,
+    stride: usize,
+) -> [[__m256; 3]; 4] {
     let mut sums = [[_mm256_setzero_ps(); 3]; 4];
     // SAFETY: reads what the caller vouches for, writes nothing but registers.
     unsafe {
         std::arch::asm!(
             "2:",
+            "prefetcht0 byte ptr [{next}]",
             "vmovups {b0}, ymmword ptr [{pb}]",
             "vmovups {b1}, ymmword ptr [{pb} + 32]",
             "vmovups {b2}, ymmword ptr [{pb} + 64]",
@@ -65,7 +73,8 @@ unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize
             "vfmadd231ps {c30}, {a}, {b0}",
             "vfmadd231ps {c31}, {a}, {b1}",
             "vfmadd231ps {c32}, {a}, {b2}",
-            "add {pa}, 16",
+            "add {pa}, {step}",
+            "add {next}, {step}",
             "add {pb}, {stride}",
             "dec {depth}",
             "jnz 2b",
@@ -74,12 +83,29 @@ unsafe fn products_4x3(depth: usize, a: *const f32, b: *const f32, stride: usize
             c20 = inout(ymm_reg) sums[2][0], c21 = inout(ymm_reg) sums[2][1], c22 = inout(ymm_reg) sums[2][2],
             c30 = inout(ymm_reg) sums[3][0], c31 = inout(ymm_reg) sums[3][1], c32 = inout(ymm_reg) sums[3][2],
             a = out(ymm_reg) _, b0 = out(ymm_reg) _, b1 = out(ymm_reg) _, b2 = out(ymm_reg) _,
-            pa = inout(reg) a => _, pb = inout(reg) b => _,
+            pa = inout(reg) a[0] => _, next = inout(reg) a[1] => _, step = in(reg) a_step * 4, pb = inout(reg) b => _,
             depth = inout(reg) depth => _, stride = in(reg) stride * 4,
             options(readonly, nostack),
         );
     }
     sums
+}
+
+/// The hints of both instruction sets.
+macro_rules! prefetches {
+    () => {
+        #[inline(always)]
+        fn prefetch(self, at: *const f32) {
+            // SAFETY: a hint, which does not access memory.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        }
+
+        #[inline(always)]
+        fn prefetch_write(self, at: *const f32) {
+            // SAFETY: a hint, which does not access memory; processors without it ignore it.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+        }
+    };
 }
 
 /// Transposes the 4x4 blocks that the four vectors form in each 128-bit lane.
@@ -157,51 +183,40 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [__m256; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place; `self` proves AVX2.
+        unsafe {
+            let row = |t: usize| _mm_loadu_ps(from.add(places[t]));
+            let rows = |i: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(i)), row(i + 4));
+            transpose_avx2([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [__m256; 4]) {
+        for (t, v) in transpose_avx2(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place; `self` proves AVX2.
+            unsafe {
+                _mm_storeu_ps(to.add(step * t), _mm256_castps256_ps128(v));
+                _mm_storeu_ps(to.add(step * (t + 4)), _mm256_extractf128_ps::<1>(v));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_set1_ps(x) }
     }
 
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_and_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    lanewise! { __m256;
+        add(a, b) = _mm256_add_ps(a, b);
+        sub(a, b) = _mm256_sub_ps(a, b);
+        mul(a, b) = _mm256_mul_ps(a, b);
+        max(a, b) = _mm256_max_ps(a, b);
+        and(a, b) = _mm256_and_ps(a, b);
+        mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
     }
 
     #[inline(always)]
@@ -223,48 +238,29 @@ impl Simd for Avx2 {
         }
     }
 
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory; processors without it ignore it.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
-    }
+    prefetches!();
 
     #[inline(always)]
     unsafe fn products<const R: usize, const V: usize>(
         self,
         depth: usize,
-        a: *const f32,
+        a: [*const f32; 2],
+        a_step: usize,
         b: *const f32,
         stride: usize,
     ) -> [[__m256; V]; R] {
         // SAFETY: the caller vouches for the operands; `self` proves AVX2 and FMA.
         unsafe {
             if R == 4 && V == 3 && depth > 0 {
-                let tile = products_4x3(depth, a, b, stride);
+                let tile = products_4x3(depth, a, a_step, b, stride);
                 // The same type, which the compiler cannot see.
                 return std::mem::transmute_copy(&tile);
             }
-            products(self, depth, a, b, stride)
+            products(self, depth, a, a_step, b, stride)
         }
     }
 
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 4, 3>(self, tile),
-                2 => multiply::<Self, 4, 2>(self, tile),
-                _ => multiply::<Self, 4, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(4);
 }
 
 impl Simd for Avx512 {
@@ -321,51 +317,45 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, places: &[usize; WIDEST]) -> [__m512; 4] {
+        // SAFETY: the caller vouches for 4 readable values at each place; `self` proves AVX-512F.
+        unsafe {
+            let row = |t: usize| _mm_loadu_ps(from.add(places[t]));
+            let rows = |i: usize| {
+                let v = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(row(i)), row(i + 4));
+                _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(v, row(i + 8)), row(i + 12))
+            };
+            transpose_avx512([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_columns(self, to: *mut f32, step: usize, v: [__m512; 4]) {
+        for (t, v) in transpose_avx512(v).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 4 writable values at each place; `self` proves AVX-512F.
+            unsafe {
+                _mm_storeu_ps(to.add(step * t), _mm512_castps512_ps128(v));
+                _mm_storeu_ps(to.add(step * (t + 4)), _mm512_extractf32x4_ps::<1>(v));
+                _mm_storeu_ps(to.add(step * (t + 8)), _mm512_extractf32x4_ps::<2>(v));
+                _mm_storeu_ps(to.add(step * (t + 12)), _mm512_extractf32x4_ps::<3>(v));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_set1_ps(x) }
     }
 
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    lanewise! { __m512;
+        add(a, b) = _mm512_add_ps(a, b);
+        sub(a, b) = _mm512_sub_ps(a, b);
+        mul(a, b) = _mm512_mul_ps(a, b);
+        max(a, b) = _mm512_max_ps(a, b);
+        and(a, b) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+        mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
     }
 
     #[inline(always)]
@@ -383,27 +373,7 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(v) }
     }
 
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
+    prefetches!();
 
-    #[inline(always)]
-    fn prefetch_write(self, at: *const f32) {
-        // SAFETY: a hint, which does not access memory; processors without it ignore it.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(self, vectors: usize, tile: Tile) {
-        // SAFETY: the caller vouches for the tile.
-        unsafe {
-            match vectors {
-                3 => multiply::<Self, 8, 3>(self, tile),
-                2 => multiply::<Self, 8, 2>(self, tile),
-                _ => multiply::<Self, 8, 1>(self, tile),
-            }
-        }
-    }
+    multiply_rows!(8);
 }
