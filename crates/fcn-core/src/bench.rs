@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use crate::cost::layer_multiply_adds;
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{BatchPlan, Loader};
 use crate::data::{Dataset, SPLIT_SEED};
@@ -19,8 +20,8 @@ use crate::environment::peak_rss_bytes;
 use crate::host::with_values;
 use crate::labels::{Classes, VOC_NAMES};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
-use crate::model::{DropoutKey, Fcn, FcnOptions};
-use crate::optim::Optimizer;
+use crate::model::{DropoutKey, Fcn, Frozen, WeightForm};
+use crate::optim::{Optimizer, add_gradients};
 use crate::rng::{Purpose, Rng};
 use crate::weights::{ModelMeta, Preprocessing};
 use crate::{Error, Result};
@@ -32,8 +33,10 @@ pub struct BenchOptions {
     pub size: [usize; 2],
     /// Images a run.
     pub batch: usize,
-    /// Variant, backbone, width and geometry of the network, and the optimiser.
+    /// Variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
     pub config: TrainConfig,
+    /// In which form an inferring network holds its weights.
+    pub weights: WeightForm,
     /// Timed runs.
     pub runs: usize,
     /// Where to compute.
@@ -63,6 +66,23 @@ pub struct BenchRow {
     pub images_per_s: f64,
     /// Most memory the process has had, in bytes.
     pub peak_rss_bytes: u64,
+    /// What each layer takes, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerRow>,
+}
+
+/// One layer of a measurement.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerRow {
+    /// Published name; `frame` and `crop` are what happens around the network.
+    pub layer: String,
+    /// Median time in seconds.
+    pub median_s: f64,
+    /// Floating point operations that the definition needs, in 1e9 a second of the median: what fewer multiplications
+    /// save shows as a higher figure. 0 where a layer multiplies nothing that is counted.
+    pub gflop_per_s: f64,
+    /// Of the sum over all layers.
+    pub share: f64,
 }
 
 /// The forward pass in inference.
@@ -70,13 +90,52 @@ pub struct BenchRow {
 /// # Errors
 /// A device that fails.
 pub fn infer(options: &BenchOptions) -> Result<BenchRow> {
-    let fcn = network(options);
+    let network = Frozen::new(network(options), options.weights);
     let images = images(options);
     let times = time(options.runs, || {
-        let logits = fcn.forward(images.clone());
-        with_values(&logits.sum(), |sum| sum[0]).map(|_| ())
+        let logits = network.forward(images.clone());
+        with_values(&logits, |scores| std::hint::black_box(scores[0])).map(|_| ())
     })?;
     Ok(row("fcn-infer", options, times))
+}
+
+/// As [`infer`], layer by layer.
+///
+/// # Errors
+/// A device other than the CPU: it works behind the caller's back, so that times of single layers mean nothing.
+pub fn infer_layers(options: &BenchOptions) -> Result<BenchRow> {
+    if options.device != Device::flex() {
+        return Err(Error::usage("times of single layers can be taken on the CPU only").hint("add --device cpu"));
+    }
+    let network = Frozen::new(network(options), options.weights);
+    let images = images(options);
+    let mut laps: Vec<(String, Vec<f64>)> = Vec::new();
+    let times = time(options.runs, || {
+        let (_, times) = network.forward_timed(images.clone());
+        laps.resize_with(times.len(), Default::default);
+        for ((name, list), time) in laps.iter_mut().zip(times) {
+            *name = time.layer;
+            list.push(time.seconds);
+        }
+        Ok(())
+    })?;
+    let [height, width] = options.size;
+    let costs = layer_multiply_adds(network.meta(), height, width);
+    // The first pass warmed up.
+    let medians: Vec<f64> = laps.iter_mut().map(|(_, list)| median(&mut list[1..])).collect();
+    let total: f64 = medians.iter().sum();
+    let mut row = row("fcn-infer", options, times);
+    row.layers = laps
+        .into_iter()
+        .zip(medians)
+        .map(|((layer, _), median_s)| {
+            let count = costs.iter().find(|(name, _)| *name == layer).map_or(0, |(_, count)| *count);
+            let operations = 2.0 * count as f64 * options.batch as f64;
+            let gflop_per_s = operations / 1e9 / median_s.max(1e-9);
+            LayerRow { layer, median_s, gflop_per_s, share: median_s / total.max(1e-12) }
+        })
+        .collect();
+    Ok(row)
 }
 
 /// A whole training step: forward, loss, backward and update.
@@ -96,10 +155,8 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
     let times = time(options.runs, || {
         let key = DropoutKey { seed: 0, step, micro: 0 };
         let loss = rule.sum(fcn.forward_train(images.clone(), key), &labels)?;
-        let mut found = loss.backward();
-        let gradients: Vec<Option<Tensor<1>>> =
-            fcn.parameters().iter().map(|parameter| parameter.tensor.grad_remove(&mut found)).collect();
-        drop(found);
+        let mut gradients = vec![None; fcn.parameters().len()];
+        add_gradients(&fcn, &loss, &mut gradients);
         step += 1;
         optimizer.step(&mut fcn, &gradients, options.config.lr, 1.0 / rule.divisor(valid_pixels(&labels)))?;
         with_values(&loss, |loss| loss[0]).map(|_| ())
@@ -178,7 +235,7 @@ fn network(options: &BenchOptions) -> Fcn {
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),
     };
-    Fcn::init(meta, &FcnOptions::default(), 0, &options.device)
+    Fcn::init(meta, &config.fcn_options(), 0, &options.device)
 }
 
 /// Normal noise, `[N, 3, H, W]`.
@@ -201,9 +258,14 @@ fn time(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
         .collect()
 }
 
-fn row(name: &str, options: &BenchOptions, mut times: Vec<f64>) -> BenchRow {
+/// Sorts the times; of an even number the upper one in the middle.
+fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
-    let median_s = times[times.len() / 2];
+    times.get(times.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn row(name: &str, options: &BenchOptions, mut times: Vec<f64>) -> BenchRow {
+    let median_s = median(&mut times);
     BenchRow {
         name: name.to_string(),
         size: format!("{}x{}", options.size[0], options.size[1]),
@@ -215,5 +277,6 @@ fn row(name: &str, options: &BenchOptions, mut times: Vec<f64>) -> BenchRow {
         runs: times.len(),
         images_per_s: options.batch as f64 / median_s,
         peak_rss_bytes: peak_rss_bytes(),
+        layers: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::loss::Reduction;
+use crate::model::{Algorithm, FcnOptions};
 use crate::optim::{OptimizerKind, OptimizerOptions};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::weights::{Backbone, Geometry, Preprocessing, Variant};
@@ -29,6 +30,8 @@ pub struct TrainConfig {
     pub dropout: f32,
     /// false: the paper finds no gain in learning the last upsampling.
     pub trainable_upsampling: bool,
+    /// fast: on the CPU, convolutions with the fewest multiplications; `accurate` and `direct` round less and take longer.
+    pub conv: Algorithm,
 
     /// 1500: the reference system's run.
     pub steps: u64,
@@ -98,6 +101,7 @@ impl Default for TrainConfig {
             geometry: Geometry::Same,
             dropout: 0.5,
             trainable_upsampling: false,
+            conv: Algorithm::Fast,
             steps: 1500,
             batch: 16,
             accumulate: 1,
@@ -200,6 +204,11 @@ impl TrainConfig {
         within("clip_norm", self.clip_norm, 0.0, 1e30)?;
         within("scale_min", self.scale_min.into(), 0.05, 20.0)?;
         within("scale_max", self.scale_max.into(), self.scale_min.into(), 20.0)
+    }
+
+    /// What the weights do not depend on.
+    pub fn fcn_options(&self) -> FcnOptions {
+        FcnOptions { dropout: self.dropout, trainable_upsampling: self.trainable_upsampling, algorithm: self.conv }
     }
 
     /// The update rule's constants.
@@ -308,6 +317,7 @@ mod tests {
             ("stepz = 3", "unknown key 'stepz'", Some("did you mean 'steps'?")),
             ("[preprocessing]\nchannel = 'RGB'", "unknown field `channel`", None),
             ("variant = '9s'", "unknown variant `9s`", None),
+            ("conv = 'exact'", "unknown variant `exact`, expected one of `direct`, `accurate`, `fast`", None),
             ("steps = -1", "invalid value: integer `-1`", None),
             ("steps = 0", "steps is 0; it must be at least 1", None),
             ("dropout = 1.5", "dropout is 1.5; it must be between 0 and 0.99", None),
@@ -343,5 +353,7 @@ mod tests {
         let other = TrainConfig { lr: 1e-3, ..config.clone() };
         let keys: Vec<String> = other.differences(&config).into_iter().map(|(key, ..)| key).collect();
         assert_eq!(keys, ["lr"]);
+        let other = TrainConfig { conv: Algorithm::Direct, ..config.clone() };
+        assert_eq!(other.differences(&config), [("conv".into(), "\"direct\"".into(), "\"fast\"".into())]);
     }
 }

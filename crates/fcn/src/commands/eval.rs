@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use fcn_core::data::Dataset;
 use fcn_core::evaluate::{Evaluation, evaluate, evaluate_predictions, save_prediction};
 use fcn_core::labels::{Classes, MaskCoding};
-use fcn_core::predict::Predictor;
-use fcn_core::{Error, ErrorKind, Result, checkpoint, device, weights};
+use fcn_core::{Error, ErrorKind, Result};
 
-use super::Global;
+use super::{Global, Inference};
 use crate::report::{self, Progress};
 
 /// Score a network on a data set, or anyone's masks against the truth.
@@ -48,6 +47,8 @@ pub struct Args {
     /// truth, else the 21 classes of PASCAL VOC]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    inference: Inference,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
@@ -82,9 +83,8 @@ fn score_network(
     data: &std::path::Path,
     global: &Global,
 ) -> Result<Evaluation> {
-    let fcn = weights::load(&checkpoint::weights_file(weights), &device::parse(&global.device)?)?;
+    let predictor = args.inference.predictor(weights, global)?;
     let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
-    let predictor = Predictor::new(fcn);
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {

@@ -12,10 +12,10 @@ use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_ma
 use fcn_core::labels::{Classes, LabelMap};
 use fcn_core::predict::{Prediction, Predictor};
 use fcn_core::tensor_file::write_atomically;
-use fcn_core::{Error, ErrorKind, Result, checkpoint, device, npy, pictures, weights};
+use fcn_core::{Error, ErrorKind, Result, npy, pictures};
 use serde::Serialize;
 
-use super::Global;
+use super::{Global, Inference};
 use crate::report::{self, Progress};
 use inputs::Input;
 
@@ -55,6 +55,8 @@ pub struct Args {
     /// Pixels that a photograph may have
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_PIXELS)]
     max_pixels: u64,
+    #[command(flatten)]
+    inference: Inference,
 }
 
 /// What came of one photograph.
@@ -80,8 +82,7 @@ struct Failed {
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let inputs = inputs::collect(&args.images)?;
     inputs::refuse_collisions(&inputs, &args.out)?;
-    let predictor =
-        Predictor::new(weights::load(&checkpoint::weights_file(&args.weights), &device::parse(&global.device)?)?);
+    let predictor = args.inference.predictor(&args.weights, global)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();
