@@ -10,6 +10,7 @@ use crate::winograd::{self, WinogradWeights};
 
 /// How exactness is traded for speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Algorithm {
     /// Convolution by its definition: relative rms error about 2e-7, as any plain f32 sum.
     Direct,

@@ -39,7 +39,8 @@
 //! Work is spread over the current rayon pool. **Results do not depend on the number of threads**: every sum is cut by
 //! the shapes alone and added up in one order. They do depend on the instruction set ([`Isa`]), in the last bits.
 //!
-//! Scratch memory comes from a process-wide pool and is reused from call to call; [`release_scratch`] frees it.
+//! Scratch memory comes from a process-wide pool and is reused from call to call; [`release_scratch`] frees it. Callers may
+//! keep their own tensors in it too, as [`Scratch`].
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -56,7 +57,7 @@ mod upsample;
 mod winograd;
 
 pub use conv2d::{Activation, Algorithm, Conv2d, PreparedWeights, Purpose};
-pub use kernel::scratch::release_scratch;
+pub use kernel::scratch::{Scratch, release_scratch};
 pub use kernel::simd::Isa;
 pub use norm::{BatchNorm, BatchStatistics, fold_batch_norm};
 pub use pool::{Border, MaxPool};

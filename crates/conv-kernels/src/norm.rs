@@ -88,12 +88,10 @@ impl Kernel for Moment<'_> {
     }
 }
 
-/// y = x scale + shift, then the activation.
+/// y = (x - mean) scale + shift, then the activation.
 struct Apply<'a> {
     x: &'a [f32],
-    scale: f32,
-    shift: f32,
-    floor: f32,
+    channel: Channel,
     y: &'a mut [f32],
 }
 
@@ -103,7 +101,7 @@ impl Kernel for Apply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         for (y, x) in self.y.iter_mut().zip(self.x) {
-            *y = floor(x * self.scale + self.shift, self.floor);
+            *y = floor(self.channel.at(*x), self.channel.floor);
         }
     }
 }
@@ -166,10 +164,17 @@ struct Channel {
 }
 
 impl Channel {
+    /// The mean is taken away first: where it is far larger than the deviation, `x scale` and a shift that undoes it would
+    /// lose digits against each other.
+    #[inline(always)]
+    fn at(&self, x: f32) -> f32 {
+        (x - self.mean) * self.scale + self.shift
+    }
+
     /// `dy` where x reached the output, by the forward pass's own arithmetic.
     #[inline(always)]
     fn gradient(&self, x: f32, dy: f32) -> f32 {
-        if x * self.scale + self.shift > self.floor { dy } else { 0.0 }
+        if self.at(x) > self.floor { dy } else { 0.0 }
     }
 }
 
@@ -286,16 +291,13 @@ impl BatchNorm {
         let [_, c, p] = self.shape;
         let isa = Isa::best();
         y.par_chunks_mut(p).zip(x.par_chunks(p)).enumerate().for_each(|(plane, (y, x))| {
-            let Channel { scale, shift, floor, .. } = self.channel(plane % c, gamma, beta, statistics);
-            isa.run(Apply { x, scale, shift, floor, y });
+            isa.run(Apply { x, channel: self.channel(plane % c, gamma, beta, statistics), y });
         });
     }
 
     fn channel(&self, k: usize, gamma: &[f32], beta: &[f32], statistics: &BatchStatistics) -> Channel {
-        let mean = statistics.mean[k];
-        let scale = f64::from(gamma[k]) * self.deviation_inverse(statistics.variance[k]);
-        let shift = f64::from(beta[k]) - f64::from(mean) * scale;
-        Channel { mean, scale: scale as f32, shift: shift as f32, floor: self.activation.floor() }
+        let scale = (f64::from(gamma[k]) * self.deviation_inverse(statistics.variance[k])) as f32;
+        Channel { mean: statistics.mean[k], scale, shift: beta[k], floor: self.activation.floor() }
     }
 
     fn deviation_inverse(&self, variance: f32) -> f64 {

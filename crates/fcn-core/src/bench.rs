@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use crate::cost::layer_multiply_adds;
 use crate::crf::{CrfParams, fault, memory_limit, room_for};
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{BatchPlan, Loader};
@@ -23,8 +24,8 @@ use crate::host::with_values;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap, VOC_NAMES};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
-use crate::model::{DropoutKey, Fcn, FcnOptions};
-use crate::optim::Optimizer;
+use crate::model::{DropoutKey, Fcn, Frozen, WeightForm};
+use crate::optim::{Optimizer, add_gradients};
 use crate::pictures::canvas::Canvas;
 use crate::rng::{Purpose, Rng};
 use crate::weights::{ModelMeta, Preprocessing};
@@ -37,8 +38,10 @@ pub struct BenchOptions {
     pub size: [usize; 2],
     /// Images a run.
     pub batch: usize,
-    /// Variant, backbone, width and geometry of the network, and the optimiser.
+    /// Variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
     pub config: TrainConfig,
+    /// In which form an inferring network holds its weights.
+    pub weights: WeightForm,
     /// Timed runs.
     pub runs: usize,
     /// Where to compute.
@@ -68,6 +71,23 @@ pub struct BenchRow {
     pub images_per_s: f64,
     /// Most memory the process has had, in bytes.
     pub peak_rss_bytes: u64,
+    /// What each layer takes, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerRow>,
+}
+
+/// One layer of a measurement.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerRow {
+    /// Published name; `frame` and `crop` are what happens around the network.
+    pub layer: String,
+    /// Median time in seconds.
+    pub median_s: f64,
+    /// Floating point operations that the definition needs, in 1e9 a second of the median: what fewer multiplications
+    /// save shows as a higher figure. 0 where a layer multiplies nothing that is counted.
+    pub gflop_per_s: f64,
+    /// Of the sum over all layers.
+    pub share: f64,
 }
 
 /// A CRF to measure.
@@ -138,8 +158,8 @@ pub fn crf(options: &CrfBenchOptions) -> Result<CrfBenchRow> {
         labels: options.labels,
         iterations: params.iterations,
         mode,
-        setup_s: median(setups.to_vec()),
-        iteration_s: median(inferences.to_vec()) / params.iterations.max(1) as f64,
+        setup_s: median(&mut setups.to_vec()),
+        iteration_s: median(&mut inferences.to_vec()) / params.iterations.max(1) as f64,
     })
 }
 
@@ -170,13 +190,52 @@ fn scenes(width: usize, height: usize) -> (RgbImage, LabelMap) {
 /// # Errors
 /// A device that fails.
 pub fn infer(options: &BenchOptions) -> Result<BenchRow> {
-    let fcn = network(options);
+    let network = Frozen::new(network(options), options.weights);
     let images = images(options);
     let times = time(options.runs, || {
-        let logits = fcn.forward(images.clone());
-        with_values(&logits.sum(), |sum| sum[0]).map(|_| ())
+        let logits = network.forward(images.clone());
+        with_values(&logits, |scores| std::hint::black_box(scores[0])).map(|_| ())
     })?;
     Ok(network_row("fcn-infer", options, times))
+}
+
+/// As [`infer`], layer by layer.
+///
+/// # Errors
+/// A device other than the CPU: it works behind the caller's back, so that times of single layers mean nothing.
+pub fn infer_layers(options: &BenchOptions) -> Result<BenchRow> {
+    if options.device != Device::flex() {
+        return Err(Error::usage("times of single layers can be taken on the CPU only").hint("add --device cpu"));
+    }
+    let network = Frozen::new(network(options), options.weights);
+    let images = images(options);
+    let mut laps: Vec<(String, Vec<f64>)> = Vec::new();
+    let times = time(options.runs, || {
+        let (_, times) = network.forward_timed(images.clone());
+        laps.resize_with(times.len(), Default::default);
+        for ((name, list), time) in laps.iter_mut().zip(times) {
+            *name = time.layer;
+            list.push(time.seconds);
+        }
+        Ok(())
+    })?;
+    let [height, width] = options.size;
+    let costs = layer_multiply_adds(network.meta(), height, width);
+    // The first pass warmed up.
+    let medians: Vec<f64> = laps.iter_mut().map(|(_, list)| median(&mut list[1..])).collect();
+    let total: f64 = medians.iter().sum();
+    let mut row = network_row("fcn-infer", options, times);
+    row.layers = laps
+        .into_iter()
+        .zip(medians)
+        .map(|((layer, _), median_s)| {
+            let count = costs.iter().find(|(name, _)| *name == layer).map_or(0, |(_, count)| *count);
+            let operations = 2.0 * count as f64 * options.batch as f64;
+            let gflop_per_s = operations / 1e9 / median_s.max(1e-9);
+            LayerRow { layer, median_s, gflop_per_s, share: median_s / total.max(1e-12) }
+        })
+        .collect();
+    Ok(row)
 }
 
 /// A whole training step: forward, loss, backward and update.
@@ -196,10 +255,8 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
     let times = time(options.runs, || {
         let key = DropoutKey { seed: 0, step, micro: 0 };
         let loss = rule.sum(fcn.forward_train(images.clone(), key), &labels)?;
-        let mut found = loss.backward();
-        let gradients: Vec<Option<Tensor<1>>> =
-            fcn.parameters().iter().map(|parameter| parameter.tensor.grad_remove(&mut found)).collect();
-        drop(found);
+        let mut gradients = vec![None; fcn.parameters().len()];
+        add_gradients(&fcn, &loss, &mut gradients);
         step += 1;
         optimizer.step(&mut fcn, &gradients, options.config.lr, 1.0 / rule.divisor(valid_pixels(&labels)))?;
         with_values(&loss, |loss| loss[0]).map(|_| ())
@@ -278,7 +335,7 @@ fn network(options: &BenchOptions) -> Fcn {
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),
     };
-    Fcn::init(meta, &FcnOptions::default(), 0, &options.device)
+    Fcn::init(meta, &config.fcn_options(), 0, &options.device)
 }
 
 /// Normal noise, `[N, 3, H, W]`.
@@ -305,13 +362,14 @@ fn network_row(name: &str, options: &BenchOptions, times: Vec<f64>) -> BenchRow 
     row(name, options.size, options.batch, options.config.width, times)
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// Sorts the times; of an even number the upper one in the middle.
+fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn row(name: &str, size: [usize; 2], batch: usize, width: f32, times: Vec<f64>) -> BenchRow {
-    let median_s = median(times.clone());
+fn row(name: &str, size: [usize; 2], batch: usize, width: f32, mut times: Vec<f64>) -> BenchRow {
+    let median_s = median(&mut times);
     BenchRow {
         name: name.to_string(),
         size: format!("{}x{}", size[0], size[1]),
@@ -319,9 +377,10 @@ fn row(name: &str, size: [usize; 2], batch: usize, width: f32, times: Vec<f64>) 
         width,
         threads: rayon::current_num_threads(),
         median_s,
-        min_s: times.iter().copied().fold(f64::INFINITY, f64::min),
+        min_s: times.first().copied().unwrap_or(0.0),
         runs: times.len(),
         images_per_s: batch as f64 / median_s,
         peak_rss_bytes: peak_rss_bytes(),
+        layers: Vec::new(),
     }
 }

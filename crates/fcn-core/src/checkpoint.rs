@@ -266,7 +266,7 @@ impl Checkpoints {
 pub fn load(path: &Path, state: &State, options: OptimizerOptions, device: &Device) -> Result<(Fcn, Optimizer)> {
     let fcn = weights::load(&path.join(WEIGHTS), device)?;
     let mut optimizer = Optimizer::new(options, &fcn);
-    let mut moments = TensorFile::open(&path.join(OPTIM))?;
+    let moments = TensorFile::open(&path.join(OPTIM))?;
     optimizer.restore(&fcn, state.updates, |name, len| {
         let values = moments.read(name)?;
         match values.len() == len {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crf::CrfParams;
 use crate::loss::Reduction;
+use crate::model::{Algorithm, FcnOptions};
 use crate::optim::{OptimizerKind, OptimizerOptions};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::weights::{Backbone, Geometry, Preprocessing, Variant};
@@ -30,6 +31,8 @@ pub struct TrainConfig {
     pub dropout: f32,
     /// false: the paper finds no gain in learning the last upsampling.
     pub trainable_upsampling: bool,
+    /// fast: on the CPU, convolutions with the fewest multiplications; `accurate` and `direct` round less and take longer.
+    pub conv: Algorithm,
 
     /// 1500: the reference system's run.
     pub steps: u64,
@@ -115,6 +118,7 @@ impl Default for TrainConfig {
             geometry: Geometry::Same,
             dropout: 0.5,
             trainable_upsampling: false,
+            conv: Algorithm::Fast,
             steps: 1500,
             batch: 16,
             accumulate: 1,
@@ -251,6 +255,11 @@ impl TrainConfig {
         }
     }
 
+    /// What the weights do not depend on.
+    pub fn fcn_options(&self) -> FcnOptions {
+        FcnOptions { dropout: self.dropout, trainable_upsampling: self.trainable_upsampling, algorithm: self.conv }
+    }
+
     /// The update rule's constants.
     pub fn optimizer_options(&self) -> OptimizerOptions {
         OptimizerOptions {
@@ -358,6 +367,7 @@ mod tests {
             ("stepz = 3", "unknown key 'stepz'", Some("did you mean 'steps'?")),
             ("[preprocessing]\nchannel = 'RGB'", "unknown field `channel`", None),
             ("variant = '9s'", "unknown variant `9s`", None),
+            ("conv = 'exact'", "unknown variant `exact`, expected one of `direct`, `accurate`, `fast`", None),
             ("steps = -1", "invalid value: integer `-1`", None),
             ("steps = 0", "steps is 0; it must be at least 1", None),
             ("dropout = 1.5", "dropout is 1.5; it must be between 0 and 0.99", None),
@@ -398,5 +408,7 @@ mod tests {
         let other = TrainConfig { lr: 1e-3, ..config.clone() };
         let keys: Vec<String> = other.differences(&config).into_iter().map(|(key, ..)| key).collect();
         assert_eq!(keys, ["lr"]);
+        let other = TrainConfig { conv: Algorithm::Direct, ..config.clone() };
+        assert_eq!(other.differences(&config), [("conv".into(), "\"direct\"".into(), "\"fast\"".into())]);
     }
 }

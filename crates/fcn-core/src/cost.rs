@@ -12,13 +12,18 @@ use crate::{Error, ErrorKind, Result};
 /// kernel is used once for each pixel of its output, each of a transposed one's once for each pixel of its input.
 /// Normalisation, ReLU and pooling are left out, as is usual; floating point operations are twice as many.
 pub fn multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> u64 {
+    layer_multiply_adds(meta, height, width).iter().map(|(_, count)| count).sum()
+}
+
+/// [`multiply_adds`] of each convolution, plain or transposed, by its name.
+pub fn layer_multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> Vec<(String, u64)> {
     let maps = Maps::new(meta.geometry, height, width);
-    let of = |name: &str, values: usize| values as u64 * maps.pixels(name);
+    let of = |name: &str, values: usize| (name.to_string(), values as u64 * maps.pixels(name));
     parameter_table(meta)
         .iter()
         .filter(|spec| matches!(spec.kind, ParameterKind::Weight | ParameterKind::Upsampling))
         .map(|spec| of(spec.name.split('.').next().unwrap_or_default(), spec.len()))
-        .sum()
+        .collect()
 }
 
 /// Bytes that a training step holds at once, at least: weights, gradients and moments, and what the backward pass reads

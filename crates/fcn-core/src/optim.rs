@@ -268,6 +268,19 @@ fn update_on_device(weight: Tensor<1>, gradient: Tensor<1>, moments: &mut [Tenso
     }
 }
 
+/// Adds the gradients of `loss` to `sums` (by parameter, or `None` where there is none yet). What the backward pass holds is
+/// freed on the way.
+pub fn add_gradients(fcn: &Fcn, loss: &Tensor<1>, sums: &mut [Option<Tensor<1>>]) {
+    let mut found = loss.backward();
+    for (parameter, sum) in fcn.parameters().iter().zip(sums) {
+        let Some(gradient) = parameter.tensor.grad_remove(&mut found) else { continue };
+        *sum = Some(match sum.take() {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        });
+    }
+}
+
 /// Euclidean norm of all gradients together, summed in a fixed order; not finite if any of them is not.
 ///
 /// # Errors

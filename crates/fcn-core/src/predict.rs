@@ -9,6 +9,7 @@
 //! photograph alone, not on the machine.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -17,9 +18,9 @@ use crate::host::with_values;
 use crate::image::RgbImage;
 use crate::labels::{LabelMap, most_likely};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
-use crate::model::Fcn;
 use crate::model::fcn::COARSEST_STRIDE;
 use crate::model::vgg16::{STAGES, scaled};
+use crate::model::{Fcn, Frozen, WeightForm};
 use crate::normalise::Normaliser;
 use crate::weights::{Geometry, ModelMeta};
 use crate::{Error, ErrorKind, Result};
@@ -39,7 +40,7 @@ const PIXELS_PER_TASK: usize = 8192;
 /// Turns photographs into label maps. Holds a network and nothing that changes.
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    fcn: Fcn,
+    network: Arc<Frozen>,
     normaliser: Normaliser,
     budget_bytes: u64,
 }
@@ -74,13 +75,18 @@ impl Predictor {
     /// A predictor on the device that the network is on. The network may be in training: only running statistics are
     /// used, nothing is dropped and no gradient kept.
     pub fn new(fcn: Fcn) -> Self {
+        Self::with_weights(fcn, WeightForm::Transformed)
+    }
+
+    /// As [`new`](Self::new), with a choice between speed and memory.
+    pub fn with_weights(fcn: Fcn, form: WeightForm) -> Self {
         let normaliser = Normaliser::new(&fcn.meta.preprocessing);
-        Predictor { fcn, normaliser, budget_bytes: ACTIVATION_BUDGET_BYTES }
+        Predictor { network: Arc::new(Frozen::new(fcn, form)), normaliser, budget_bytes: ACTIVATION_BUDGET_BYTES }
     }
 
     /// What network it uses.
     pub fn meta(&self) -> &ModelMeta {
-        &self.fcn.meta
+        self.network.meta()
     }
 
     /// The label map of a photograph of any size, at that size.
@@ -143,7 +149,7 @@ impl Predictor {
     }
 
     fn pass(&self, image: &RgbImage, extra: Extra) -> Result<(Prediction, SummedLoss)> {
-        let (width, height, classes) = (image.width, image.height, self.fcn.meta.classes.len());
+        let (width, height, classes) = (image.width, image.height, self.network.meta().classes.len());
         let pixels = width * height;
         if pixels == 0 || image.rgb_hwc.len() != pixels * 3 {
             let bytes = image.rgb_hwc.len();
@@ -155,7 +161,7 @@ impl Predictor {
             false => None,
         };
         let mut loss = SummedLoss::default();
-        for tile in tiles(&self.fcn.meta, width, height, self.budget_bytes) {
+        for tile in tiles(self.network.meta(), width, height, self.budget_bytes) {
             let logits = self.tile_logits(image, &tile); // [1, K, kept H, kept W]
             if let Some(truth) = extra.truth {
                 loss.add(tile_loss(&logits, truth, &tile)?);
@@ -196,7 +202,7 @@ impl Predictor {
             self.normaliser.write(pixels, &mut planes, rows * columns, start);
         }
         let input = TensorData::new(planes, [1, 3, rows, columns]);
-        let logits = self.fcn.forward(Tensor::from_data(input, &self.fcn.device()));
+        let logits = self.network.forward(Tensor::from_data(input, &self.network.device()));
         let (y, x) = (tile.rows.offset(), tile.columns.offset());
         let (kept_rows, kept_columns) = (tile.rows.kept.len(), tile.columns.kept.len());
         if (kept_rows, kept_columns) == (rows, columns) {

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::host::with_values;
@@ -207,11 +208,11 @@ impl TensorFile {
             .map_or(String::new(), |(_, info)| format!("{:?}", info.dtype))
     }
 
-    /// The values of a tensor, in C order.
+    /// The values of a tensor, in C order: read once, by all threads, straight to where they stay.
     ///
     /// # Errors
     /// No tensor of this name, another type than F32, or what the system refuses.
-    pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+    pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let Some((_, info)) = self.tensors.iter().find(|(other, _)| other == name) else {
             return Err(Error::weights(format!("there is no tensor {name}")).at(&self.path));
         };
@@ -221,19 +222,42 @@ impl TensorFile {
                 .hint("convert the file with `fcn import`"));
         }
         let (start, end) = info.data_offsets;
+        let mut values = vec![0.0f32; (end - start) / size_of::<f32>()];
+        let first_byte = self.values_start + start as u64;
         let io = |e: std::io::Error| Error::io("read", &self.path, &e);
-        self.file.seek(SeekFrom::Start(self.values_start + start as u64)).map_err(io)?;
-        let mut values = Vec::with_capacity((end - start) / size_of::<f32>());
-        let mut block = vec![0u8; BLOCK_BYTES.min(end - start)];
-        let mut left = end - start;
-        while left > 0 {
-            let bytes = &mut block[..left.min(BLOCK_BYTES)];
-            self.file.read_exact(bytes).map_err(io)?;
-            values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-            left -= bytes.len();
-        }
+        values.par_chunks_mut(BLOCK_BYTES / size_of::<f32>()).enumerate().try_for_each(|(block, values)| {
+            read_values_at(&self.file, first_byte + (block * BLOCK_BYTES) as u64, values).map_err(io)
+        })?;
         Ok(values)
     }
+}
+
+/// Reads little-endian values straight into their place; several threads may do so at once.
+fn read_values_at(file: &File, at: u64, values: &mut [f32]) -> std::io::Result<()> {
+    read_bytes_at(file, at, bytemuck::cast_slice_mut(values))?;
+    if cfg!(target_endian = "big") {
+        values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn read_bytes_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn read_bytes_at(file: &File, mut at: u64, mut bytes: &mut [u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                bytes = &mut bytes[count..];
+                at += count as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

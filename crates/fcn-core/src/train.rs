@@ -21,8 +21,8 @@ use crate::data::{Dataset, SPLIT_SEED};
 use crate::environment::{Environment, peak_rss_bytes};
 use crate::host::with_values;
 use crate::loss::{PixelLoss, valid_pixels};
-use crate::model::{DropoutKey, Fcn, FcnOptions};
-use crate::optim::{Optimizer, gradient_norm};
+use crate::model::{DropoutKey, Fcn};
+use crate::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::run_log::{RunLog, StepLog, now_secs};
 use crate::validation::{Validation, Validator};
 use crate::weights::ModelMeta;
@@ -198,11 +198,11 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         let mut ids = Vec::new();
         for micro in 0..accumulate {
             let waiting = Instant::now();
-            let batch = loader.next_batch()?;
+            let mut batch = loader.next_batch()?;
             pace.waited_secs += waiting.elapsed().as_secs_f64();
             valid += valid_pixels(&batch.labels_nhw);
             let key = DropoutKey { seed: config.seed, step: run.state.step, micro };
-            loss_sum += run.backward(&batch, &loss_rule, key, config.crop, &options.device, &mut gradients)?;
+            loss_sum += run.backward(&mut batch, &loss_rule, key, config.crop, &options.device, &mut gradients)?;
             ids.extend(batch.ids);
         }
 
@@ -238,10 +238,10 @@ struct Run {
 }
 
 impl Run {
-    /// Adds one micro-batch's gradients to `gradients`; returns its summed loss.
+    /// Adds one micro-batch's gradients to `gradients`; returns its summed loss. Takes the images out of the batch.
     fn backward(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         rule: &PixelLoss,
         key: DropoutKey,
         crop: usize,
@@ -249,17 +249,10 @@ impl Run {
         gradients: &mut [Option<Tensor<1>>],
     ) -> Result<f64> {
         let images = batch.ids.len();
-        let data = TensorData::new(batch.images_nchw.clone(), [images, 3, crop, crop]);
+        let data = TensorData::new(std::mem::take(&mut batch.images_nchw), [images, 3, crop, crop]);
         let logits = self.fcn.forward_train(Tensor::from_data(data, device), key); // [N, K, S, S]
         let loss = rule.sum(logits, &batch.labels_nhw)?; // [1]
-        let mut found = loss.backward();
-        for (parameter, sum) in self.fcn.parameters().iter().zip(gradients) {
-            let Some(gradient) = parameter.tensor.grad_remove(&mut found) else { continue };
-            *sum = Some(match sum.take() {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            });
-        }
+        add_gradients(&self.fcn, &loss, gradients);
         with_values(&loss, |values| f64::from(values[0]))
     }
 
@@ -316,11 +309,7 @@ fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
 fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mut dyn FnMut(Event)) -> Result<Run> {
     let config = &options.config;
     let mut meta = network(config, dataset);
-    let fcn_options = FcnOptions {
-        dropout: config.dropout,
-        trainable_upsampling: config.trainable_upsampling,
-        ..FcnOptions::default()
-    };
+    let fcn_options = config.fcn_options();
     let start = match &options.paths.init {
         Some(path) => Some(weights::load(&checkpoint::weights_file(path)?, &options.device)?),
         None => None,
@@ -407,11 +396,7 @@ fn resume(
         ))
         .at(&found.path));
     }
-    fcn.options = FcnOptions {
-        dropout: config.dropout,
-        trainable_upsampling: config.trainable_upsampling,
-        ..FcnOptions::default()
-    };
+    fcn.options = config.fcn_options();
     tell(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
     Ok(Run { fcn, optimizer, state: found.state, last: Some(found.path) })
 }

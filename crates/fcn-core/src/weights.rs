@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
+use rayon::prelude::*;
 
 use crate::labels::{Classes, VOID};
 use crate::model::{Fcn, FcnOptions, ParameterSpec, parameter_table};
@@ -208,14 +209,14 @@ pub fn read_meta(path: &Path) -> Result<ModelMeta> {
 /// # Errors
 /// As [`read_meta`]; tensors that are missing, unexpected or of another shape, all listed; values that are not finite.
 pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
-    let mut file = TensorFile::open(path)?;
+    let file = TensorFile::open(path)?;
     let meta = ModelMeta::from_header(file.metadata()).map_err(|e| e.at(path))?;
     let found: Vec<(String, Vec<usize>)> =
         file.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     compare_tables(&parameter_table(&meta), &found).map_err(|e| e.at(path))?;
     Fcn::from_values(meta, &FcnOptions::default(), device, |spec| {
         let values = file.read(&spec.name)?;
-        match values.iter().position(|value| !value.is_finite()) {
+        match first_not_finite(&values) {
             Some(at) => {
                 Err(Error::weights(format!("{}: value {at} is {}; expected a finite number", spec.name, values[at]))
                     .at(path)
@@ -224,6 +225,16 @@ pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
             None => Ok(values),
         }
     })
+}
+
+/// Where the first value is that is infinite or not a number.
+fn first_not_finite(values: &[f32]) -> Option<usize> {
+    /// Looked at as a whole, so that the loop over it has no exit and runs in vectors.
+    const BLOCK: usize = 1 << 14;
+    let finite = |values: &[f32]| values.iter().fold(true, |all, value| all & value.is_finite());
+    let block = values.par_chunks(BLOCK).position_first(|block| !finite(block))?;
+    let start = block * BLOCK;
+    values[start..].iter().position(|value| !value.is_finite()).map(|at| start + at)
 }
 
 /// Says everything in which the tensors of a file differ from those that a network needs.
@@ -256,6 +267,16 @@ pub fn compare_tables(expected: &[ParameterSpec], found: &[(String, Vec<usize>)]
 mod tests {
     use super::*;
     use crate::model::Parameter;
+
+    #[test]
+    fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
+        let mut values = vec![1.0f32; 50_000];
+        assert_eq!(first_not_finite(&values), None);
+        for (at, bad) in [(49_999, f32::NAN), (16_384, f32::INFINITY), (16_383, f32::NEG_INFINITY), (0, f32::NAN)] {
+            values[at] = bad;
+            assert_eq!(first_not_finite(&values), Some(at));
+        }
+    }
 
     fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
         ModelMeta {

@@ -12,7 +12,7 @@ use fcn_core::labels::{Classes, VOID};
 use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::model::bilinear::bilinear_weights;
 use fcn_core::model::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
-use fcn_core::optim::{Optimizer, OptimizerKind, OptimizerOptions};
+use fcn_core::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
 use fcn_core::rng::{Purpose, Rng};
 use fcn_core::tensor_file::TensorFile;
 use fcn_core::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
@@ -25,11 +25,36 @@ const SHAPE: [usize; 4] = [4, 3, 37, 45];
 const LOGIT_STRIDE: usize = 11;
 const STEPS: u64 = 10;
 
-/// Largest differences, each over the largest magnitude of the tensor it is in.
+/// The largest difference of something, over the largest magnitude of the tensor it is in.
 struct Difference {
     what: &'static str,
     found: f64,
-    allowed: f64,
+}
+
+/// How large differences may be: with direct convolutions, and with those that multiply less.
+///
+/// Values and losses have one limit: rounding is all that is between the two. Gradients have two. A ReLU or a pooling so
+/// near a tie that rounding decides it sends one pixel's gradient another way (tests/near_ties.rs shows that this is all
+/// there is), and the images here are so small that one pixel is a per cent of what an early layer's gradient sums.
+/// Rounding a hundred times larger decides about a hundred times more ties. Adam then takes a step by the sign of
+/// each gradient, however small: where one is nothing but rounding, ten steps may all go the other way.
+const LIMITS: [(&str, [f64; 2]); 9] = [
+    ("logits", [1e-4, 1e-4]),
+    ("loss", [1e-4, 1e-4]),
+    ("gradient of conv1_1", [1e-3, 2e-2]),
+    ("gradient of conv4_2", [1e-3, 1e-3]),
+    ("gradient of the last layer", [1e-3, 1e-3]),
+    ("any gradient", [4e-3, 2e-2]),
+    ("losses of ten steps", [1e-3, 3e-3]),
+    ("weights after SGD", [1e-3, 3e-3]),
+    ("weights after Adam", [1e-2, 0.1]),
+];
+
+fn allowed(what: &str, algorithm: Algorithm) -> f64 {
+    // The two optimisers' losses have one limit.
+    let what = if what.starts_with("losses of") { "losses of ten steps" } else { what };
+    let [direct, fast] = LIMITS.iter().find(|(name, _)| *name == what).unwrap().1;
+    if algorithm == Algorithm::Direct { direct } else { fast }
 }
 
 fn draw(low: f32, high: f32, count: usize, key: u64) -> Vec<f32> {
@@ -55,11 +80,11 @@ fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
     values
 }
 
-fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Fcn {
+fn network(variant: Variant, backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Fcn {
     let classes = Classes::named(["a", "b", "c", "d"]);
     let preprocessing = Preprocessing::default();
     let meta = ModelMeta { variant, backbone, width: WIDTH, geometry, classes, preprocessing };
-    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm: Algorithm::Direct };
+    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
     let mut index = 0..;
     Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
 }
@@ -101,8 +126,8 @@ fn loss_and_gradients(fcn: &mut Fcn, labels: &[u8], step: u64) -> (f32, Vec<Opti
     fcn.for_training();
     let logits = fcn.forward_train(images(), DropoutKey { seed: SEED, step, micro: 0 });
     let loss = PixelLoss { reduction: Reduction::Mean }.sum(logits, labels).unwrap();
-    let mut gradients = loss.backward();
-    let gradients = fcn.parameters().iter().map(|parameter| parameter.tensor.grad_remove(&mut gradients)).collect();
+    let mut gradients = vec![None; fcn.parameters().len()];
+    add_gradients(fcn, &loss, &mut gradients);
     (loss.into_scalar::<f32>(), gradients)
 }
 
@@ -127,11 +152,11 @@ fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Differenc
     };
     let last = found.last().unwrap().0;
     vec![
-        Difference { what: "loss", found: relative(&[loss / valid], &losses[..1]), allowed: 1e-4 },
-        Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight"), allowed: 1e-3 },
-        Difference { what: "gradient of conv4_2", found: of(&|name| name == "conv4_2.weight"), allowed: 1e-3 },
-        Difference { what: "gradient of the last layer", found: of(&|name| name == last), allowed: 1e-3 },
-        Difference { what: "any gradient", found: of(&|_| true), allowed: 4e-3 },
+        Difference { what: "loss", found: relative(&[loss / valid], &losses[..1]) },
+        Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight") },
+        Difference { what: "gradient of conv4_2", found: of(&|name| name == "conv4_2.weight") },
+        Difference { what: "gradient of the last layer", found: of(&|name| name == last) },
+        Difference { what: "any gradient", found: of(&|_| true) },
     ]
 }
 
@@ -164,12 +189,9 @@ fn step_differences(fcn: &mut Fcn, kind: OptimizerKind, golden: &mut TensorFile)
     });
     let worst = worst.fold(0.0, f64::max);
     let golden_losses = golden.read(&format!("{name}.losses")).unwrap();
-    // Adam's first steps are the rate times the sign of the gradient, however small: a bias whose gradient is rounding may
-    // end up to ten steps away.
-    let allowed = if kind == OptimizerKind::Sgd { 1e-3 } else { 1e-2 };
     vec![
-        Difference { what: losses, found: relative(&found, &golden_losses), allowed: 1e-3 },
-        Difference { what: weights, found: worst, allowed },
+        Difference { what: losses, found: relative(&found, &golden_losses) },
+        Difference { what: weights, found: worst },
     ]
 }
 
@@ -177,12 +199,13 @@ fn case_differences(
     variant: Variant,
     backbone: Backbone,
     geometry: Geometry,
+    algorithm: Algorithm,
     golden: &mut TensorFile,
 ) -> Vec<Difference> {
-    let fcn = || network(variant, backbone, geometry);
+    let fcn = || network(variant, backbone, geometry, algorithm);
     let logits: Vec<f32> = values(&fcn().forward(images())).into_iter().step_by(LOGIT_STRIDE).collect();
     let logits = relative(&logits, &golden.read("logits").unwrap());
-    let mut differences = vec![Difference { what: "logits", found: logits, allowed: 1e-4 }];
+    let mut differences = vec![Difference { what: "logits", found: logits }];
     differences.extend(gradient_differences(&mut fcn(), golden));
     for kind in [OptimizerKind::Sgd, OptimizerKind::Adam] {
         differences.extend(step_differences(&mut fcn(), kind, golden));
@@ -191,16 +214,21 @@ fn case_differences(
 }
 
 /// All variants of one backbone and geometry.
-fn compare((backbone, backbone_name): (Backbone, &str), (geometry, geometry_name): (Geometry, &str)) {
+fn compare(
+    algorithm: Algorithm,
+    (backbone, backbone_name): (Backbone, &str),
+    (geometry, geometry_name): (Geometry, &str),
+) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity");
     let mut failures = Vec::new();
     for (variant, variant_name) in [(Variant::Fcn32s, "32s"), (Variant::Fcn16s, "16s"), (Variant::Fcn8s, "8s")] {
         let name = format!("fcn{variant_name}-{backbone_name}-{geometry_name}");
         let mut golden = TensorFile::open(&folder.join(format!("{name}.safetensors"))).unwrap();
-        for Difference { what, found, allowed } in case_differences(variant, backbone, geometry, &mut golden) {
-            println!("{name} | {what} | {found:.1e}");
+        for Difference { what, found } in case_differences(variant, backbone, geometry, algorithm, &mut golden) {
+            println!("{algorithm:?} | {name} | {what} | {found:.1e}");
+            let allowed = allowed(what, algorithm);
             if found > allowed {
-                failures.push(format!("{name}: {what} differs by {found:.1e}, allowed {allowed:.0e}"));
+                failures.push(format!("{algorithm:?}, {name}: {what} differs by {found:.1e}, allowed {allowed:.0e}"));
             }
         }
     }
@@ -214,20 +242,38 @@ const CAFFE: (Geometry, &str) = (Geometry::Caffe, "caffe");
 
 #[test]
 fn same_networks_are_pytorchs() {
-    compare(VGG16, SAME);
+    compare(Algorithm::Direct, VGG16, SAME);
 }
 
 #[test]
 fn caffe_networks_are_pytorchs() {
-    compare(VGG16, CAFFE);
+    compare(Algorithm::Direct, VGG16, CAFFE);
 }
 
 #[test]
 fn same_networks_with_batch_norm_are_pytorchs() {
-    compare(VGG16_BN, SAME);
+    compare(Algorithm::Direct, VGG16_BN, SAME);
 }
 
 #[test]
 fn caffe_networks_with_batch_norm_are_pytorchs() {
-    compare(VGG16_BN, CAFFE);
+    compare(Algorithm::Direct, VGG16_BN, CAFFE);
+}
+
+#[test]
+fn accurate_networks_are_pytorchs_to_rounding() {
+    compare(Algorithm::Accurate, VGG16, SAME);
+    compare(Algorithm::Accurate, VGG16_BN, SAME);
+}
+
+#[test]
+fn fast_networks_are_pytorchs_to_rounding() {
+    compare(Algorithm::Fast, VGG16, SAME);
+    compare(Algorithm::Fast, VGG16, CAFFE);
+}
+
+#[test]
+fn fast_networks_with_batch_norm_are_pytorchs_to_rounding() {
+    compare(Algorithm::Fast, VGG16_BN, SAME);
+    compare(Algorithm::Fast, VGG16_BN, CAFFE);
 }

@@ -71,15 +71,15 @@ fn size_class(bytes: usize) -> usize {
     bytes.next_multiple_of(quarter)
 }
 
-/// Scratch values, given back to the pool when dropped. Their initial contents are unspecified.
-pub(crate) struct Scratch {
+/// Values in recycled memory, given back to the pool when dropped. Their initial contents are unspecified.
+pub struct Scratch {
     block: Option<Block>,
     len: usize,
 }
 
 impl Scratch {
     /// Takes `len` values from the pool, aligned to a cache line.
-    pub(crate) fn take(len: usize) -> Scratch {
+    pub fn take(len: usize) -> Scratch {
         let bytes = size_class(len * size_of::<f32>());
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         let found = pool.free.iter().rposition(|block| block.layout.size() == bytes);
@@ -92,10 +92,16 @@ impl Scratch {
     }
 
     /// Takes `len` zeros from the pool.
-    pub(crate) fn zeros(len: usize) -> Scratch {
+    pub fn zeros(len: usize) -> Scratch {
         let mut scratch = Scratch::take(len);
         scratch.fill(0.0);
         scratch
+    }
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scratch({} values)", self.len)
     }
 }
 

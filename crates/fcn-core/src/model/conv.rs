@@ -10,30 +10,9 @@ use super::bilinear::bilinear_weights;
 use super::{host_conv, host_maps};
 use crate::host::{is_host, with_values};
 
-/// Convolution with stride 1: `[N, C, H, W]` and `[O, C, k, k]` to `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p`
-/// zeros are put around the input.
+/// Convolution with stride 1, then the activation: `[N, C, H, W]` and `[O, C, k, k]` to
+/// `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p` zeros are put around the input.
 pub fn conv2d(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    padding: usize,
-    algorithm: Algorithm,
-) -> Tensor<4> {
-    convolve(x, weight, bias, padding, Activation::Identity, algorithm)
-}
-
-/// [`conv2d`], and zero where the result would be negative.
-pub fn conv2d_relu(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    padding: usize,
-    algorithm: Algorithm,
-) -> Tensor<4> {
-    convolve(x, weight, bias, padding, Activation::Relu, algorithm)
-}
-
-fn convolve(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -44,11 +23,7 @@ fn convolve(
     if is_host(&x) {
         return host_conv::conv2d(x, weight, bias, padding, after, algorithm);
     }
-    let y = module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1));
-    match after {
-        Activation::Identity => y,
-        Activation::Relu => activation::relu(y),
-    }
+    activated(module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1)), after)
 }
 
 /// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is
@@ -67,13 +42,21 @@ fn is_bilinear(weight: &Tensor<4>, stride: usize) -> bool {
     taps == 2 * stride && with_values(weight, |found| found == bilinear_weights(channels, taps)).unwrap_or(false)
 }
 
-/// Maximum over 2 x 2 windows: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at an odd border are
-/// cut off (Caffe's rule); for even sizes there is no difference to rounding down.
-pub fn max_pool2d(x: Tensor<4>) -> Tensor<4> {
+/// Maximum over 2 x 2 windows, then the activation: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at
+/// an odd border are cut off (Caffe's rule); for even sizes there is no difference to rounding down.
+pub fn max_pool2d(x: Tensor<4>, after: Activation) -> Tensor<4> {
     if is_host(&x) {
-        return host_maps::max_pool2d(x);
+        return host_maps::max_pool2d(x, after);
     }
-    module::max_pool2d(x, MaxPoolOptions::new([2, 2]).with_ceil_mode(true))
+    activated(module::max_pool2d(x, MaxPoolOptions::new([2, 2]).with_ceil_mode(true)), after)
+}
+
+/// The activation as an operation of its own.
+fn activated(x: Tensor<4>, after: Activation) -> Tensor<4> {
+    match after {
+        Activation::Identity => x,
+        Activation::Relu => activation::relu(x),
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +73,7 @@ mod tests {
         for (h, w) in POOLS {
             let values: Vec<f32> = (0..h * w).map(|i| i as f32).collect();
             let x = Tensor::<4>::from_data(TensorData::new(values, [1, 1, h, w]), &device).require_grad();
-            let pooled = max_pool2d(x.clone());
+            let pooled = max_pool2d(x.clone(), Activation::Identity);
             let (ph, pw) = (h.div_ceil(2), w.div_ceil(2));
             assert_eq!(pooled.dims(), [1, 1, ph, pw], "{h}x{w}");
             let mut expected_gradient = vec![0.0; h * w];
@@ -109,6 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn a_relu_behind_the_pooling_is_the_relu_before_it() {
+        let device = Device::flex().autodiff();
+        let shape = [2, 3, 7, 6];
+        // A wave of few different values, zero among them, so that there are ties of every kind.
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| ((i as f32 * 1.7).sin() * 3.0).round()).collect();
+        let run = |operation: fn(Tensor<4>) -> Tensor<4>| {
+            let x = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device).require_grad();
+            let y = operation(x.clone());
+            let gradients = (y.clone() * 0.5).sum().backward();
+            [y, x.grad(&gradients).unwrap().autodiff()].map(|t| t.into_data().as_slice::<f32>().unwrap().to_vec())
+        };
+        let behind = run(|x| max_pool2d(x, Activation::Relu));
+        let before = run(|x| max_pool2d(activation::relu(x), Activation::Identity));
+        assert_eq!(behind, before);
+    }
+
+    #[test]
     fn a_transposed_convolution_is_the_adjoint_of_the_convolution() {
         // <conv(x), y> = <x, conv_transpose(y)> with stride 1 and the same weight.
         let device = Device::flex();
@@ -118,8 +118,8 @@ mod tests {
             Tensor::<4>::from_data(TensorData::new(values, shape), &device)
         };
         let (x, weight, y) = (ramp([2, 3, 6, 5], 0.7), ramp([4, 3, 3, 3], 0.3), ramp([2, 4, 6, 5], 1.1));
-        let left =
-            (conv2d(x.clone(), weight.clone(), None, 1, Algorithm::Direct) * y.clone()).sum().into_scalar::<f32>();
+        let left = conv2d(x.clone(), weight.clone(), None, 1, Activation::Identity, Algorithm::Direct);
+        let left = (left * y.clone()).sum().into_scalar::<f32>();
         let right = (conv_transpose2d(y, weight, 1, 1) * x).sum().into_scalar::<f32>();
         assert!((left - right).abs() < 1e-4, "{left} {right}");
     }

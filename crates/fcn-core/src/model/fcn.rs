@@ -13,12 +13,13 @@
 use burn::tensor::module::{BatchNormTrainOutput, batch_norm_train};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use conv_kernels::Algorithm;
+use conv_kernels::{Activation, Algorithm};
 use rayon::prelude::*;
 
-use super::bilinear::bilinear_weights;
-use super::conv::{conv_transpose2d, conv2d, conv2d_relu, max_pool2d};
-use super::host_norm::{Normalised, batch_norm_relu};
+use super::conv::{conv_transpose2d, conv2d, max_pool2d};
+use super::host_norm::{Normalised, batch_norm_relu, fixed_norm_relu};
+use super::inference::{LayerWeights, Stopwatch, Weights};
+use super::initial::initial_values;
 use super::parameter::{Parameter, ParameterKind, ParameterSpec};
 use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
 use crate::host::is_host;
@@ -30,16 +31,16 @@ use crate::{Error, Result};
 pub const COARSEST_STRIDE: usize = 32;
 
 /// Added to the variance of a batch normalisation; PyTorch's value.
-const NORM_EPSILON: f64 = 1e-5;
+pub(super) const NORM_EPSILON: f64 = 1e-5;
 
 /// Share of the newest batch in a running mean or variance; PyTorch's value.
 const NORM_MOMENTUM: f64 = 0.1;
 
+/// The poolings' published names, by stage.
+const POOLS: [&str; 5] = ["pool1", "pool2", "pool3", "pool4", "pool5"];
+
 /// Zeros around the input of conv1_1 in the published models.
 const CAFFE_FIRST_PADDING: usize = 100;
-
-/// Values drawn from one stream when weights start: streams are independent, so that threads can share a tensor.
-const DRAWS_PER_STREAM: usize = 1 << 16;
 
 /// What the weights do not depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,9 +141,26 @@ impl Layout {
 
 /// Whether statistics come from the batch and values are dropped.
 #[derive(Clone, Copy)]
-enum Mode {
-    Inference,
+enum Mode<'a> {
+    /// With the convolutions' weights where they are not the parameters'.
+    Inference(Option<&'a LayerWeights>),
     Training(DropoutKey),
+}
+
+/// One walk through the network, and what is noted on the way.
+struct Pass<'a> {
+    mode: Mode<'a>,
+    statistics: Vec<BatchStatistics>,
+    watch: Option<&'a mut Stopwatch>,
+}
+
+impl Pass<'_> {
+    /// Notes that a layer is done.
+    fn lap(&mut self, layer: &str) {
+        if let Some(watch) = &mut self.watch {
+            watch.lap(layer);
+        }
+    }
 }
 
 /// Statistics that a training pass leaves for the running ones.
@@ -166,8 +184,8 @@ pub struct Fcn {
 }
 
 impl Fcn {
-    /// A network with fresh weights: normal with variance `2 / (C k k)` in the trunk (He, Zhang, Ren & Sun 2015, equation
-    /// 10), zero in the score layers and all biases (the paper's choice for skips), bilinear kernels.
+    /// A network with fresh weights, normal in the trunk (He, Zhang, Ren & Sun 2015, equation 10), zero in the score layers
+    /// and all biases (the paper's choice for skips), and bilinear kernels.
     ///
     /// The values depend on `meta` and `seed` alone, not on the device or the number of threads.
     pub fn init(meta: ModelMeta, options: &FcnOptions, seed: u64, device: &Device) -> Fcn {
@@ -241,50 +259,65 @@ impl Fcn {
 
     /// Logits `[N, K, H, W]` of normalised images `[N, 3, H, W]`: running statistics, nothing dropped, no gradient.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.run(images.inner(), Mode::Inference, &mut Vec::new())
+        self.infer(images, None, None)
+    }
+
+    /// [`Fcn::forward`] with weights from elsewhere, and a clock.
+    pub(super) fn infer(
+        &self,
+        images: Tensor<4>,
+        weights: Option<&LayerWeights>,
+        watch: Option<&mut Stopwatch>,
+    ) -> Tensor<4> {
+        self.run(images.inner(), &mut Pass { mode: Mode::Inference(weights), statistics: Vec::new(), watch })
     }
 
     /// Logits `[N, K, H, W]` of normalised images `[N, 3, H, W]`, for learning: statistics of the batch, which also move
     /// the running ones, and dropout. After [`Fcn::for_training`] the result carries gradients.
     pub fn forward_train(&mut self, images: Tensor<4>, key: DropoutKey) -> Tensor<4> {
-        let mut statistics = Vec::new();
-        let logits = self.run(images.autodiff(), Mode::Training(key), &mut statistics);
-        for batch in statistics {
+        let mut pass = Pass { mode: Mode::Training(key), statistics: Vec::new(), watch: None };
+        let logits = self.run(images.autodiff(), &mut pass);
+        for batch in pass.statistics {
             self.follow(batch);
         }
         logits
     }
 
-    fn run(&self, images: Tensor<4>, mode: Mode, statistics: &mut Vec<BatchStatistics>) -> Tensor<4> {
+    fn run(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         let [_, _, height, width] = images.dims();
         let frame = match self.meta.geometry {
             Geometry::Same => Frame::to_multiple(height, width),
             Geometry::Caffe => Frame::default(),
         };
         let mut x = frame.put(images);
+        pass.lap("frame");
         let mut pools = Vec::with_capacity(STAGES.len()); // pools[i]: [N, C, H / 2^(i+1), W / 2^(i+1)]
-        for stage in &self.layout.trunk.stages {
-            for layer in stage {
-                x = self.convolve_and_rectify(x, layer, mode, statistics);
+        for (stage, layers) in self.layout.trunk.stages.iter().enumerate() {
+            for (position, layer) in layers.iter().enumerate() {
+                // The last ReLU of a stage is behind the pooling: a quarter of the work, and the same result.
+                let is_last = position + 1 == layers.len();
+                x = self.convolve(x, layer, if is_last { Activation::Identity } else { Activation::Relu }, pass);
             }
-            x = max_pool2d(x);
+            x = max_pool2d(x, Activation::Relu);
+            pass.lap(POOLS[stage]);
             pools.push(x.clone());
         }
         for (index, layer) in [&self.layout.trunk.fc6, &self.layout.trunk.fc7].into_iter().enumerate() {
-            x = self.convolve_and_rectify(x, layer, mode, statistics); // [N, 4096, H/32, W/32]
-            x = self.drop_values(x, index, mode);
+            x = self.convolve(x, layer, Activation::Relu, pass); // [N, 4096, H/32, W/32]
+            x = self.drop_values(x, index, pass.mode);
         }
-        x = self.convolve(x, &self.layout.score_fr, mode); // [N, K, H/32, W/32]
+        x = self.convolve(x, &self.layout.score_fr, Activation::Identity, pass); // [N, K, H/32, W/32]
         for (step, (kernel, skip)) in decoder(self.meta.variant).iter().zip(&self.layout.decoder) {
             let padding = match self.meta.geometry {
                 Geometry::Same => step.stride / 2,
                 Geometry::Caffe => 0,
             };
-            x = conv_transpose2d(x, self.shaped(*kernel, mode), step.stride, padding);
+            x = conv_transpose2d(x, self.shaped(*kernel, pass.mode), step.stride, padding);
+            pass.lap(step.name);
             match (skip, step.skip) {
                 (Some(layer), Some((_, stage))) => {
                     let [_, _, rows, columns] = x.dims();
-                    let score = self.convolve(pools[stage].clone(), layer, mode);
+                    let score = self.convolve(pools[stage].clone(), layer, Activation::Identity, pass);
                     let offset = if self.meta.geometry == Geometry::Caffe { step.crop } else { 0 };
                     x = x + crop(score, offset, offset, rows, columns);
                 }
@@ -292,46 +325,72 @@ impl Fcn {
                 _ => x = crop(x, frame.top, frame.left, height, width),
             }
         }
+        pass.lap("crop");
         x // [N, K, H, W]
     }
 
     fn shaped<const D: usize>(&self, index: usize, mode: Mode) -> Tensor<D> {
         match mode {
-            Mode::Inference => self.parameters[index].shaped().inner(),
+            Mode::Inference(_) => self.parameters[index].shaped().inner(),
             Mode::Training(_) => self.parameters[index].shaped(),
         }
     }
 
-    fn convolve(&self, x: Tensor<4>, layer: &Layer, mode: Mode) -> Tensor<4> {
-        let bias = layer.bias.map(|bias| self.shaped(bias, mode));
-        conv2d(x, self.shaped(layer.weight, mode), bias, layer.padding, self.options.algorithm)
+    /// Channels out and in, and taps a side, of a convolution.
+    pub(super) fn weight_shape(&self, layer: &Layer) -> [usize; 3] {
+        let shape = &self.layout.table[layer.weight].shape;
+        [shape[0], shape[1], shape[2]]
     }
 
-    fn convolve_and_rectify(
+    /// A convolution, its batch normalisation if it has one, and the activation; behind a batch normalisation of its own
+    /// there is always a ReLU.
+    fn convolve(&self, x: Tensor<4>, layer: &Layer, after: Activation, pass: &mut Pass) -> Tensor<4> {
+        let y = match pass.mode {
+            Mode::Inference(Some(weights)) => match weights.of(self, layer, &x) {
+                (conv, Weights::Transformed(ready)) => ready.convolve(&conv, x, after),
+                (_, Weights::Stored(weight)) => {
+                    let [outputs, inputs, taps] = self.weight_shape(layer);
+                    self.convolve_with(x, weight.reshape([outputs, inputs, taps, taps]), layer, after, pass)
+                }
+            },
+            mode => self.convolve_with(x, self.shaped(layer.weight, mode), layer, after, pass),
+        };
+        let name = &self.layout.table[layer.weight].name;
+        pass.lap(name.strip_suffix(".weight").unwrap_or(name));
+        y
+    }
+
+    fn convolve_with(
         &self,
         x: Tensor<4>,
+        weight: Tensor<4>,
         layer: &Layer,
-        mode: Mode,
-        statistics: &mut Vec<BatchStatistics>,
+        after: Activation,
+        pass: &mut Pass,
     ) -> Tensor<4> {
+        let algorithm = self.options.algorithm;
         let Some(norm) = layer.norm else {
-            let bias = layer.bias.map(|bias| self.shaped(bias, mode));
-            return conv2d_relu(x, self.shaped(layer.weight, mode), bias, layer.padding, self.options.algorithm);
+            let bias = layer.bias.map(|bias| self.shaped(bias, pass.mode));
+            return conv2d(x, weight, bias, layer.padding, after, algorithm);
         };
-        let x = self.convolve(x, layer, mode);
-        match mode {
-            Mode::Inference => activation::relu(self.normalise(x, norm)),
-            Mode::Training(_) => self.normalise_by_batch_and_rectify(x, norm, statistics),
+        let x = conv2d(x, weight, None, layer.padding, Activation::Identity, algorithm);
+        match pass.mode {
+            Mode::Inference(_) => self.normalise_and_rectify(x, norm),
+            Mode::Training(_) => self.normalise_by_batch_and_rectify(x, norm, &mut pass.statistics),
         }
     }
 
-    /// With running statistics, as one product and one sum a value.
-    fn normalise(&self, x: Tensor<4>, norm: Norm) -> Tensor<4> {
+    /// With running statistics.
+    fn normalise_and_rectify(&self, x: Tensor<4>, norm: Norm) -> Tensor<4> {
         let [_, channels, _, _] = x.dims();
-        let of = |index: usize| self.shaped::<1>(index, Mode::Inference);
+        let of = |index: usize| self.parameters[index].tensor.clone().inner();
+        if is_host(&x) {
+            let lines = [of(norm.scale), of(norm.shift)];
+            return fixed_norm_relu(x, lines, [of(norm.mean), of(norm.var)], NORM_EPSILON);
+        }
         let factor = of(norm.scale) / (of(norm.var) + NORM_EPSILON).sqrt();
         let summand = of(norm.shift) - of(norm.mean) * factor.clone();
-        x * factor.reshape([1, channels, 1, 1]) + summand.reshape([1, channels, 1, 1])
+        activation::relu(x * factor.reshape([1, channels, 1, 1]) + summand.reshape([1, channels, 1, 1]))
     }
 
     fn normalise_by_batch_and_rectify(
@@ -390,25 +449,6 @@ fn materialise(spec: &ParameterSpec, values: Vec<f32>, device: &Device) -> Param
     let len = values.len();
     let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), &device.clone().inner());
     Parameter { name: spec.name.clone(), kind: spec.kind, shape: spec.shape.clone(), tensor }
-}
-
-fn initial_values(spec: &ParameterSpec, index: usize, seed: u64) -> Vec<f32> {
-    let is_score = spec.name.starts_with("score");
-    match spec.kind {
-        ParameterKind::Weight if !is_score => {
-            let fan_in: usize = spec.shape[1..].iter().product();
-            let deviation = (2.0 / fan_in as f64).sqrt() as f32;
-            let mut values = vec![0.0; spec.len()];
-            values.par_chunks_mut(DRAWS_PER_STREAM).enumerate().for_each(|(stream, values)| {
-                let mut rng = Rng::derive(seed, Purpose::Initialise, &[index as u64, stream as u64]);
-                values.iter_mut().for_each(|value| *value = deviation * rng.normal());
-            });
-            values
-        }
-        ParameterKind::Upsampling => bilinear_weights(spec.shape[0], spec.shape[2]),
-        ParameterKind::NormScale | ParameterKind::RunningVar => vec![1.0; spec.len()],
-        _ => vec![0.0; spec.len()],
-    }
 }
 
 /// Rows and columns of zeros around an image. The image is in the middle; where the sum is odd, one more is below and right.
@@ -551,7 +591,8 @@ mod tests {
             values(&parameter.tensor)
         };
         let weight = fcn.parameters()[0].shaped::<4>();
-        let maps = conv2d(x.clone(), weight, None, 1, Algorithm::Direct).swap_dims(0, 1).reshape([8, 2 * 64 * 32]); // [C, N H W]
+        let maps = conv2d(x.clone(), weight, None, 1, Activation::Identity, Algorithm::Direct);
+        let maps = maps.swap_dims(0, 1).reshape([8, 2 * 64 * 32]); // [C, N H W]
         let (mean, variance) = (values(&maps.clone().mean_dim(1)), values(&maps.var(1)));
         for step in 1..=60 {
             fcn.forward_train(x.clone(), KEY);

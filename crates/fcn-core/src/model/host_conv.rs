@@ -4,7 +4,8 @@
 //! `N` images, `C` channels in, `O` channels out, `H x W` pixels.
 //!
 //! The ReLU's derivative is read off its result: where that is zero, nothing flows back. The operation keeps its input,
-//! its weight and its result, which is the next layer's input anyway.
+//! its weight and, where there is a ReLU, its result, which is the next layer's input anyway. Maps and gradients are in
+//! the kernels' recycled memory: a training step takes from the system what the one before it gave back.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -13,10 +14,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Scratch};
 use rayon::prelude::*;
 
-use super::tape::{Tracked, host, on_tape, sizes_fit, tensor, values};
+use super::tape::{Tracked, host, listed, on_tape, sizes_fit, tensor, values};
 
 /// Values that one task masks.
 const CHUNK: usize = 1 << 16;
@@ -31,10 +32,8 @@ pub(super) fn conv2d(
     activation: Activation,
     algorithm: Algorithm,
 ) -> Tensor<4> {
-    let [images, channels, height, width] = x.dims();
     let [out_channels, _, taps, _] = weight.dims();
-    let shape = Conv2dShape::square(images, [channels, out_channels], [height, width], taps, padding);
-    let conv = Convolution { conv: sizes_fit(Conv2d::new(shape, algorithm)), activation };
+    let conv = Convolution { conv: plan(&x, [out_channels, taps], padding, algorithm), activation };
     let tracked = x.is_autodiff() || weight.is_autodiff() || bias.as_ref().is_some_and(Tensor::is_autodiff);
     if !tracked {
         let bias = bias.map(host);
@@ -50,14 +49,14 @@ pub(super) fn conv2d(
                 .compute_bound()
                 .stateful()
             {
-                OpsKind::Tracked(graph) => graph.finish(Kept::of(&x, &weight, &output), output),
+                OpsKind::Tracked(graph) => graph.finish(conv.keep(&x, &weight, &output), output),
                 OpsKind::UnTracked(graph) => graph.finish(output),
             }
         }
         None => {
             let output = conv.forward(x.primitive(), weight.primitive(), None);
             match conv.clone().prepare::<NoCheckpointing>([x.node(), weight.node()]).compute_bound().stateful() {
-                OpsKind::Tracked(graph) => graph.finish(Kept::of(&x, &weight, &output), output),
+                OpsKind::Tracked(graph) => graph.finish(conv.keep(&x, &weight, &output), output),
                 OpsKind::UnTracked(graph) => graph.finish(output),
             }
         }
@@ -65,18 +64,38 @@ pub(super) fn conv2d(
     Tensor::from_primitive::<Autodiff<Flex>>(result)
 }
 
+/// The convolution of `x` `[N, C, H, W]` with `[O, C, k, k]` weights, given as `[O, k]`.
+pub(super) fn plan(x: &Tensor<4>, [out_channels, taps]: [usize; 2], padding: usize, algorithm: Algorithm) -> Conv2d {
+    let [images, channels, height, width] = x.dims();
+    let shape = Conv2dShape::square(images, [channels, out_channels], [height, width], taps, padding);
+    sizes_fit(Conv2d::new(shape, algorithm))
+}
+
+/// As [`conv2d`], with weights in the kernels' own form and a bias `[O]`; the result carries no gradient.
+pub(super) fn conv2d_prepared(
+    conv: &Conv2d,
+    x: Tensor<4>,
+    weights: &PreparedWeights,
+    bias: Option<&[f32]>,
+    activation: Activation,
+) -> Tensor<4> {
+    let mut output = Scratch::take(conv.shape().output_len());
+    let x = host(x).to_contiguous();
+    sizes_fit(conv.forward_prepared(values(&x), weights, bias, activation, &mut output));
+    Tensor::from_primitive::<Flex>(tensor(output, &output_dims(conv.shape())))
+}
+
+fn output_dims(shape: &Conv2dShape) -> [usize; 4] {
+    [shape.batch, shape.out_channels, shape.out_height(), shape.out_width()]
+}
+
 /// What the backward pass reads again.
 #[derive(Clone, Debug)]
 struct Kept {
     x: FlexTensor,
     weight: FlexTensor,
-    output: FlexTensor,
-}
-
-impl Kept {
-    fn of(x: &Tracked, weight: &Tracked, output: &FlexTensor) -> Self {
-        Kept { x: x.primitive().clone(), weight: weight.primitive().clone(), output: output.clone() }
-    }
+    /// Where a ReLU decided what flows back.
+    output: Option<FlexTensor>,
 }
 
 /// A convolution of fixed sizes and what is applied to its sums.
@@ -87,9 +106,14 @@ struct Convolution {
 }
 
 impl Convolution {
+    fn keep(&self, x: &Tracked, weight: &Tracked, output: &FlexTensor) -> Kept {
+        let output = (self.activation == Activation::Relu).then(|| output.clone());
+        Kept { x: x.primitive().clone(), weight: weight.primitive().clone(), output }
+    }
+
     fn forward(&self, x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
         let shape = self.conv.shape();
-        let mut output = vec![0.0f32; shape.output_len()];
+        let mut output = Scratch::take(shape.output_len());
         let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.map(FlexTensor::to_contiguous));
         sizes_fit(self.conv.forward(
             values(&x),
@@ -98,17 +122,14 @@ impl Convolution {
             self.activation,
             &mut output,
         ));
-        tensor(output, &[shape.batch, shape.out_channels, shape.out_height(), shape.out_width()])
+        tensor(output, &output_dims(shape))
     }
 
     /// The gradient with respect to the sums, from that with respect to the result.
-    fn through_activation(&self, gradient: FlexTensor, output: &FlexTensor) -> FlexTensor {
-        if self.activation == Activation::Identity {
-            return gradient.to_contiguous();
-        }
-        let dims: Vec<usize> = gradient.layout().shape().iter().copied().collect();
-        let (gradient, output) = (gradient.to_contiguous(), output.to_contiguous());
-        let mut masked = vec![0.0f32; values(&gradient).len()];
+    fn through_activation(&self, gradient: FlexTensor, output: Option<FlexTensor>) -> FlexTensor {
+        let gradient = gradient.to_contiguous();
+        let Some(output) = output else { return gradient };
+        let mut masked = Scratch::take(values(&gradient).len());
         masked
             .par_chunks_mut(CHUNK)
             .zip(values(&gradient).par_chunks(CHUNK))
@@ -118,28 +139,27 @@ impl Convolution {
                     *masked = if *output > 0.0 { *gradient } else { 0.0 };
                 }
             });
-        tensor(masked, &dims)
+        tensor(masked, &output_dims(self.conv.shape()))
     }
 
     fn to_input(&self, gradient: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
         let shape = self.conv.shape();
-        let mut result = vec![0.0f32; shape.input_len()];
+        let mut result = Scratch::take(shape.input_len());
         sizes_fit(self.conv.backward_data(values(gradient), values(&weight.to_contiguous()), &mut result));
         tensor(result, &[shape.batch, shape.in_channels, shape.height, shape.width])
     }
 
     fn to_weight(&self, gradient: &FlexTensor, x: &FlexTensor) -> FlexTensor {
         let shape = self.conv.shape();
-        let mut result = vec![0.0f32; shape.weight_len()];
+        let mut result = Scratch::take(shape.weight_len());
         sizes_fit(self.conv.backward_weight(values(&x.to_contiguous()), values(gradient), &mut result));
         tensor(result, &[shape.out_channels, shape.in_channels, shape.kernel[0], shape.kernel[1]])
     }
 
     fn to_bias(&self, gradient: &FlexTensor) -> FlexTensor {
-        let channels = self.conv.shape().out_channels;
-        let mut result = vec![0.0f32; channels];
+        let mut result = vec![0.0f32; self.conv.shape().out_channels];
         sizes_fit(self.conv.backward_bias(values(gradient), &mut result));
-        tensor(result, &[channels])
+        listed(result)
     }
 }
 
@@ -148,7 +168,7 @@ impl<const PARENTS: usize> Backward<Flex, PARENTS> for Convolution {
     type State = Kept;
 
     fn backward(self, ops: Ops<Kept, PARENTS>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = self.through_activation(gradients.consume::<Flex>(&ops.node), &ops.state.output);
+        let gradient = self.through_activation(gradients.consume::<Flex>(&ops.node), ops.state.output);
         for (role, parent) in ops.parents.into_iter().enumerate() {
             let Some(parent) = parent else { continue };
             let result = match role {

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use conv_kernels::{Activation, BilinearUpsample, Border, MaxPool};
+use conv_kernels::{Activation, BilinearUpsample, Border, MaxPool, Scratch};
 
 use super::tape::{Gradient, host, record, sizes_fit, tensor, values};
 
-/// Maximum over 2 x 2 windows, those at odd borders cut off: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`.
-pub(super) fn max_pool2d(x: Tensor<4>) -> Tensor<4> {
+/// Maximum over 2 x 2 windows, those at odd borders cut off, and the activation: `[N, C, H, W]` to
+/// `[N, C, ceil(H / 2), ceil(W / 2)]`. A ReLU here is the ReLU before the pooling, at a quarter of the price.
+pub(super) fn max_pool2d(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     let dims = x.dims();
     let [images, channels, height, width] = dims;
     let planes = images * channels;
-    let pool = MaxPool { planes, size: [height, width], border: Border::Ceil, activation: Activation::Identity };
+    let pool = MaxPool { planes, size: [height, width], border: Border::Ceil, activation };
     let [rows, columns] = pool.out_size();
     let input = host(x.clone()).to_contiguous();
-    let mut output = vec![0.0; planes * rows * columns];
+    let mut output = Scratch::take(planes * rows * columns);
     let mut mask = vec![0; output.len()];
     sizes_fit(pool.forward(values(&input), &mut output, &mut mask));
     let output = tensor(output, &[images, channels, rows, columns]);
@@ -36,7 +37,7 @@ struct PoolGradient {
 
 impl Gradient for PoolGradient {
     fn of_input(&self, of_output: &[f32]) -> FlexTensor {
-        let mut gradient = vec![0.0; self.dims.iter().product()];
+        let mut gradient = Scratch::take(self.dims.iter().product());
         sizes_fit(self.pool.backward(of_output, &self.mask, &mut gradient));
         tensor(gradient, &self.dims)
     }
@@ -51,7 +52,7 @@ pub(super) fn enlarge(x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> 
     let plan =
         BilinearUpsample { planes: images * channels, size: [height, width], out_size, stride, offset: [padding; 2] };
     let input = host(x.clone()).to_contiguous();
-    let mut output = vec![0.0; images * channels * out_size[0] * out_size[1]];
+    let mut output = Scratch::take(images * channels * out_size[0] * out_size[1]);
     sizes_fit(plan.forward(values(&input), &mut output));
     let output = tensor(output, &[images, channels, out_size[0], out_size[1]]);
     record(x, output, EnlargeGradient { plan, dims })
@@ -65,7 +66,7 @@ struct EnlargeGradient {
 
 impl Gradient for EnlargeGradient {
     fn of_input(&self, of_output: &[f32]) -> FlexTensor {
-        let mut gradient = vec![0.0; self.dims.iter().product()];
+        let mut gradient = Scratch::take(self.dims.iter().product());
         sizes_fit(self.plan.backward(of_output, &mut gradient));
         tensor(gradient, &self.dims)
     }

@@ -8,8 +8,9 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
+use conv_kernels::Scratch;
 
 /// A tensor on the tape of the CPU.
 pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
@@ -67,9 +68,26 @@ pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
 }
 
-/// A tensor of these values, without a copy.
-pub(super) fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, dims.to_vec()))
+/// Recycled memory as the bytes of a tensor.
+struct Recycled(Scratch);
+
+impl AsRef<[u8]> for Recycled {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// A tensor of these values, without a copy; when it is dropped its memory is used again. The memory is never written to
+/// as long as the tensor lives: an operation that works in place gets a copy.
+pub(super) fn tensor(values: Scratch, dims: &[usize]) -> FlexTensor {
+    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(Recycled(values)), AllocationProperty::Other);
+    FlexTensor::from_data(TensorData::from_bytes(bytes, dims.to_vec(), DType::F32))
+}
+
+/// A short list of values as a tensor with one axis.
+pub(super) fn listed(values: Vec<f32>) -> FlexTensor {
+    let len = values.len();
+    FlexTensor::from_data(TensorData::new(values, [len]))
 }
 
 /// The value of a result whose error would mean that sizes taken from the tensors themselves do not fit them.

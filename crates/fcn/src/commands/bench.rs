@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use fcn_core::bench::{self, BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow};
+use fcn_core::bench::{self, BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow, LayerRow};
 use fcn_core::config::TrainConfig;
 use fcn_core::crf::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result, device};
 
-use super::{Global, choice};
+use super::{Global, Inference, choice};
 use crate::report;
 
 /// Measure inference, training steps, the CRF, the data loader or the converter.
@@ -18,6 +18,7 @@ use crate::report;
 /// Examples:
 ///   fcn bench infer --size 512x512 --batch 1
 ///   fcn bench crf --size 375x500 --labels 21 --iterations 10 --mode both --threads 2
+///   fcn bench infer --layers
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -54,6 +55,11 @@ pub struct Args {
     /// The same as --mode fast
     #[arg(long)]
     fast: bool,
+    #[command(flatten)]
+    inference: Inference,
+    /// Also print what each layer of infer takes, and how many operations a second that is
+    #[arg(long)]
+    layers: bool,
     /// Timed runs
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -92,6 +98,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         width: args.width,
         variant: choice("--variant", &args.variant)?,
         backbone: choice("--backbone", &args.backbone)?,
+        conv: args.inference.algorithm()?,
         ..TrainConfig::default()
     };
     config.validate()?;
@@ -99,6 +106,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         size: args.size.as_deref().map_or(Ok(size), parse_size)?,
         batch: args.batch.unwrap_or(batch).max(1),
         config,
+        weights: args.inference.weights(),
         runs: args.runs.max(1),
         device: device::parse(&global.device)?,
     };
@@ -107,7 +115,11 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             Error::usage("this measurement reads a data set").hint("add --data DIR; `fcn quickstart` draws one")
         })
     };
+    if args.layers && args.what != What::Infer {
+        return Err(Error::usage("--layers belongs to infer").hint("fcn bench infer --layers"));
+    }
     let row = match args.what {
+        What::Infer if args.layers => bench::infer_layers(&options)?,
         What::Infer => bench::infer(&options)?,
         What::Crf => return run_crf(&args, options.size, global),
         What::Train => bench::train(&options)?,
@@ -116,6 +128,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     };
     if global.json {
         return report::print_json(&[row]);
+    }
+    if !row.layers.is_empty() {
+        report::print_line(&layer_table(&row.layers));
+        report::print_line("");
     }
     report::print_line(&table(&[row]));
     Ok(())
@@ -171,6 +187,18 @@ fn run_crf(args: &Args, size: [usize; 2], global: &Global) -> Result<()> {
     ];
     report::print_line(&report::table(&header, &cells));
     Ok(())
+}
+
+fn layer_table(rows: &[LayerRow]) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let rate = if row.gflop_per_s > 0.0 { format!("{:.0}", row.gflop_per_s) } else { String::new() };
+            let milliseconds = format!("{:.2}", row.median_s * 1e3);
+            vec![row.layer.clone(), milliseconds, rate, format!("{:.1} %", row.share * 100.0)]
+        })
+        .collect();
+    report::table(&["layer", "median ms", "GFLOP/s", "share"], &cells)
 }
 
 fn table(rows: &[BenchRow]) -> String {

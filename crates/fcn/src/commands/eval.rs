@@ -11,11 +11,10 @@ use fcn_core::evaluate::{
     CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
 };
 use fcn_core::labels::{Classes, MaskCoding};
-use fcn_core::predict::Predictor;
-use fcn_core::{Error, ErrorKind, Result, checkpoint, device, weights};
+use fcn_core::{Error, ErrorKind, Result};
 
-use super::Global;
 use super::crf::CrfFlags;
+use super::{Global, Inference};
 use crate::report::{self, Progress};
 
 /// Score a network on a data set, or anyone's masks against the truth.
@@ -60,6 +59,7 @@ pub struct Args {
     classes: Option<PathBuf>,
     #[command(flatten)]
     crf_flags: CrfFlags,
+    inference: Inference,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
@@ -109,9 +109,8 @@ fn score_network(
     crf: Option<&CrfParams>,
     global: &Global,
 ) -> Result<Outcome> {
-    let fcn = weights::load(&checkpoint::weights_file(weights)?, &device::parse(&global.device)?)?;
+    let predictor = args.inference.predictor(weights, global)?;
     let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
-    let predictor = Predictor::new(fcn);
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {

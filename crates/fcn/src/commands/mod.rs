@@ -1,7 +1,9 @@
 //! One file a subcommand: its flags and one call into the core. Here: the flags that all share, and the dispatch.
 
 use clap::{Parser, Subcommand};
-use fcn_core::{Error, Result};
+use fcn_core::model::{Algorithm, WeightForm};
+use fcn_core::predict::Predictor;
+use fcn_core::{Error, Result, checkpoint, device, weights};
 
 mod bench;
 mod check;
@@ -42,6 +44,43 @@ pub struct Global {
     /// Where to compute: cpu, cuda[:i], vulkan, metal or webgpu; all but cpu must be compiled in
     #[arg(long, global = true, default_value = "cpu")]
     pub device: String,
+}
+
+/// How a network computes, for commands that take one as it is.
+#[derive(clap::Args)]
+pub struct Inference {
+    /// Convolutions on the CPU: direct, accurate or fast; the faster, the more they round
+    #[arg(long, value_name = "HOW", default_value = "fast")]
+    pub conv: String,
+    /// Transform weights for the fast kernels in every pass instead of once: slower, and a fifth less memory
+    #[arg(long)]
+    pub no_weight_cache: bool,
+}
+
+impl Inference {
+    /// The algorithm that `--conv` names.
+    ///
+    /// # Errors
+    /// An unknown word.
+    pub fn algorithm(&self) -> Result<Algorithm> {
+        choice("--conv", &self.conv)
+    }
+
+    /// In which form weights wait for the next pass.
+    pub fn weights(&self) -> WeightForm {
+        if self.no_weight_cache { WeightForm::AsStored } else { WeightForm::Transformed }
+    }
+
+    /// A predictor with the weights in a file, checkpoint or run folder.
+    ///
+    /// # Errors
+    /// An unknown word, an unknown device, weights that cannot be used.
+    pub fn predictor(&self, weights: &std::path::Path, global: &Global) -> Result<Predictor> {
+        let algorithm = self.algorithm()?;
+        let mut fcn = weights::load(&checkpoint::weights_file(weights)?, &device::parse(&global.device)?)?;
+        fcn.options.algorithm = algorithm;
+        Ok(Predictor::with_weights(fcn, self.weights()))
+    }
 }
 
 #[derive(Subcommand)]

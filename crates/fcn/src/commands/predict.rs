@@ -13,11 +13,11 @@ use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_ma
 use fcn_core::labels::{Classes, LabelMap};
 use fcn_core::predict::{Prediction, Predictor};
 use fcn_core::tensor_file::write_atomically;
-use fcn_core::{Error, ErrorKind, Result, checkpoint, device, file, npy, pictures, weights};
+use fcn_core::{Error, ErrorKind, Result, file, npy, pictures};
 use serde::Serialize;
 
-use super::Global;
 use super::crf::CrfFlags;
+use super::{Global, Inference};
 use crate::report::{self, Progress, percent};
 use inputs::Input;
 
@@ -63,6 +63,7 @@ pub struct Args {
     max_pixels: u64,
     #[command(flatten)]
     crf_flags: CrfFlags,
+    inference: Inference,
 }
 
 /// What came of one photograph.
@@ -93,8 +94,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let crf = args.crf_flags.params_if(args.crf)?;
     let inputs = inputs::collect(&args.images)?;
     inputs::refuse_collisions(&inputs, &args.out)?;
-    let predictor =
-        Predictor::new(weights::load(&checkpoint::weights_file(&args.weights)?, &device::parse(&global.device)?)?);
+    let predictor = args.inference.predictor(&args.weights, global)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();

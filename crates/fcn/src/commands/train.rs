@@ -55,6 +55,9 @@ pub struct Overrides {
     /// same or caffe [default: same]
     #[arg(long)]
     geometry: Option<String>,
+    /// Convolutions on the CPU: direct, accurate or fast; the faster, the more they round [default: fast]
+    #[arg(long, value_name = "HOW")]
+    conv: Option<String>,
     /// Updates in all, those before a resume included [default: 1500]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -125,6 +128,7 @@ impl Overrides {
         set_choice(&mut config.variant, "--variant", &self.variant)?;
         set_choice(&mut config.backbone, "--backbone", &self.backbone)?;
         set_choice(&mut config.geometry, "--geometry", &self.geometry)?;
+        set_choice(&mut config.conv, "--conv", &self.conv)?;
         set_choice(&mut config.optimizer, "--optimizer", &self.optimizer)?;
         set_choice(&mut config.schedule, "--schedule", &self.schedule)?;
         set_choice(&mut config.loss, "--loss", &self.loss)?;
