@@ -4,9 +4,11 @@
 """
 
 import pathlib
+import zipfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN, CORPUS = ROOT / "testdata" / "tfio", ROOT / "fuzz" / "corpus"
+TORCH = ROOT / "testdata" / "torchio"
 
 
 def seed(target, name, data):
@@ -27,3 +29,11 @@ while records:
     seed("example", str(number), records[12 : 12 + length])
     records, number = records[length + 16 :], number + 1
 seed("checkpoint_v1", "v1", (GOLDEN / "v1.ckpt").read_bytes())
+
+for file in sorted(TORCH.iterdir()):
+    seed("torch_file", file.name, file.read_bytes())
+    # Python insists on checksums.
+    if zipfile.is_zipfile(file) and "without-crc" not in file.name:
+        archive = zipfile.ZipFile(file)
+        name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        seed("pickle", file.name, archive.read(name))

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace. A crate that is not here is not a member.
-const INSIDE: [(&str, &[&str]); 5] = [
+const INSIDE: [(&str, &[&str]); 6] = [
     ("fcn", &["fcn-core"]),
-    ("fcn-core", &["conv-kernels", "densecrf", "tfio"]),
+    ("fcn-core", &["conv-kernels", "densecrf", "tfio", "torchio"]),
     ("conv-kernels", &[]),
     ("densecrf", &[]),
     ("tfio", &[]),
+    ("torchio", &[]),
 ];
 
 /// Faces and servers: the core must work without one. Prefixes of crate names.
