@@ -22,7 +22,7 @@ use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::model::{DropoutKey, Fcn, FcnOptions};
 use crate::optim::Optimizer;
 use crate::rng::{Purpose, Rng};
-use crate::weights::{ModelMeta, Preprocessing};
+use crate::weights::{ModelMeta, Preprocessing, TrunkShape};
 use crate::{Error, Result};
 
 /// What is measured, and how often.
@@ -174,6 +174,7 @@ fn network(options: &BenchOptions) -> Fcn {
         variant: config.variant,
         backbone: config.backbone,
         width: config.width,
+        trunk: TrunkShape::default(),
         geometry: config.geometry,
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),

@@ -287,7 +287,7 @@ fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
 mod tests {
     use super::*;
     use crate::model::{Fcn, FcnOptions};
-    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
     use burn::tensor::Device;
 
     fn small() -> Fcn {
@@ -295,6 +295,7 @@ mod tests {
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::named(["a", "b"]),
             preprocessing: Preprocessing::default(),

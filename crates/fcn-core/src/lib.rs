@@ -34,6 +34,8 @@ pub mod predict;
 pub mod rng;
 pub mod run_log;
 pub mod schedule;
+pub mod stages;
+pub mod starting_weights;
 pub mod tensor_file;
 pub mod train;
 pub mod validation;

@@ -19,7 +19,6 @@ use crate::labels::LabelMap;
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::model::Fcn;
 use crate::model::fcn::COARSEST_STRIDE;
-use crate::model::vgg16::{STAGES, scaled};
 use crate::normalise::Normaliser;
 use crate::weights::{Geometry, ModelMeta};
 use crate::{Error, ErrorKind, Result};
@@ -119,7 +118,7 @@ impl Predictor {
     /// the photograph and its planes. The kernels unfold nothing: a pass over 2048 x 2048 pixels at width 0.25 was
     /// measured at 152 bytes a pixel, the estimate for its first stage.
     pub fn activation_bytes_per_pixel(meta: &ModelMeta) -> u64 {
-        let first = scaled(STAGES[0].1, meta.width) as u64;
+        let first = meta.channels()[0] as u64;
         let classes = meta.classes.len() as u64;
         4 * ((2 * first).max(3 * classes) + 6)
     }
@@ -348,7 +347,7 @@ mod tests {
     use crate::labels::{Classes, VOID};
     use crate::model::FcnOptions;
     use crate::rng::{Purpose, Rng};
-    use crate::weights::{Backbone, Preprocessing, Variant};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape, Variant};
     use burn::tensor::Device;
 
     fn meta(variant: Variant, geometry: Geometry) -> ModelMeta {
@@ -356,6 +355,7 @@ mod tests {
             variant,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry,
             classes: Classes::named(["a", "b", "c"]),
             preprocessing: Preprocessing::default(),

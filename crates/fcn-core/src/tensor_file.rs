@@ -9,6 +9,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::host::with_values;
@@ -60,6 +61,35 @@ pub fn write_tensors(path: &Path, metadata: &BTreeMap<String, String>, tensors: 
                     with_values(on_device, |values| write_values(file, tensor, values))?.map_err(io)?;
                 }
             }
+        }
+        Ok(())
+    })
+}
+
+/// Writes tensors whose names and shapes are in `table` and whose values `values` supplies one at a time, by index: so
+/// much as one tensor is in memory. All of it or nothing, durable when this returns.
+///
+/// # Errors
+/// Those of `values`, a number of values that is not that of the shape, what the system refuses.
+pub fn write_streamed(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    table: &[(&str, &[usize])],
+    values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let described = |&(name, shape): &(&str, &[usize])| NamedValues {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        values: Values::Slice(&[]),
+    };
+    let tensors: Vec<NamedValues<'_>> = table.iter().map(described).collect();
+    let header = header(metadata, &tensors)?;
+    write_atomically(path, |file| {
+        let io = |e: std::io::Error| Error::io("write", path, &e);
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+        file.write_all(&header).map_err(io)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            write_values(file, tensor, &values(index)?).map_err(io)?;
         }
         Ok(())
     })
@@ -207,33 +237,48 @@ impl TensorFile {
             .map_or(String::new(), |(_, info)| format!("{:?}", info.dtype))
     }
 
-    /// The values of a tensor, in C order.
+    /// The values of a float tensor, in C order; F16, BF16 and F64 are converted.
     ///
     /// # Errors
-    /// No tensor of this name, another type than F32, or what the system refuses.
+    /// No tensor of this name, a type that is no float, or what the system refuses.
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let Some((_, info)) = self.tensors.iter().find(|(other, _)| other == name) else {
             return Err(Error::weights(format!("there is no tensor {name}")).at(&self.path));
         };
-        if info.dtype != Dtype::F32 {
-            return Err(Error::weights(format!("{name} is of type {:?}; expected F32", info.dtype))
-                .at(&self.path)
-                .hint("convert the file with `fcn import`"));
-        }
+        let Some((width, convert)) = converter(info.dtype) else {
+            return Err(Error::weights(format!("{name} is of type {:?}; expected F32, F16, BF16 or F64", info.dtype))
+                .at(&self.path));
+        };
         let (start, end) = info.data_offsets;
         let io = |e: std::io::Error| Error::io("read", &self.path, &e);
         self.file.seek(SeekFrom::Start(self.values_start + start as u64)).map_err(io)?;
-        let mut values = Vec::with_capacity((end - start) / size_of::<f32>());
+        let mut values = Vec::with_capacity((end - start) / width);
         let mut block = vec![0u8; BLOCK_BYTES.min(end - start)];
         let mut left = end - start;
         while left > 0 {
             let bytes = &mut block[..left.min(BLOCK_BYTES)];
             self.file.read_exact(bytes).map_err(io)?;
-            values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            convert(bytes, &mut values);
             left -= bytes.len();
         }
         Ok(values)
     }
+}
+
+/// Bytes a value, and what appends values as 32-bit floats; `None` for types that are not floats.
+type Converter = (usize, fn(&[u8], &mut Vec<f32>));
+
+fn converter(dtype: Dtype) -> Option<Converter> {
+    fn extend<const W: usize>(bytes: &[u8], out: &mut Vec<f32>, convert: impl Fn([u8; W]) -> f32) {
+        out.extend(bytes.as_chunks::<W>().0.iter().map(|&value| convert(value)));
+    }
+    Some(match dtype {
+        Dtype::F32 => (4, |bytes, out| extend(bytes, out, f32::from_le_bytes)),
+        Dtype::F64 => (8, |bytes, out| extend(bytes, out, |value| f64::from_le_bytes(value) as f32)),
+        Dtype::F16 => (2, |bytes, out| extend(bytes, out, |value| f16::from_le_bytes(value).to_f32())),
+        Dtype::BF16 => (2, |bytes, out| extend(bytes, out, |value| bf16::from_le_bytes(value).to_f32())),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

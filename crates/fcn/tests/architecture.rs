@@ -27,7 +27,7 @@ const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
 /// Layers inside `fcn-core`, from the top. A module may use its own layer and those below, except as [`APART`] says.
 const LAYERS: [(&str, &[&str]); 3] = [
-    ("flows", &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info"]),
+    ("flows", &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info", "stages"]),
     (
         "parts",
         &[
@@ -46,6 +46,7 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "pictures",
             "run_log",
             "schedule",
+            "starting_weights",
             "tensor_file",
             "weights",
         ],

@@ -20,7 +20,7 @@ use super::bilinear::bilinear_weights;
 use super::conv::{conv_transpose2d, conv2d, conv2d_relu, max_pool2d};
 use super::host_norm::{Normalised, batch_norm_relu};
 use super::parameter::{Parameter, ParameterKind, ParameterSpec};
-use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
+use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk};
 use crate::host::is_host;
 use crate::rng::{Purpose, Rng};
 use crate::weights::{Geometry, ModelMeta, Variant};
@@ -113,7 +113,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(meta: &ModelMeta) -> Self {
-        let mut builder = TableBuilder { table: Vec::new(), backbone: meta.backbone };
+        let mut builder = TableBuilder { table: Vec::new() };
         let (first_padding, fc6_padding) = match meta.geometry {
             Geometry::Same => (1, super::vgg16::FC6_TAPS / 2),
             Geometry::Caffe => (CAFFE_FIRST_PADDING, 0),
@@ -130,8 +130,7 @@ impl Layout {
                 ParameterKind::Upsampling,
                 vec![classes, classes, taps, taps],
             );
-            let skip =
-                step.skip.map(|(name, stage)| builder.score(name, [classes, scaled(STAGES[stage].1, meta.width), 1]));
+            let skip = step.skip.map(|(name, stage)| builder.score(name, [classes, meta.channels()[stage], 1]));
             steps.push((kernel, skip));
         }
         Layout { table: builder.table, trunk, score_fr, decoder: steps }
@@ -449,7 +448,7 @@ mod tests {
     use crate::host::with_values;
     use crate::labels::Classes;
     use crate::loss::{PixelLoss, Reduction};
-    use crate::weights::{Backbone, Preprocessing};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape};
 
     const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
 
@@ -459,6 +458,7 @@ mod tests {
             variant,
             backbone,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry,
             classes,
             preprocessing: Preprocessing::default(),

@@ -5,7 +5,8 @@
 //! upscore8`), so that code, paper and weights file can be read side by side.
 //!
 //! [`vgg16`] is the trunk as a table, [`fcn`] puts the three heads on it, [`bilinear`] is the upsampling kernel,
-//! [`conv`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt.
+//! [`conv`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt, [`import`] how
+//! weights from elsewhere become ours.
 //!
 //! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `data` or `train`.
 
@@ -15,10 +16,11 @@ pub mod fcn;
 mod host_conv;
 mod host_maps;
 mod host_norm;
+pub mod import;
 pub mod parameter;
 mod tape;
 pub mod vgg16;
 
 pub use conv_kernels::Algorithm;
 pub use fcn::{DropoutKey, Fcn, FcnOptions};
-pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count};
+pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count, trunk_table};
