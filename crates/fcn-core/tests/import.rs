@@ -131,7 +131,7 @@ fn the_report_names_what_was_taken_changed_and_left_out() {
         ("trunk", "TensorFlow V1 checkpoint", "vgg_16/mean_rgb")
     );
     assert_eq!(slim.preprocessing, Convention::TfSlim.preprocessing());
-    assert_eq!(change(&slim, "fc6.weight"), "vgg_16/fc6/weights from [7, 7, 3, 3], outputs first");
+    assert_eq!(change(&slim, "fc6.weight"), "vgg_16/fc6/weights from height, width, in, out to out, in, height, width");
     let expected = [
         "global_step",
         "vgg_16/conv1/conv1_1/biases/Adam_1",
@@ -142,7 +142,7 @@ fn the_report_names_what_was_taken_changed_and_left_out() {
     assert_eq!(left(&slim), expected);
 
     let plain = imported("vgg16.pth", &out, Some(Convention::Caffe)).unwrap();
-    assert_eq!(change(&plain, "fc6.weight"), "classifier.0.weight from [3, 147]");
+    assert_eq!(change(&plain, "fc6.weight"), "classifier.0.weight a matrix, read as a convolution");
     assert_eq!(left(&plain), ["classifier.6.weight", "classifier.6.bias"]);
     assert_eq!(plain.preprocessing.channels, Channels::Bgr);
 

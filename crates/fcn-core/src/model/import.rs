@@ -255,8 +255,8 @@ impl Recipe {
     fn taken(&self) -> Taken {
         let change = match self.change {
             Change::None => String::new(),
-            Change::Reshaped => format!("from {:?}", self.expected),
-            Change::Permuted => format!("from {:?}, outputs first", self.expected),
+            Change::Reshaped => "a matrix, read as a convolution".to_string(),
+            Change::Permuted => "from height, width, in, out to out, in, height, width".to_string(),
             Change::Scaled(factor) => format!("times {factor}, the factor of its pool"),
             Change::LessBias => "less the convolution's bias".to_string(),
         };
@@ -282,7 +282,7 @@ fn sort_out(scheme: Scheme, source: &Source) -> (Vec<LeftOut>, Shapes) {
         }
     }
     for (name, words) in source.notes() {
-        left_out.push(LeftOut { name, reason: format!("no tensor of the network: {words}") });
+        left_out.push(LeftOut { name, reason: format!("not of the network: {words}") });
     }
     (left_out, present)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fcn_core::Result;
 use fcn_core::labels::MaskCoding;
 use fcn_core::model::import::convention::Convention;
-use fcn_core::model::import::{ImportOptions, ImportReport, import};
+use fcn_core::model::import::{ImportOptions, ImportReport, Taken, import};
 use fcn_core::weights::Preprocessing;
 
 use super::{Global, choice};
@@ -76,19 +76,52 @@ fn text(imported: &ImportReport, global: &Global) -> String {
         format!("  {what}"),
         format!("  {}, channels {}, {} parameters", word(&imported.backbone), channels.join(" "), imported.parameters),
         format!("  input: {} (told by {})", formula(&imported.preprocessing), imported.preprocessing_from),
-        format!("taken: {} tensors", imported.taken.len()),
+        format!("taken: {} tensors{}", imported.taken.len(), renamed(imported)),
     ];
-    for taken in imported.taken.iter().filter(|taken| global.verbose || !taken.change.is_empty()) {
-        let change = if taken.change.is_empty() { String::new() } else { format!(" ({})", taken.change) };
-        lines.push(format!("  {} <- {}{change}", taken.to, taken.from));
+    if global.verbose {
+        for Taken { from, to, change, .. } in &imported.taken {
+            let change = if change.is_empty() { String::new() } else { format!(" ({change})") };
+            lines.push(format!("  {to} <- {from}{change}"));
+        }
+        lines.extend(imported.left_out.iter().map(|left| format!("left out: {}: {}", left.name, left.reason)));
+    } else {
+        let changed = imported.taken.iter().filter(|taken| !taken.change.is_empty());
+        lines.extend(
+            grouped(changed.map(|taken| (taken.change.as_str(), taken.from.as_str()))).map(|line| format!("  {line}")),
+        );
+        let left_out = imported.left_out.iter().map(|left| (left.reason.as_str(), left.name.as_str()));
+        lines.extend(grouped(left_out).map(|line| format!("left out: {line}")));
     }
-    lines.push(
-        format!("left out: {}", if imported.left_out.is_empty() { "nothing" } else { "" }).trim_end().to_string(),
-    );
-    lines.extend(imported.left_out.iter().map(|left| format!("  {}: {}", left.name, left.reason)));
     lines.extend(imported.remarks.iter().map(|remark| format!("note: {remark}")));
     lines.push(format!("written: {}", imported.out.display()));
     lines.join("\n")
+}
+
+/// The first tensor as an example, where the source has other names.
+fn renamed(imported: &ImportReport) -> String {
+    match imported.taken.iter().find(|taken| taken.from != taken.to) {
+        Some(taken) => format!(", renamed as {} <- {}", taken.to, taken.from),
+        None => String::new(),
+    }
+}
+
+/// One line for each remark, with the first names that it is made of.
+fn grouped<'a>(remarks: impl Iterator<Item = (&'a str, &'a str)>) -> impl Iterator<Item = String> {
+    const SHOWN: usize = 3;
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (remark, name) in remarks {
+        match groups.iter_mut().find(|(known, _)| *known == remark) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((remark, vec![name])),
+        }
+    }
+    groups.into_iter().map(|(remark, names)| {
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}: {remark}", names[..names.len().min(SHOWN)].join(", "))
+    })
 }
 
 /// The word that files and flags have for a value.
