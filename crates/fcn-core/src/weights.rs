@@ -185,7 +185,11 @@ impl ModelMeta {
         Ok(header)
     }
 
-    fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
+    /// What [`to_header`](Self::to_header) said.
+    ///
+    /// # Errors
+    /// As [`Contents::from_header`], and a trunk alone.
+    pub fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
         match Contents::from_header(header)? {
             Contents::Network(meta) => Ok(meta),
             Contents::Trunk(_) => Err(Error::weights(

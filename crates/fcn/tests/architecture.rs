@@ -27,7 +27,22 @@ const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
 /// Layers inside `fcn-core`, from the top. A module may use its own layer and those below, except as [`APART`] says.
 const LAYERS: [(&str, &[&str]); 3] = [
-    ("flows", &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info", "stages"]),
+    (
+        "flows",
+        &[
+            "train",
+            "validation",
+            "evaluate",
+            "predict",
+            "convert",
+            "check",
+            "draw",
+            "bench",
+            "info",
+            "export",
+            "stages",
+        ],
+    ),
     (
         "parts",
         &[
@@ -42,11 +57,13 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "model",
             "normalise",
             "npy",
+            "onnx",
             "optim",
             "pictures",
             "run_log",
             "schedule",
             "starting_weights",
+            "state_dict",
             "tensor_file",
             "weights",
         ],

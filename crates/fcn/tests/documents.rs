@@ -14,6 +14,7 @@ const DOCUMENTS: [&str; 11] = [
     "CHANGELOG.md",
     "docs/add-a-dataset.md",
     "docs/add-a-model.md",
+    "docs/export.md",
     "docs/formats.md",
     "docs/numerics.md",
     "docs/release.md",

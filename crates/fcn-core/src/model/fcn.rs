@@ -30,7 +30,7 @@ use crate::{Error, Result};
 pub const COARSEST_STRIDE: usize = 32;
 
 /// Added to the variance of a batch normalisation; PyTorch's value.
-const NORM_EPSILON: f64 = 1e-5;
+pub const NORM_EPSILON: f64 = 1e-5;
 
 /// Share of the newest batch in a running mean or variance; PyTorch's value.
 const NORM_MOMENTUM: f64 = 0.1;
@@ -72,14 +72,24 @@ pub struct DropoutKey {
 
 /// One upsampling of the decoder, and what happens to its result.
 #[derive(Clone, Copy, Debug)]
-struct DecoderStep {
-    name: &'static str,
+pub(crate) struct DecoderStep {
+    pub name: &'static str,
     /// The kernel has twice as many taps a side.
-    stride: usize,
+    pub stride: usize,
     /// Score layer that is added, and the stage (from 0) whose pool it looks at.
-    skip: Option<(&'static str, usize)>,
+    pub skip: Option<(&'static str, usize)>,
     /// Caffe geometry: rows and columns cut from the top and left of the skip, or of the result where there is none.
-    crop: usize,
+    pub crop: usize,
+}
+
+impl DecoderStep {
+    /// Pixels cut from each side of the upsampled map.
+    pub fn padding(&self, geometry: Geometry) -> usize {
+        match geometry {
+            Geometry::Same => self.stride / 2,
+            Geometry::Caffe => 0,
+        }
+    }
 }
 
 const FCN_32S: [DecoderStep; 1] = [DecoderStep { name: "upscore", stride: 32, skip: None, crop: 19 }];
@@ -93,7 +103,7 @@ const FCN_8S: [DecoderStep; 3] = [
     DecoderStep { name: "upscore8", stride: 8, skip: None, crop: 31 },
 ];
 
-fn decoder(variant: Variant) -> &'static [DecoderStep] {
+pub(crate) fn decoder(variant: Variant) -> &'static [DecoderStep] {
     match variant {
         Variant::Fcn32s => &FCN_32S,
         Variant::Fcn16s => &FCN_16S,
@@ -103,16 +113,16 @@ fn decoder(variant: Variant) -> &'static [DecoderStep] {
 
 /// Which parameter belongs to which layer.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
-    pub(super) table: Vec<ParameterSpec>,
-    trunk: Trunk,
-    score_fr: Layer,
+pub(crate) struct Layout {
+    pub table: Vec<ParameterSpec>,
+    pub trunk: Trunk,
+    pub score_fr: Layer,
     /// For each decoder step its kernel and the score layer of its skip.
-    decoder: Vec<(usize, Option<Layer>)>,
+    pub decoder: Vec<(usize, Option<Layer>)>,
 }
 
 impl Layout {
-    pub(super) fn new(meta: &ModelMeta) -> Self {
+    pub fn new(meta: &ModelMeta) -> Self {
         let mut builder = TableBuilder { table: Vec::new() };
         let (first_padding, fc6_padding) = match meta.geometry {
             Geometry::Same => (1, super::vgg16::FC6_TAPS / 2),
@@ -214,6 +224,11 @@ impl Fcn {
         &mut self.parameters
     }
 
+    /// Which parameter belongs to which layer, by index.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The device the weights are on, without autodiff.
     pub fn device(&self) -> Device {
         self.parameters[0].tensor.device().inner()
@@ -275,11 +290,7 @@ impl Fcn {
         }
         x = self.convolve(x, &self.layout.score_fr, mode); // [N, K, H/32, W/32]
         for (step, (kernel, skip)) in decoder(self.meta.variant).iter().zip(&self.layout.decoder) {
-            let padding = match self.meta.geometry {
-                Geometry::Same => step.stride / 2,
-                Geometry::Caffe => 0,
-            };
-            x = conv_transpose2d(x, self.shaped(*kernel, mode), step.stride, padding);
+            x = conv_transpose2d(x, self.shaped(*kernel, mode), step.stride, step.padding(self.meta.geometry));
             match (skip, step.skip) {
                 (Some(layer), Some((_, stage))) => {
                     let [_, _, rows, columns] = x.dims();

@@ -8,7 +8,7 @@
 //! new file one tensor at a time.
 
 pub mod convention;
-mod names;
+pub(crate) mod names;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +126,32 @@ pub struct ImportReport {
     pub left_out: Vec<LeftOut>,
     /// What a person should know.
     pub remarks: Vec<String>,
+}
+
+/// What a file that [`import`] reads holds.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The file format, for people and scripts.
+    pub format: &'static str,
+    /// Whose names the tensors have; none for names of nothing that can be imported.
+    pub names: Option<&'static str>,
+    /// Name, type (`F32` and the like) and shape of every tensor, in the order of the file.
+    pub tensors: Vec<(String, String, Vec<usize>)>,
+    /// What a training checkpoint holds besides, in words.
+    pub notes: Vec<(String, String)>,
+}
+
+/// Says what the file at `path` holds, without reading values.
+///
+/// # Errors
+/// A file of no known format or damaged; what the system refuses.
+pub fn inspect(path: &Path) -> Result<Description> {
+    let source = Source::open(path)?;
+    let names: BTreeSet<&str> = source.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let names = Scheme::recognise(&names).map(Scheme::label);
+    let (format, notes) = (source.format(), source.notes());
+    let tensors = source.tensors.into_iter().map(|tensor| (tensor.name, tensor.dtype, tensor.shape)).collect();
+    Ok(Description { format, names, tensors, notes })
 }
 
 /// One tensor's way.

@@ -25,9 +25,9 @@ pub fn channels_at_width(width: f32) -> [usize; 7] {
     channels.map(|channels| scaled(channels, width))
 }
 
-/// A convolution, as indices into the parameter list.
+/// A convolution with stride 1, as indices into the parameter list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     pub weight: usize,
     pub bias: Option<usize>,
     pub norm: Option<Norm>,
@@ -36,7 +36,7 @@ pub(super) struct Layer {
 
 /// A batch normalisation, as indices into the parameter list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     pub scale: usize,
     pub shift: usize,
     pub mean: usize,
@@ -44,7 +44,7 @@ pub(super) struct Norm {
 }
 
 /// Adds layers to a parameter table.
-pub(super) struct TableBuilder {
+pub(crate) struct TableBuilder {
     pub table: Vec<ParameterSpec>,
 }
 
@@ -81,7 +81,7 @@ impl TableBuilder {
 
 /// The trunk's layers.
 #[derive(Clone, Debug)]
-pub(super) struct Trunk {
+pub(crate) struct Trunk {
     pub stages: Vec<Vec<Layer>>,
     pub fc6: Layer,
     pub fc7: Layer,

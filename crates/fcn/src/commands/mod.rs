@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod convert;
 mod eval;
+mod export;
 mod import;
 mod info;
 mod predict;
@@ -52,6 +53,7 @@ pub enum Command {
     Train(Box<train::Args>),
     Eval(eval::Args),
     Predict(predict::Args),
+    Export(export::Args),
     Import(import::Args),
     Info(info::Args),
     Bench(bench::Args),
@@ -91,6 +93,7 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Train(args) => train::run(*args, global),
         Command::Eval(args) => eval::run(args, global),
         Command::Predict(args) => predict::run(args, global),
+        Command::Export(args) => export::run(args, global),
         Command::Import(args) => import::run(args, global),
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),

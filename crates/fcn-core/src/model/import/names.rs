@@ -1,10 +1,11 @@
-//! Who calls what how: one table a source, from the published layer names (ours) to the names in the file.
+//! Who calls what how: one table a source, from the published layer names (ours) to the names in the file. Read by what
+//! imports and by what exports.
 
 use std::collections::BTreeSet;
 
 /// The names of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     /// TF-slim's `vgg_16`.
     Slim,
     /// torchvision's `vgg16`, with heads under their published names if it has any.

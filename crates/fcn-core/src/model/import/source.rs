@@ -28,6 +28,8 @@ const NOT_READ: [(&[u8], &str, &str); 4] = [
 #[derive(Clone, Debug)]
 pub(super) struct SourceTensor {
     pub name: String,
+    /// `F32` and the like.
+    pub dtype: String,
     pub shape: Vec<usize>,
 }
 
@@ -53,11 +55,18 @@ impl Source {
     /// A folder, pipe or device; none of the formats; what the format's reader refuses; what the system refuses.
     pub fn open(path: &Path) -> Result<Source> {
         let reader = reader(path)?;
-        let tensor = |name: &str, shape: &[usize]| SourceTensor { name: name.to_string(), shape: shape.to_vec() };
+        let tensor =
+            |name: &str, dtype: String, shape: &[usize]| SourceTensor { name: name.into(), dtype, shape: shape.into() };
         let mut tensors: Vec<SourceTensor> = match &reader {
-            Reader::TensorFlow(file) => file.tensors().iter().map(|t| tensor(&t.name, &t.shape)).collect(),
-            Reader::Torch(file) => file.tensors().iter().map(|t| tensor(&t.name, &t.shape)).collect(),
-            Reader::Safetensors(file) => file.tensors().map(|(name, shape)| tensor(name, shape)).collect(),
+            Reader::TensorFlow(file) => {
+                file.tensors().iter().map(|t| tensor(&t.name, format!("{:?}", t.dtype), &t.shape)).collect()
+            }
+            Reader::Torch(file) => {
+                file.tensors().iter().map(|t| tensor(&t.name, format!("{:?}", t.dtype), &t.shape)).collect()
+            }
+            Reader::Safetensors(file) => {
+                file.tensors().map(|(name, shape)| tensor(name, file.dtype(name), shape)).collect()
+            }
         };
         let parallel = !tensors.is_empty() && tensors.iter().all(|t| t.name.starts_with(PARALLEL_PREFIX));
         let prefix = if parallel { PARALLEL_PREFIX } else { "" };
