@@ -74,8 +74,16 @@ def weights(variant, backbone, learnt):
             for k in range(parity.CLASSES):
                 value[k, k] = torch.from_numpy(parity.bilinear(value.shape[2]))
         if name.startswith("score") and name.endswith("weight"):
-            value *= 3  # so that no class wins everywhere
+            value *= 3
     return values
+
+
+def level(values, case, x):
+    """Moves the scores of each class to a mean of zero, so that no class wins everywhere."""
+    variant, _, geometry, _ = case
+    bias = {"32s": "score_fr.bias", "16s": "score_pool4.bias", "8s": "score_pool3.bias"}[variant]
+    with torch.no_grad():
+        values[bias] -= parity.forward(values, torch.from_numpy(x), variant, geometry).mean(dim=(0, 2, 3))
 
 
 def normalised(rgb, convention):
@@ -217,6 +225,7 @@ def check_state_dicts(fcn, folder, file, values, case, convention, picture):
 def one(fcn, folder, case, convention, pictures):
     variant, backbone, geometry, learnt = case
     values = weights(variant, backbone, learnt)
+    level(values, case, normalised(np.asarray(Image.open(pictures[0])), convention))
     file = folder / "weights.safetensors"
     metadata = dict(
         variant=variant,

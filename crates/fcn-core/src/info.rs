@@ -191,8 +191,8 @@ pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result
         _ if tensorflow => foreign(path),
         _ if path.is_file() && TensorFile::open(path).is_ok() => tensors(path, size),
         _ if path.is_file() && OnnxFile::open(path).is_ok() => onnx(path, size).map(Info::Onnx),
-        _ if path.is_dir() || !path.exists() => data_set(path, classes).map(Info::DataSet),
-        _ => foreign(path),
+        _ if path.is_file() => foreign(path).or_else(|e| data_set(path, classes).map(Info::DataSet).map_err(|_| e)),
+        _ => data_set(path, classes).map(Info::DataSet),
     }
 }
 
