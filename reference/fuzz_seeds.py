@@ -4,9 +4,11 @@
 """
 
 import pathlib
+import zipfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN, CORPUS = ROOT / "testdata" / "tfio", ROOT / "fuzz" / "corpus"
+TORCH = ROOT / "testdata" / "torchio"
 
 
 def seed(target, name, data):
@@ -27,3 +29,23 @@ while records:
     seed("example", str(number), records[12 : 12 + length])
     records, number = records[length + 16 :], number + 1
 seed("checkpoint_v1", "v1", (GOLDEN / "v1.ckpt").read_bytes())
+
+for file in sorted(TORCH.iterdir()):
+    seed("torch_file", file.name, file.read_bytes())
+    # Python insists on checksums.
+    if zipfile.is_zipfile(file) and "without-crc" not in file.name:
+        archive = zipfile.ZipFile(file)
+        name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        seed("pickle", file.name, archive.read(name))
+
+for file in sorted((ROOT / "testdata" / "import").glob("*.safetensors")):
+    seed("safetensors", file.name, file.read_bytes())
+header = (
+    '{"__metadata__":{"variant":"8s","backbone":"vgg16-bn","width":"0.125","geometry":"same","classes":"[\\"a\\"]",'
+    '"palette":"[[0,0,0]]","channels":"[3,4,4,4,3,3,4]","plain_fc":"true","preprocessing":"{\\"channels\\":\\"RGB\\",'
+    '\\"scale\\":1.0,\\"mean\\":[1.0,2.0,3.0],\\"std\\":[1.0,1.0,1.0]}"},'
+    '"a":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]}}'
+).encode()
+seed("safetensors", "metadata", len(header).to_bytes(8, "little") + header + bytes(4))
+for name, text in {"plain": "0 background\n1 cat 64 0 0\n255 void\n", "camvid": "128 64 128\tRoad\n0 0 0 Void\n"}.items():
+    seed("class_list", name, text.encode())

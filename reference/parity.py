@@ -112,8 +112,9 @@ def initial(entries):
     return values
 
 
-def forward(p, x, variant, geometry, step=None):
-    """Logits. With `step`: batch statistics (the running ones move) and the dropout masks of that step."""
+def forward(p, x, variant, geometry, step=None, until_score=False):
+    """Logits. With `step`: batch statistics (the running ones move) and the dropout masks of that step. With `until_score`:
+    what score_fr gives, before any upsampling."""
     rows, columns = x.shape[2:]
     caffe = geometry == "caffe"
     if caffe:
@@ -146,6 +147,8 @@ def forward(p, x, variant, geometry, step=None):
     x = drop(F.relu(layer(x, "fc6", 0 if caffe else 3)), 0)
     x = drop(F.relu(layer(x, "fc7", 0)), 1)
     x = layer(x, "score_fr", 0)
+    if until_score:
+        return x
     for name, stride, skip, crop in DECODERS[variant]:
         x = F.conv_transpose2d(x, p[f"{name}.weight"], stride=stride, padding=0 if caffe else stride // 2)
         if skip:
@@ -244,4 +247,5 @@ def main():
                       *(f"{name} {difference(single[name], exact[name]):.1e}" for name in exact), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

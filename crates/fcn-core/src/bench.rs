@@ -28,7 +28,7 @@ use crate::model::{DropoutKey, Fcn, Frozen, WeightForm};
 use crate::optim::{Optimizer, add_gradients};
 use crate::pictures::canvas::Canvas;
 use crate::rng::{Purpose, Rng};
-use crate::weights::{ModelMeta, Preprocessing};
+use crate::weights::{ModelMeta, Preprocessing, TrunkShape};
 use crate::{Error, Result};
 
 /// What is measured, and how often.
@@ -331,6 +331,7 @@ fn network(options: &BenchOptions) -> Fcn {
         variant: config.variant,
         backbone: config.backbone,
         width: config.width,
+        trunk: TrunkShape::default(),
         geometry: config.geometry,
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),

@@ -426,13 +426,14 @@ mod tests {
     use crate::labels::Classes;
     use crate::model::FcnOptions;
     use crate::optim::OptimizerKind;
-    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
 
     fn network() -> (Fcn, Optimizer) {
         let meta = ModelMeta {
             variant: Variant::Fcn32s,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::named(["background", "thing"]),
             preprocessing: Preprocessing::default(),

@@ -89,6 +89,11 @@ pub struct TrainConfig {
     /// 4: validation images whose pictures are saved each time, always the same ones.
     pub pictures: usize,
 
+    /// none: one training of `variant`. Variants named here are trained one after the other instead, each from the best
+    /// weights of the one before.
+    pub stages: Vec<Variant>,
+    /// 0.01: what each stage multiplies the rate of the one before with; the paper's.
+    pub stage_rate: f64,
     /// true: the pictured images go through the CRF too, so that its gain or loss is seen. Training never depends on it.
     pub crf: bool,
     /// 5: its iterations; this and what follows is as in the released code of Kraehenbuehl & Koltun.
@@ -145,6 +150,8 @@ impl Default for TrainConfig {
             validate_every: 200,
             keep: 5,
             pictures: 4,
+            stages: Vec::new(),
+            stage_rate: 0.01,
             crf: true,
             crf_iterations: crf.iterations,
             crf_gaussian_sxy: crf.gaussian_sxy,
@@ -237,6 +244,13 @@ impl TrainConfig {
         within("bias_rate", self.bias_rate.into(), 0.0, 100.0)?;
         within("poly_power", self.poly_power, 0.0, 10.0)?;
         within("clip_norm", self.clip_norm, 0.0, 1e30)?;
+        within("stage_rate", self.stage_rate, 0.0, 1000.0)?;
+        if let Some(twice) = self.stages.iter().enumerate().find_map(|(i, v)| self.stages[..i].contains(v).then_some(v))
+        {
+            return Err(Error::usage(format!(
+                "stages name {twice:?} twice; expected each of 32s, 16s, 8s once at most"
+            )));
+        }
         within("scale_min", self.scale_min.into(), 0.05, 20.0)?;
         within("scale_max", self.scale_max.into(), self.scale_min.into(), 20.0)?;
         self.crf_params().validate()

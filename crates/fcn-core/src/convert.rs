@@ -192,7 +192,11 @@ fn convert_split(
         void_pixels: 0,
     };
     // Missing files come up again when the sample is read; what has no sample is told here.
-    for fault in split.faults().iter().filter(|f| matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard" | "damaged_shard")) {
+    for fault in split
+        .faults()
+        .iter()
+        .filter(|f| matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard" | "damaged_shard"))
+    {
         converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
         converted.listed += 1;
     }

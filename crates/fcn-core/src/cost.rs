@@ -105,7 +105,7 @@ impl Maps {
 mod tests {
     use super::*;
     use crate::labels::Classes;
-    use crate::weights::{Backbone, Preprocessing, Variant};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape, Variant};
 
     #[test]
     fn vgg_16_at_224_costs_what_is_published() {
@@ -113,6 +113,7 @@ mod tests {
             variant: Variant::Fcn32s,
             backbone: Backbone::Vgg16,
             width: 1.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::voc(),
             preprocessing: Preprocessing::default(),

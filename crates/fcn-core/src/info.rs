@@ -1,4 +1,5 @@
-//! What a file or folder is: a weights file, a TensorFlow checkpoint, a record file, a checkpoint, a run, a data set.
+//! What a file or folder is: a weights file, an ONNX file, a TensorFlow checkpoint, a file of PyTorch, a record file, a
+//! checkpoint, a run, a data set.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,9 +13,11 @@ use crate::cost::multiply_adds;
 use crate::data::{Dataset, Form};
 use crate::html_report::history::RunHistory;
 use crate::labels::Classes;
+use crate::model::import;
+use crate::onnx::{OnnxFile, OnnxValue};
 use crate::run_log::METRICS_FILE;
 use crate::tensor_file::TensorFile;
-use crate::weights;
+use crate::weights::ModelMeta;
 use crate::{Error, Result};
 
 /// What was found at a path.
@@ -25,9 +28,13 @@ pub enum Info {
     Weights(Tensors),
     /// A safetensors file without this program's metadata.
     Safetensors(Tensors),
+    /// An ONNX file.
+    Onnx(Onnx),
     /// A TensorFlow checkpoint.
     #[serde(rename = "tensorflow checkpoint")]
     TensorFlow(Tensors),
+    /// A file of `torch.save`.
+    PyTorch(Tensors),
     /// A TFRecord file.
     Records(Records),
     /// A run folder.
@@ -51,6 +58,28 @@ pub struct Tensors {
     /// Multiply-adds of one image of the asked size, where the network is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// The network, where the file says which it is. The metadata hold the same.
+    #[serde(skip)]
+    pub network: Option<ModelMeta>,
+}
+
+/// An ONNX file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Onnx {
+    /// Its constants: weights, and the sizes that nodes need. Where the file says which network it is, the cost is that
+    /// network's.
+    #[serde(flatten)]
+    pub tensors: Tensors,
+    /// Program that wrote it, and its version.
+    pub producer: String,
+    /// Version of each set of operators.
+    pub opsets: BTreeMap<String, i64>,
+    /// What goes in.
+    pub inputs: Vec<OnnxValue>,
+    /// What comes out.
+    pub outputs: Vec<OnnxValue>,
+    /// How many nodes there are of each operator.
+    pub operators: BTreeMap<String, usize>,
 }
 
 /// One tensor.
@@ -71,6 +100,15 @@ pub struct Cost {
     pub size: [usize; 2],
     /// Multiply-adds.
     pub multiply_adds: u64,
+    /// Floating point operations: two for each multiply-add.
+    pub flops: u64,
+}
+
+impl Cost {
+    fn new(meta: &ModelMeta, size: [usize; 2]) -> Self {
+        let multiply_adds = multiply_adds(meta, size[0], size[1]);
+        Cost { size, multiply_adds, flops: 2 * multiply_adds }
+    }
 }
 
 /// A record file.
@@ -148,9 +186,12 @@ pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result
     let tensorflow = extension == "index" || extension == "ckpt" || sibling(path, ".index").is_file();
     match extension.as_str() {
         "safetensors" => tensors(path, size),
+        "onnx" => onnx(path, size).map(Info::Onnx),
         "tfrecord" | "tfrecords" | "record" if path.is_file() => records(path).map(Info::Records),
-        _ if tensorflow => tensorflow_tensors(path).map(Info::TensorFlow),
+        _ if tensorflow => foreign(path),
         _ if path.is_file() && TensorFile::open(path).is_ok() => tensors(path, size),
+        _ if path.is_file() && OnnxFile::open(path).is_ok() => onnx(path, size).map(Info::Onnx),
+        _ if path.is_file() => foreign(path).or_else(|e| data_set(path, classes).map(Info::DataSet).map_err(|_| e)),
         _ => data_set(path, classes).map(Info::DataSet),
     }
 }
@@ -167,36 +208,66 @@ fn tensors(path: &Path, size: [usize; 2]) -> Result<Info> {
         .tensors()
         .map(|(name, shape)| TensorLine { name: name.into(), dtype: file.dtype(name), shape: shape.to_vec() })
         .collect();
-    let parsed = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
-    let meta = weights::read_meta(path);
+    let network = ModelMeta::from_header(file.metadata()).ok();
     let found = Tensors {
         file: path.to_path_buf(),
         parameters: parameters(&lines),
         tensors: lines,
-        metadata: file.metadata().iter().map(|(key, text)| (key.clone(), parsed(text))).collect(),
-        cost: meta.as_ref().ok().map(|meta| Cost { size, multiply_adds: multiply_adds(meta, size[0], size[1]) }),
+        metadata: parsed_metadata(file.metadata()),
+        cost: network.as_ref().map(|meta| Cost::new(meta, size)),
+        network,
     };
-    Ok(if meta.is_ok() { Info::Weights(found) } else { Info::Safetensors(found) })
+    Ok(if found.network.is_some() { Info::Weights(found) } else { Info::Safetensors(found) })
+}
+
+fn parsed_metadata(texts: &BTreeMap<String, String>) -> BTreeMap<String, serde_json::Value> {
+    let parsed = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
+    texts.iter().map(|(key, text)| (key.clone(), parsed(text))).collect()
+}
+
+fn onnx(path: &Path, size: [usize; 2]) -> Result<Onnx> {
+    let file = OnnxFile::open(path)?;
+    let lines: Vec<TensorLine> = (file.tensors.into_iter())
+        .map(|tensor| TensorLine { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })
+        .collect();
+    let network = ModelMeta::from_header(&file.metadata).ok();
+    Ok(Onnx {
+        tensors: Tensors {
+            file: path.to_path_buf(),
+            parameters: parameters(&lines),
+            tensors: lines,
+            metadata: parsed_metadata(&file.metadata),
+            cost: network.as_ref().map(|meta| Cost::new(meta, size)),
+            network,
+        },
+        producer: file.producer,
+        opsets: file.opsets,
+        inputs: file.inputs,
+        outputs: file.outputs,
+        operators: file.operators,
+    })
 }
 
 fn parameters(tensors: &[TensorLine]) -> u64 {
-    tensors.iter().map(|t| t.shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+    let values = |t: &TensorLine| t.shape.iter().fold(1u64, |values, &side| values.saturating_mul(side as u64));
+    tensors.iter().fold(0, |sum, tensor| sum.saturating_add(values(tensor)))
 }
 
-fn tensorflow_tensors(path: &Path) -> Result<Tensors> {
-    let file = tfio::Checkpoint::open(path).map_err(|e| Error::weights(e.to_string()).at(path))?;
-    let tensors: Vec<TensorLine> = file
-        .tensors()
-        .iter()
-        .map(|t| TensorLine { name: t.name.clone(), dtype: format!("{:?}", t.dtype), shape: t.shape.to_vec() })
-        .collect();
-    let version = [("version".to_string(), format!("{:?}", file.version()).into())];
-    Ok(Tensors {
-        file: path.to_path_buf(),
-        parameters: parameters(&tensors),
-        tensors,
-        metadata: version.into(),
-        cost: None,
+/// A file that `fcn import` reads: its tensors, and what else is known without reading them.
+fn foreign(path: &Path) -> Result<Info> {
+    let found = import::inspect(path)?;
+    let tensors: Vec<TensorLine> =
+        found.tensors.into_iter().map(|(name, dtype, shape)| TensorLine { name, dtype, shape }).collect();
+    let mut metadata: BTreeMap<String, serde_json::Value> =
+        found.notes.into_iter().map(|(key, words)| (key, words.into())).collect();
+    metadata.insert("container".into(), found.format.into());
+    metadata.insert("names".into(), found.names.into());
+    let parameters = parameters(&tensors);
+    let tensors = Tensors { file: path.to_path_buf(), parameters, tensors, metadata, cost: None, network: None };
+    Ok(match found.format {
+        "safetensors" => Info::Safetensors(tensors),
+        format if format.starts_with("TensorFlow") => Info::TensorFlow(tensors),
+        _ => Info::PyTorch(tensors),
     })
 }
 
@@ -286,7 +357,7 @@ fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
 mod tests {
     use super::*;
     use crate::model::{Fcn, FcnOptions};
-    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+    use crate::weights::{self, Backbone, Geometry, Preprocessing, TrunkShape, Variant};
     use burn::tensor::Device;
 
     fn small() -> Fcn {
@@ -294,6 +365,7 @@ mod tests {
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::named(["a", "b"]),
             preprocessing: Preprocessing::default(),

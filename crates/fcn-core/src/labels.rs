@@ -165,8 +165,10 @@ impl MaskCoding {
             let line = line.trim();
             if line.chars().any(|c| c.is_control() && !c.is_whitespace()) {
                 let number = number + 1;
-                return Err(Error::data(format!("line {number} of the class list holds a control character: {line:?}"))
-                    .hint("save the list as plain text"));
+                return Err(Error::data(format!(
+                    "line {number} of the class list holds a control character: {line:?}"
+                ))
+                .hint("save the list as plain text"));
             }
             if !line.is_empty() && !line.starts_with('#') {
                 lines.push(ClassLine::parse(number + 1, line, lines.len())?);

@@ -19,7 +19,6 @@ use crate::image::RgbImage;
 use crate::labels::{LabelMap, most_likely};
 use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::model::fcn::COARSEST_STRIDE;
-use crate::model::vgg16::{STAGES, scaled};
 use crate::model::{Fcn, Frozen, WeightForm};
 use crate::normalise::Normaliser;
 use crate::weights::{Geometry, ModelMeta};
@@ -143,7 +142,7 @@ impl Predictor {
     /// the photograph and its planes. The kernels unfold nothing: a pass over 2048 x 2048 pixels at width 0.25 was
     /// measured at 152 bytes a pixel, the estimate for its first stage.
     pub fn activation_bytes_per_pixel(meta: &ModelMeta) -> u64 {
-        let first = scaled(STAGES[0].1, meta.width) as u64;
+        let first = meta.channels()[0] as u64;
         let classes = meta.classes.len() as u64;
         4 * ((2 * first).max(3 * classes) + 6)
     }
@@ -344,7 +343,7 @@ mod tests {
     use crate::labels::{Classes, VOID};
     use crate::model::FcnOptions;
     use crate::rng::{Purpose, Rng};
-    use crate::weights::{Backbone, Preprocessing, Variant};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape, Variant};
     use burn::tensor::Device;
 
     fn meta(variant: Variant, geometry: Geometry) -> ModelMeta {
@@ -352,6 +351,7 @@ mod tests {
             variant,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry,
             classes: Classes::named(["a", "b", "c"]),
             preprocessing: Preprocessing::default(),

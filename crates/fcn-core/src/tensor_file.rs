@@ -9,6 +9,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
@@ -66,6 +67,35 @@ pub fn write_tensors(path: &Path, metadata: &BTreeMap<String, String>, tensors: 
     })
 }
 
+/// Writes tensors whose names and shapes are in `table` and whose values `values` supplies one at a time, by index: so
+/// much as one tensor is in memory. All of it or nothing, durable when this returns.
+///
+/// # Errors
+/// Those of `values`, a number of values that is not that of the shape, what the system refuses.
+pub fn write_streamed(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    table: &[(&str, &[usize])],
+    values: &mut dyn FnMut(usize) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let described = |&(name, shape): &(&str, &[usize])| NamedValues {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        values: Values::Slice(&[]),
+    };
+    let tensors: Vec<NamedValues<'_>> = table.iter().map(described).collect();
+    let header = header(metadata, &tensors)?;
+    write_atomically(path, |file| {
+        let io = |e: std::io::Error| Error::io("write", path, &e);
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+        file.write_all(&header).map_err(io)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            write_values(file, tensor, &values(index)?).map_err(io)?;
+        }
+        Ok(())
+    })
+}
+
 fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedValues<'_>]) -> Result<Vec<u8>> {
     let mut end = 0;
     let infos = tensors
@@ -96,11 +126,27 @@ fn write_values(file: &mut dyn Write, tensor: &NamedValues<'_>, values: &[f32]) 
             format!("{} has {} values; its shape {:?} needs {expected}", tensor.name, values.len(), tensor.shape);
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
     }
+    write_f32(file, values)
+}
+
+/// Writes values as little-endian bytes.
+///
+/// # Errors
+/// What `file` refuses.
+pub fn write_f32(file: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
+    f32_le_blocks(values, |block| file.write_all(block))
+}
+
+/// Gives values to `take` as little-endian bytes, a block at a time.
+///
+/// # Errors
+/// The first of `take`.
+pub fn f32_le_blocks(values: &[f32], mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
     let mut bytes = Vec::with_capacity(BLOCK_BYTES.min(size_of_val(values)));
     for block in values.chunks(BLOCK_BYTES / size_of::<f32>()) {
         bytes.clear();
         bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-        file.write_all(&bytes)?;
+        take(&bytes)?;
     }
     Ok(())
 }
@@ -208,25 +254,31 @@ impl TensorFile {
             .map_or(String::new(), |(_, info)| format!("{:?}", info.dtype))
     }
 
-    /// The values of a tensor, in C order: read once, by all threads, straight to where they stay.
+    /// The values of a float tensor, in C order; F16, BF16 and F64 are converted. 32-bit floats are read by all threads,
+    /// straight to where they stay.
     ///
     /// # Errors
-    /// No tensor of this name, another type than F32, or what the system refuses.
+    /// No tensor of this name, a type that is no float, or what the system refuses.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let Some((_, info)) = self.tensors.iter().find(|(other, _)| other == name) else {
             return Err(Error::weights(format!("there is no tensor {name}")).at(&self.path));
         };
-        if info.dtype != Dtype::F32 {
-            return Err(Error::weights(format!("{name} is of type {:?}; expected F32", info.dtype))
-                .at(&self.path)
-                .hint("convert the file with `fcn import`"));
-        }
+        let Some((width, convert)) = converter(info.dtype) else {
+            return Err(Error::weights(format!("{name} is of type {:?}; expected F32, F16, BF16 or F64", info.dtype))
+                .at(&self.path));
+        };
         let (start, end) = info.data_offsets;
-        let mut values = vec![0.0f32; (end - start) / size_of::<f32>()];
         let first_byte = self.values_start + start as u64;
         let io = |e: std::io::Error| Error::io("read", &self.path, &e);
-        values.par_chunks_mut(BLOCK_BYTES / size_of::<f32>()).enumerate().try_for_each(|(block, values)| {
-            read_values_at(&self.file, first_byte + (block * BLOCK_BYTES) as u64, values).map_err(io)
+        let mut values = vec![0.0f32; (end - start) / width];
+        let per_block = BLOCK_BYTES / width;
+        values.par_chunks_mut(per_block).enumerate().try_for_each(|(block, values)| {
+            let at = first_byte + (block * per_block * width) as u64;
+            let Some(convert) = convert else { return read_values_at(&self.file, at, values).map_err(io) };
+            let mut bytes = vec![0; values.len() * width];
+            read_bytes_at(&self.file, at, &mut bytes).map_err(io)?;
+            convert(&bytes, values);
+            Ok(())
         })?;
         Ok(values)
     }
@@ -258,6 +310,23 @@ fn read_bytes_at(file: &File, mut at: u64, mut bytes: &mut [u8]) -> std::io::Res
         }
     }
     Ok(())
+}
+
+/// Turns little-endian values of another type into 32-bit floats.
+type Convert = fn(&[u8], &mut [f32]);
+
+/// Bytes a value, and how it is converted, if it has to be; `None` for types that are not floats.
+fn converter(dtype: Dtype) -> Option<(usize, Option<Convert>)> {
+    fn each<const W: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; W]) -> f32) {
+        out.iter_mut().zip(bytes.as_chunks::<W>().0).for_each(|(out, &value)| *out = convert(value));
+    }
+    Some(match dtype {
+        Dtype::F32 => (4, None),
+        Dtype::F64 => (8, Some(|bytes, out| each(bytes, out, |value| f64::from_le_bytes(value) as f32))),
+        Dtype::F16 => (2, Some(|bytes, out| each(bytes, out, |value| f16::from_le_bytes(value).to_f32()))),
+        Dtype::BF16 => (2, Some(|bytes, out| each(bytes, out, |value| bf16::from_le_bytes(value).to_f32()))),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -24,9 +24,10 @@ use crate::loss::{PixelLoss, valid_pixels};
 use crate::model::{DropoutKey, Fcn};
 use crate::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::run_log::{RunLog, StepLog, now_secs};
+use crate::starting_weights::StartingWeights;
 use crate::validation::{Validation, Validator};
-use crate::weights::ModelMeta;
-use crate::{Error, ErrorKind, Result, cost, weights};
+use crate::weights::{ModelMeta, TrunkShape};
+use crate::{Error, ErrorKind, Result, cost};
 
 /// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +98,9 @@ pub struct TrainReport {
     /// The run folder.
     #[serde(serialize_with = "crate::file::path_as_text")]
     pub run: PathBuf,
+    /// The reports of all stages, where the training had stages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<TrainReport>,
 }
 
 /// Trains until the configured number of steps is done in all.
@@ -105,8 +109,8 @@ pub struct TrainReport {
 /// See the catalogue of [`ErrorKind`]: unusable data, weights that do not fit, a folder in use or with another run, a
 /// loss that is not finite, a signal. Whatever the fault, what was saved stays whole.
 pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Event)) -> Result<TrainReport> {
-    let (config, paths) = (&options.config, &options.paths);
-    config.validate()?;
+    let paths = &options.paths;
+    options.config.validate()?;
 
     // ---- data
     let dataset = Dataset::open(&paths.data, paths.classes.as_deref(), SPLIT_SEED)?;
@@ -115,13 +119,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let fingerprint = training.fingerprint();
 
     if options.device_name == "cpu" {
-        let meta = network(config, &dataset);
-        let bytes = cost::training_bytes(&meta, config.optimizer, config.batch, config.crop);
-        cost::refuse_beyond_memory(
-            &format!("a step of {} crops of {} pixels at width {}", config.batch, config.crop, config.width),
-            bytes,
-            "lower --batch, --crop or --width; --accumulate keeps the number of images of an update",
-        )?;
+        refuse_beyond_memory(&options.config, &dataset)?;
     }
 
     let shared = training.ids_in(&validation);
@@ -135,13 +133,26 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     // ---- run folder
     let fresh = starts_fresh(&paths.run, options.resume)?;
     let _lock = lock_run(&paths.run)?;
+    let mut config = options.config.clone();
+    let before = if fresh { None } else { Some(TrainConfig::read(&paths.run.join("config.toml"))?) };
+    let start = match &paths.init {
+        Some(path) if fresh => Some(StartingWeights::open(path, &paths.run, &mut |text| tell(Event::Remark(text)))?),
+        _ => None,
+    };
+    // The input convention belongs to the weights that a run starts or once started from.
+    if let Some(start) = &start {
+        config.preprocessing = start.trunk().preprocessing;
+    } else if let (Some(before), Some(_)) = (&before, &paths.init) {
+        config.preprocessing = before.preprocessing.clone();
+    }
+    let config = &config;
     let saved_config = config.to_toml()?;
     let checkpoints = Checkpoints::new(&paths.run, config.keep, &saved_config);
 
     // ---- model, optimiser, and where we stand
-    let mut run = match fresh {
-        true => begin(options, &dataset, &fingerprint, tell)?,
-        false => resume(options, &dataset, &fingerprint, &checkpoints, tell)?,
+    let mut run = match &before {
+        None => begin(options, config, start, &dataset, &fingerprint, tell)?,
+        Some(before) => resume(options, config, before, &dataset, &fingerprint, &checkpoints, tell)?,
     };
     write_text(&paths.run.join("config.toml"), &saved_config)?;
     Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
@@ -186,7 +197,8 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
                 .hint("the same command with --resume goes on from here"));
         }
         if step >= config.steps {
-            return Ok(TrainReport { steps: step, best: run.state.best, last: run.last, run: paths.run.clone() });
+            let (best, folder) = (run.state.best, paths.run.clone());
+            return Ok(TrainReport { steps: step, best, last: run.last, run: folder, stages: Vec::new() });
         }
 
         let started = Instant::now();
@@ -293,12 +305,23 @@ impl Run {
     }
 }
 
+/// Refuses a training step that this machine cannot hold.
+fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
+    let TrainConfig { optimizer, batch, crop, width, .. } = *config;
+    cost::refuse_beyond_memory(
+        &format!("a step of {batch} crops of {crop} pixels at width {width}"),
+        cost::training_bytes(&network(config, dataset), optimizer, batch, crop),
+        "lower --batch, --crop or --width; --accumulate keeps the number of images of an update",
+    )
+}
+
 /// The network that a configuration asks for.
 fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
     ModelMeta {
         variant: config.variant,
         backbone: config.backbone,
         width: config.width,
+        trunk: TrunkShape::default(),
         geometry: config.geometry,
         classes: dataset.classes.clone(),
         preprocessing: config.preprocessing.clone(),
@@ -306,23 +329,38 @@ fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
 }
 
 /// A new run: fresh weights, or those of `--init`.
-fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mut dyn FnMut(Event)) -> Result<Run> {
-    let config = &options.config;
+fn begin(
+    options: &TrainOptions,
+    config: &TrainConfig,
+    start: Option<StartingWeights>,
+    dataset: &Dataset,
+    fingerprint: &str,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Run> {
     let mut meta = network(config, dataset);
     let fcn_options = config.fcn_options();
-    let start = match &options.paths.init {
-        Some(path) => Some(weights::load(&checkpoint::weights_file(path)?, &options.device)?),
-        None => None,
-    };
     if let Some(start) = &start {
-        // The input convention belongs to the weights.
-        meta.preprocessing = start.meta.preprocessing.clone();
+        start.refuse_another_trunk(&meta)?;
+        // Channels that no width describes come with the weights.
+        meta.trunk = start.trunk().trunk;
+        if start.geometry().is_some_and(|geometry| geometry != meta.geometry) {
+            tell(Event::Remark(format!(
+                "the weights to start from were trained with another geometry than {:?}; --geometry keeps theirs",
+                meta.geometry
+            )));
+        }
     }
     let mut fcn = Fcn::init(meta, &fcn_options, config.seed, &options.device);
-    if let Some(start) = &start {
-        let fresh = adopt(&mut fcn, start)?;
-        if !fresh.is_empty() {
-            tell(Event::Remark(format!("these layers start anew: {}", fresh.join(", "))));
+    if let Some(start) = start {
+        let adopted = start.adopt(&mut fcn)?;
+        if !adopted.fresh.is_empty() {
+            tell(Event::Remark(format!("these layers start anew: {}", adopted.fresh.join(", "))));
+        }
+        if !adopted.unused.is_empty() {
+            tell(Event::Remark(format!(
+                "of the weights to start from these are not used: {}",
+                adopted.unused.join(", ")
+            )));
         }
     }
     let optimizer = Optimizer::new(config.optimizer_options(), &fcn);
@@ -340,40 +378,17 @@ fn begin(options: &TrainOptions, dataset: &Dataset, fingerprint: &str, tell: &mu
     Ok(Run { fcn, optimizer, state, last: None })
 }
 
-/// Takes every parameter of `start` whose name and shape fit; returns the names of those that do not.
-///
-/// # Errors
-/// Weights of which nothing fits.
-fn adopt(fcn: &mut Fcn, start: &Fcn) -> Result<Vec<String>> {
-    let mut fresh = Vec::new();
-    let mut adopted = 0;
-    for parameter in fcn.parameters_mut() {
-        match start.parameters().iter().find(|other| other.name == parameter.name && other.shape == parameter.shape) {
-            Some(other) => {
-                parameter.tensor = other.tensor.clone();
-                adopted += 1;
-            }
-            None => fresh.push(parameter.name.clone()),
-        }
-    }
-    match adopted {
-        0 => Err(Error::weights("no tensor of the weights to start from fits this network in name and shape")
-            .hint("`fcn info` shows backbone and width of both; --backbone and --width must agree")),
-        _ => Ok(fresh),
-    }
-}
-
 /// The run in the folder, from its newest checkpoint that verifies.
 fn resume(
     options: &TrainOptions,
+    config: &TrainConfig,
+    before: &TrainConfig,
     dataset: &Dataset,
     fingerprint: &str,
     checkpoints: &Checkpoints,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Run> {
-    let config = &options.config;
-    let before = TrainConfig::read(&options.paths.run.join("config.toml"))?;
-    if let Some((key, now, then)) = config.differences(&before).into_iter().next() {
+    if let Some((key, now, then)) = config.differences(before).into_iter().next() {
         return Err(Error::usage(format!("{key} is {now}, but the run to resume has {then}"))
             .at(&options.paths.run)
             .hint("resume without that flag, or start a new run with --init and the old weights"));

@@ -1,8 +1,9 @@
 //! The self-describing weights file: named tensors, and in its header everything needed to use them.
 //!
 //! The container is safetensors (huggingface/safetensors, README "Format"): a 64-bit little-endian length, a JSON header
-//! of that length, the values. Ours hold 32-bit floats only; the header's `__metadata__` holds a [`ModelMeta`]. The
-//! container itself is in [`crate::tensor_file`].
+//! of that length, the values. Ours hold 32-bit floats only; the header's `__metadata__` holds a [`ModelMeta`], or a
+//! [`TrunkMeta`] where the file holds a trunk without score layers, as ImageNet's weights are: something to train from,
+//! not to predict with. The container itself is in [`crate::tensor_file`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +12,8 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use crate::labels::{Classes, VOID};
-use crate::model::{Fcn, FcnOptions, ParameterSpec, parameter_table};
+use crate::model::vgg16::channels_at_width;
+use crate::model::{Fcn, FcnOptions, ParameterSpec, parameter_table, trunk_table};
 use crate::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
 use crate::{Error, Result};
 
@@ -38,6 +40,15 @@ pub enum Backbone {
     /// VGG-16 with a batch normalisation after each convolution of the trunk, fc6 and fc7 included.
     #[serde(rename = "vgg16-bn")]
     Vgg16Bn,
+}
+
+/// What a trunk looks like where backbone and width do not say it. The default is the usual case: they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TrunkShape {
+    /// Channels of the five stages, of fc6 and of fc7; `None`: VGG-16's times the width.
+    pub channels: Option<[usize; 7]>,
+    /// Whether fc6 and fc7 of vgg16-bn have biases instead of batch normalisations, as in torchvision's vgg16_bn.
+    pub plain_fc: bool,
 }
 
 /// How borders are treated.
@@ -91,6 +102,8 @@ pub struct ModelMeta {
     pub backbone: Backbone,
     /// Multiplier on every channel count of the trunk; 1.0 is the paper's.
     pub width: f32,
+    /// What backbone and width do not say about the trunk.
+    pub trunk: TrunkShape,
     /// Border treatment.
     pub geometry: Geometry,
     /// Class names and colours.
@@ -99,8 +112,36 @@ pub struct ModelMeta {
     pub preprocessing: Preprocessing,
 }
 
+/// A trunk without score layers, and everything about it that its tensors do not say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkMeta {
+    /// The trunk.
+    pub backbone: Backbone,
+    /// Multiplier on every channel count; 1.0 is VGG-16's.
+    pub width: f32,
+    /// What backbone and width do not say.
+    pub trunk: TrunkShape,
+    /// Input convention.
+    pub preprocessing: Preprocessing,
+}
+
+/// What a weights file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Contents {
+    /// A whole network.
+    Network(ModelMeta),
+    /// A trunk to train from.
+    Trunk(TrunkMeta),
+}
+
+/// Value of the metadata key `contents` of a file that holds a trunk alone.
+const TRUNK: &str = "trunk";
+
 /// Widest network that a file may declare: a guard against sizes that overflow.
 const MAX_WIDTH: f32 = 16.0;
+
+/// Most channels that a file may declare for one layer, for the same reason.
+const MAX_CHANNELS: usize = 1 << 16;
 
 impl ModelMeta {
     /// Refuses values that describe no network.
@@ -109,9 +150,7 @@ impl ModelMeta {
     /// A width outside (0, 16], no class or more than 255, names and colours of different number, a divisor of zero or a
     /// number that is not finite.
     pub fn validate(&self) -> Result<()> {
-        if !(self.width > 0.0 && self.width <= MAX_WIDTH) {
-            return Err(Error::weights(format!("width is {}; expected above 0 and at most {MAX_WIDTH}", self.width)));
-        }
+        self.trunk_meta().validate()?;
         let classes = self.classes.len();
         if classes == 0 || classes > usize::from(VOID) {
             return Err(Error::weights(format!("{classes} classes; expected 1 to {VOID}")));
@@ -119,6 +158,104 @@ impl ModelMeta {
         if self.classes.palette.len() != classes {
             let colours = self.classes.palette.len();
             return Err(Error::weights(format!("{classes} classes but {colours} colours; expected as many")));
+        }
+        Ok(())
+    }
+
+    /// The trunk of this network.
+    pub fn trunk_meta(&self) -> TrunkMeta {
+        let preprocessing = self.preprocessing.clone();
+        TrunkMeta { backbone: self.backbone, width: self.width, trunk: self.trunk, preprocessing }
+    }
+
+    /// Channels of the five stages, of fc6 and of fc7.
+    pub fn channels(&self) -> [usize; 7] {
+        self.trunk.channels.unwrap_or_else(|| channels_at_width(self.width))
+    }
+
+    /// The metadata that says all this.
+    ///
+    /// # Errors
+    /// None in practice: only a fault of the program.
+    pub fn to_header(&self) -> Result<BTreeMap<String, String>> {
+        let mut header = self.trunk_meta().trunk_header()?;
+        header.insert("variant".into(), json_text(&self.variant)?);
+        header.insert("geometry".into(), json_text(&self.geometry)?);
+        header.insert("classes".into(), json_text(&self.classes.names)?);
+        header.insert("palette".into(), json_text(&self.classes.palette)?);
+        Ok(header)
+    }
+
+    /// What [`to_header`](Self::to_header) said.
+    ///
+    /// # Errors
+    /// As [`Contents::from_header`], and a trunk alone.
+    pub fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
+        match Contents::from_header(header)? {
+            Contents::Network(meta) => Ok(meta),
+            Contents::Trunk(_) => Err(Error::weights(
+                "this file holds a trunk alone, as pretrained on ImageNet: it has no score layers to predict with",
+            )
+            .hint("train a network from it with `fcn train --init`")),
+        }
+    }
+}
+
+impl TrunkMeta {
+    /// A network with this trunk.
+    pub fn with_head(&self, variant: Variant, geometry: Geometry, classes: Classes) -> ModelMeta {
+        let TrunkMeta { backbone, width, trunk, preprocessing } = self.clone();
+        ModelMeta { variant, backbone, width, trunk, geometry, classes, preprocessing }
+    }
+
+    /// The metadata that says all this, and that there are no score layers.
+    ///
+    /// # Errors
+    /// None in practice: only a fault of the program.
+    pub fn to_header(&self) -> Result<BTreeMap<String, String>> {
+        let mut header = self.trunk_header()?;
+        header.insert("contents".into(), TRUNK.into());
+        Ok(header)
+    }
+
+    fn trunk_header(&self) -> Result<BTreeMap<String, String>> {
+        let mut header = BTreeMap::from([
+            ("backbone".to_string(), json_text(&self.backbone)?),
+            ("width".to_string(), self.width.to_string()),
+            ("preprocessing".to_string(), json_text(&self.preprocessing)?),
+        ]);
+        if let Some(channels) = &self.trunk.channels {
+            header.insert("channels".into(), json_text(channels)?);
+        }
+        if self.trunk.plain_fc {
+            header.insert("plain_fc".into(), "true".into());
+        }
+        Ok(header)
+    }
+
+    fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
+        let optional = |key: &str| header.contains_key(key);
+        let meta = TrunkMeta {
+            backbone: named(header, "backbone")?,
+            width: parsed(header, "width")?,
+            trunk: TrunkShape {
+                channels: if optional("channels") { Some(parsed(header, "channels")?) } else { None },
+                plain_fc: if optional("plain_fc") { parsed(header, "plain_fc")? } else { false },
+            },
+            preprocessing: parsed(header, "preprocessing")?,
+        };
+        meta.validate()?;
+        Ok(meta)
+    }
+
+    fn validate(&self) -> Result<()> {
+        if !(self.width > 0.0 && self.width <= MAX_WIDTH) {
+            return Err(Error::weights(format!("width is {}; expected above 0 and at most {MAX_WIDTH}", self.width)));
+        }
+        if let Some(channels) = self.trunk.channels
+            && channels.iter().any(|count| !(1..=MAX_CHANNELS).contains(count))
+        {
+            return Err(Error::weights(format!("channels are {channels:?}; expected 1 to {MAX_CHANNELS} each")));
         }
         let Preprocessing { scale, mean, std, .. } = &self.preprocessing;
         let finite = std::iter::once(scale).chain(mean).chain(std).all(|value| value.is_finite());
@@ -130,36 +267,70 @@ impl ModelMeta {
         }
         Ok(())
     }
+}
 
-    fn to_header(&self) -> Result<BTreeMap<String, String>> {
-        let name = |value: serde_json::Result<serde_json::Value>| match value {
-            Ok(serde_json::Value::String(text)) => Ok(text),
-            Ok(other) => Ok(other.to_string()),
-            Err(e) => Err(Error::internal(format!("cannot write metadata: {e}"))),
-        };
-        let pairs = [
-            ("variant", name(serde_json::to_value(self.variant))?),
-            ("backbone", name(serde_json::to_value(self.backbone))?),
-            ("width", self.width.to_string()),
-            ("geometry", name(serde_json::to_value(self.geometry))?),
-            ("classes", name(serde_json::to_value(&self.classes.names))?),
-            ("palette", name(serde_json::to_value(&self.classes.palette))?),
-            ("preprocessing", name(serde_json::to_value(&self.preprocessing))?),
-        ];
-        Ok(pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
+impl Contents {
+    /// What a header says its file holds.
+    ///
+    /// # Errors
+    /// A key that is missing or a value that cannot be.
+    pub fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
+        let trunk = || TrunkMeta::from_header(header);
+        match header.get("contents").map(String::as_str) {
+            Some(TRUNK) => Ok(Contents::Trunk(trunk()?)),
+            Some(other) => Err(Error::weights(format!("metadata `contents` is `{other}`; expected `{TRUNK}`"))),
+            None => {
+                let variant = named(header, "variant")?;
+                let classes = Classes { names: parsed(header, "classes")?, palette: parsed(header, "palette")? };
+                let meta = trunk()?.with_head(variant, named(header, "geometry")?, classes);
+                meta.validate()?;
+                Ok(Contents::Network(meta))
+            }
+        }
     }
 
-    fn from_header(header: &BTreeMap<String, String>) -> Result<Self> {
-        let meta = ModelMeta {
-            variant: named(header, "variant")?,
-            backbone: named(header, "backbone")?,
-            width: parsed(header, "width")?,
-            geometry: named(header, "geometry")?,
-            classes: Classes { names: parsed(header, "classes")?, palette: parsed(header, "palette")? },
-            preprocessing: parsed(header, "preprocessing")?,
-        };
-        meta.validate()?;
-        Ok(meta)
+    /// The trunk that it holds or has.
+    pub fn trunk(&self) -> TrunkMeta {
+        match self {
+            Contents::Network(meta) => meta.trunk_meta(),
+            Contents::Trunk(meta) => meta.clone(),
+        }
+    }
+
+    /// The network, if it is one.
+    pub fn network(&self) -> Option<&ModelMeta> {
+        match self {
+            Contents::Network(meta) => Some(meta),
+            Contents::Trunk(_) => None,
+        }
+    }
+
+    /// Every tensor of the file, in its order.
+    pub fn table(&self) -> Vec<ParameterSpec> {
+        match self {
+            Contents::Network(meta) => parameter_table(meta),
+            Contents::Trunk(meta) => trunk_table(meta),
+        }
+    }
+
+    /// The metadata that says all this.
+    ///
+    /// # Errors
+    /// None in practice: only a fault of the program.
+    pub fn to_header(&self) -> Result<BTreeMap<String, String>> {
+        match self {
+            Contents::Network(meta) => meta.to_header(),
+            Contents::Trunk(meta) => meta.to_header(),
+        }
+    }
+}
+
+/// A value as JSON, but text as it is.
+fn json_text(value: &impl serde::Serialize) -> Result<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        Ok(other) => Ok(other.to_string()),
+        Err(e) => Err(Error::internal(format!("cannot write metadata: {e}"))),
     }
 }
 
@@ -204,6 +375,14 @@ pub fn read_meta(path: &Path) -> Result<ModelMeta> {
     ModelMeta::from_header(TensorFile::open(path)?.metadata()).map_err(|e| e.at(path))
 }
 
+/// What a weights file holds, from its header alone.
+///
+/// # Errors
+/// As [`read_meta`], but a trunk alone is none.
+pub fn read_contents(path: &Path) -> Result<Contents> {
+    Contents::from_header(TensorFile::open(path)?.metadata()).map_err(|e| e.at(path))
+}
+
 /// The network in a weights file, on `device`, with default [`FcnOptions`].
 ///
 /// # Errors
@@ -216,15 +395,21 @@ pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
     compare_tables(&parameter_table(&meta), &found).map_err(|e| e.at(path))?;
     Fcn::from_values(meta, &FcnOptions::default(), device, |spec| {
         let values = file.read(&spec.name)?;
-        match first_not_finite(&values) {
-            Some(at) => {
-                Err(Error::weights(format!("{}: value {at} is {}; expected a finite number", spec.name, values[at]))
-                    .at(path)
-                    .hint("these weights come from a training that diverged; use an earlier checkpoint"))
-            }
-            None => Ok(values),
-        }
+        refuse_not_finite(&spec.name, &values).map_err(|e| e.at(path))?;
+        Ok(values)
     })
+}
+
+/// Refuses values that are infinite or not a number.
+///
+/// # Errors
+/// The first such value, with the tensor's name.
+pub fn refuse_not_finite(name: &str, values: &[f32]) -> Result<()> {
+    match first_not_finite(values) {
+        Some(at) => Err(Error::weights(format!("{name}: value {at} is {}; expected a finite number", values[at]))
+            .hint("these weights come from a training that diverged; use an earlier checkpoint")),
+        None => Ok(()),
+    }
 }
 
 /// Where the first value is that is infinite or not a number.
@@ -283,6 +468,7 @@ mod tests {
             variant,
             backbone,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Caffe,
             classes: Classes::named(["background", "a \"quoted\" thing"]),
             preprocessing: Preprocessing { channels: Channels::Bgr, ..Preprocessing::default() },

@@ -15,7 +15,7 @@ use fcn_core::model::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, Par
 use fcn_core::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
 use fcn_core::rng::{Purpose, Rng};
 use fcn_core::tensor_file::TensorFile;
-use fcn_core::weights::{Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+use fcn_core::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
 
 // These repeat reference/parity.py.
 const SEED: u64 = 1;
@@ -83,7 +83,8 @@ fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
 fn network(variant: Variant, backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Fcn {
     let classes = Classes::named(["a", "b", "c", "d"]);
     let preprocessing = Preprocessing::default();
-    let meta = ModelMeta { variant, backbone, width: WIDTH, geometry, classes, preprocessing };
+    let meta =
+        ModelMeta { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry, classes, preprocessing };
     let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
     let mut index = 0..;
     Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()

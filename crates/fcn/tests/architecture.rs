@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace. A crate that is not here is not a member.
-const INSIDE: [(&str, &[&str]); 5] = [
+const INSIDE: [(&str, &[&str]); 6] = [
     ("fcn", &["fcn-core"]),
-    ("fcn-core", &["conv-kernels", "densecrf", "tfio"]),
+    ("fcn-core", &["conv-kernels", "densecrf", "tfio", "torchio"]),
     ("conv-kernels", &[]),
     ("densecrf", &[]),
     ("tfio", &[]),
+    ("torchio", &[]),
 ];
 
 /// Faces and servers: the core must work without one. Prefixes of crate names.
@@ -28,7 +29,20 @@ const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 const LAYERS: [(&str, &[&str]); 3] = [
     (
         "flows",
-        &["train", "validation", "evaluate", "predict", "convert", "check", "draw", "bench", "info", "crf_search"],
+        &[
+            "train",
+            "validation",
+            "evaluate",
+            "predict",
+            "convert",
+            "check",
+            "draw",
+            "bench",
+            "info",
+            "crf_search",
+            "export",
+            "stages",
+        ],
     ),
     (
         "parts",
@@ -45,10 +59,13 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "model",
             "normalise",
             "npy",
+            "onnx",
             "optim",
             "pictures",
             "run_log",
             "schedule",
+            "starting_weights",
+            "state_dict",
             "tensor_file",
             "weights",
         ],

@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Documents whose every path and command is checked.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/add-a-dataset.md",
     "docs/add-a-model.md",
+    "docs/export.md",
     "docs/formats.md",
     "docs/numerics.md",
     "docs/release.md",
     "docs/reproduce.md",
+    "docs/weights.md",
 ];
 
 /// The first folder of a path that means a file of this repository.

@@ -13,7 +13,7 @@ use fcn_core::image::{RgbImage, encode_mask_png};
 use fcn_core::labels::{Classes, LabelMap, VOID};
 use fcn_core::model::{Fcn, FcnOptions};
 use fcn_core::npy;
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
 use serde_json::Value;
 
 /// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.
@@ -28,6 +28,7 @@ impl Scene {
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::named(["ground", "disc"]),
             preprocessing: Preprocessing::default(),

@@ -288,8 +288,9 @@ fn indexed_places(folder: &Path, file: &IndexedFile, ids: usize) -> Result<Vec<P
     let places = places_in(&path)?;
     if places.len() != file.records || ids != file.records {
         let (found, said) = (places.len(), file.records);
-        return Err(Error::data(format!("the shard has {found} records, {INDEX_NAME} says {said} and names {ids}"))
-            .at(&path));
+        return Err(
+            Error::data(format!("the shard has {found} records, {INDEX_NAME} says {said} and names {ids}")).at(&path)
+        );
     }
     Ok(places)
 }

@@ -21,7 +21,7 @@ use super::host_norm::{Normalised, batch_norm_relu, fixed_norm_relu};
 use super::inference::{LayerWeights, Stopwatch, Weights};
 use super::initial::initial_values;
 use super::parameter::{Parameter, ParameterKind, ParameterSpec};
-use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk, scaled};
+use super::vgg16::{Layer, Norm, STAGES, TableBuilder, Trunk};
 use crate::host::is_host;
 use crate::rng::{Purpose, Rng};
 use crate::weights::{Geometry, ModelMeta, Variant};
@@ -31,7 +31,7 @@ use crate::{Error, Result};
 pub const COARSEST_STRIDE: usize = 32;
 
 /// Added to the variance of a batch normalisation; PyTorch's value.
-pub(super) const NORM_EPSILON: f64 = 1e-5;
+pub const NORM_EPSILON: f64 = 1e-5;
 
 /// Share of the newest batch in a running mean or variance; PyTorch's value.
 const NORM_MOMENTUM: f64 = 0.1;
@@ -73,14 +73,24 @@ pub struct DropoutKey {
 
 /// One upsampling of the decoder, and what happens to its result.
 #[derive(Clone, Copy, Debug)]
-struct DecoderStep {
-    name: &'static str,
+pub(crate) struct DecoderStep {
+    pub name: &'static str,
     /// The kernel has twice as many taps a side.
-    stride: usize,
+    pub stride: usize,
     /// Score layer that is added, and the stage (from 0) whose pool it looks at.
-    skip: Option<(&'static str, usize)>,
+    pub skip: Option<(&'static str, usize)>,
     /// Caffe geometry: rows and columns cut from the top and left of the skip, or of the result where there is none.
-    crop: usize,
+    pub crop: usize,
+}
+
+impl DecoderStep {
+    /// Pixels cut from each side of the upsampled map.
+    pub fn padding(&self, geometry: Geometry) -> usize {
+        match geometry {
+            Geometry::Same => self.stride / 2,
+            Geometry::Caffe => 0,
+        }
+    }
 }
 
 const FCN_32S: [DecoderStep; 1] = [DecoderStep { name: "upscore", stride: 32, skip: None, crop: 19 }];
@@ -94,7 +104,7 @@ const FCN_8S: [DecoderStep; 3] = [
     DecoderStep { name: "upscore8", stride: 8, skip: None, crop: 31 },
 ];
 
-fn decoder(variant: Variant) -> &'static [DecoderStep] {
+pub(crate) fn decoder(variant: Variant) -> &'static [DecoderStep] {
     match variant {
         Variant::Fcn32s => &FCN_32S,
         Variant::Fcn16s => &FCN_16S,
@@ -104,17 +114,17 @@ fn decoder(variant: Variant) -> &'static [DecoderStep] {
 
 /// Which parameter belongs to which layer.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
-    pub(super) table: Vec<ParameterSpec>,
-    trunk: Trunk,
-    score_fr: Layer,
+pub(crate) struct Layout {
+    pub table: Vec<ParameterSpec>,
+    pub trunk: Trunk,
+    pub score_fr: Layer,
     /// For each decoder step its kernel and the score layer of its skip.
-    decoder: Vec<(usize, Option<Layer>)>,
+    pub decoder: Vec<(usize, Option<Layer>)>,
 }
 
 impl Layout {
-    pub(super) fn new(meta: &ModelMeta) -> Self {
-        let mut builder = TableBuilder { table: Vec::new(), backbone: meta.backbone };
+    pub fn new(meta: &ModelMeta) -> Self {
+        let mut builder = TableBuilder { table: Vec::new() };
         let (first_padding, fc6_padding) = match meta.geometry {
             Geometry::Same => (1, super::vgg16::FC6_TAPS / 2),
             Geometry::Caffe => (CAFFE_FIRST_PADDING, 0),
@@ -131,8 +141,7 @@ impl Layout {
                 ParameterKind::Upsampling,
                 vec![classes, classes, taps, taps],
             );
-            let skip =
-                step.skip.map(|(name, stage)| builder.score(name, [classes, scaled(STAGES[stage].1, meta.width), 1]));
+            let skip = step.skip.map(|(name, stage)| builder.score(name, [classes, meta.channels()[stage], 1]));
             steps.push((kernel, skip));
         }
         Layout { table: builder.table, trunk, score_fr, decoder: steps }
@@ -233,6 +242,11 @@ impl Fcn {
         &mut self.parameters
     }
 
+    /// Which parameter belongs to which layer, by index.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The device the weights are on, without autodiff.
     pub fn device(&self) -> Device {
         self.parameters[0].tensor.device().inner()
@@ -308,10 +322,7 @@ impl Fcn {
         }
         x = self.convolve(x, &self.layout.score_fr, Activation::Identity, pass); // [N, K, H/32, W/32]
         for (step, (kernel, skip)) in decoder(self.meta.variant).iter().zip(&self.layout.decoder) {
-            let padding = match self.meta.geometry {
-                Geometry::Same => step.stride / 2,
-                Geometry::Caffe => 0,
-            };
+            let padding = step.padding(self.meta.geometry);
             x = conv_transpose2d(x, self.shaped(*kernel, pass.mode), step.stride, padding);
             pass.lap(step.name);
             match (skip, step.skip) {
@@ -489,7 +500,7 @@ mod tests {
     use crate::host::with_values;
     use crate::labels::Classes;
     use crate::loss::{PixelLoss, Reduction};
-    use crate::weights::{Backbone, Preprocessing};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape};
 
     const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
 
@@ -499,6 +510,7 @@ mod tests {
             variant,
             backbone,
             width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
             geometry,
             classes,
             preprocessing: Preprocessing::default(),

@@ -6,7 +6,7 @@
 //!
 //! [`vgg16`] is the trunk as a table, [`fcn`] puts the three heads on it, [`bilinear`] is the upsampling kernel,
 //! [`conv`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt,
-//! [`inference`] a network whose weights no longer change.
+//! [`inference`] a network whose weights no longer change, [`import`] how weights from elsewhere become ours.
 //!
 //! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `data` or `train`.
 
@@ -16,6 +16,7 @@ pub mod fcn;
 mod host_conv;
 mod host_maps;
 mod host_norm;
+pub mod import;
 pub mod inference;
 mod initial;
 pub mod parameter;
@@ -25,4 +26,4 @@ pub mod vgg16;
 pub use conv_kernels::{Activation, Algorithm};
 pub use fcn::{DropoutKey, Fcn, FcnOptions};
 pub use inference::{Frozen, LayerTime, WeightForm};
-pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count};
+pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count, trunk_table};

@@ -5,7 +5,8 @@
 use burn::tensor::Tensor;
 
 use super::fcn::{FcnOptions, Layout};
-use crate::weights::ModelMeta;
+use crate::labels::Classes;
+use crate::weights::{Geometry, ModelMeta, TrunkMeta, Variant};
 
 /// What a parameter is for; decides how it starts, whether it is learnt and whether it decays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,18 @@ pub fn parameter_table(meta: &ModelMeta) -> Vec<ParameterSpec> {
     Layout::new(meta).table
 }
 
+/// Every parameter of a trunk, in the order in which a network with that trunk has them.
+pub fn trunk_table(meta: &TrunkMeta) -> Vec<ParameterSpec> {
+    let mut table = parameter_table(&meta.with_head(Variant::Fcn32s, Geometry::Same, Classes::named(["none"])));
+    table.retain(|spec| !belongs_to_classes(&spec.name));
+    table
+}
+
+/// Whether a parameter or layer of this name has an axis along the classes: score layers and their upsampling.
+pub fn belongs_to_classes(name: &str) -> bool {
+    name.starts_with("score") || name.starts_with("upscore")
+}
+
 /// How many numbers are learnt under `options`.
 pub fn trainable_count(meta: &ModelMeta, options: &FcnOptions) -> usize {
     parameter_table(meta).iter().filter(|spec| spec.kind.trainable(options)).map(ParameterSpec::len).sum()
@@ -101,8 +114,7 @@ pub fn trainable_count(meta: &ModelMeta, options: &FcnOptions) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Classes;
-    use crate::weights::{Backbone, Geometry, Preprocessing, Variant};
+    use crate::weights::{Backbone, Preprocessing, TrunkShape};
     use std::collections::HashSet;
 
     fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
@@ -110,6 +122,7 @@ mod tests {
             variant,
             backbone,
             width: 1.0,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::voc(),
             preprocessing: Preprocessing::default(),

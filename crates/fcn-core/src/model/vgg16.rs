@@ -17,9 +17,17 @@ pub fn scaled(channels: usize, width: f32) -> usize {
     ((channels as f32 * width).round() as usize).max(8)
 }
 
-/// A convolution, as indices into the parameter list.
+/// Channels of the five stages, of fc6 and of fc7 at a width.
+pub fn channels_at_width(width: f32) -> [usize; 7] {
+    let stages = STAGES.map(|(_, channels)| channels);
+    let mut channels = [FC_CHANNELS; 7];
+    channels[..STAGES.len()].copy_from_slice(&stages);
+    channels.map(|channels| scaled(channels, width))
+}
+
+/// A convolution with stride 1, as indices into the parameter list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     pub weight: usize,
     pub bias: Option<usize>,
     pub norm: Option<Norm>,
@@ -28,7 +36,7 @@ pub(super) struct Layer {
 
 /// A batch normalisation, as indices into the parameter list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     pub scale: usize,
     pub shift: usize,
     pub mean: usize,
@@ -36,9 +44,8 @@ pub(super) struct Norm {
 }
 
 /// Adds layers to a parameter table.
-pub(super) struct TableBuilder {
+pub(crate) struct TableBuilder {
     pub table: Vec<ParameterSpec>,
-    pub backbone: Backbone,
 }
 
 impl TableBuilder {
@@ -54,10 +61,10 @@ impl TableBuilder {
         Layer { weight, bias: Some(bias), norm: None, padding: 0 }
     }
 
-    /// A convolution of the trunk. Where a batch normalisation follows there is no bias, since the normalisation would
-    /// subtract it again; importers fold it into the running mean.
-    pub fn trunk(&mut self, name: &str, [outputs, inputs, taps]: [usize; 3], padding: usize) -> Layer {
-        if self.backbone == Backbone::Vgg16 {
+    /// A convolution of the trunk. Where a batch normalisation follows (`normalised`) there is no bias, since the
+    /// normalisation would subtract it again; importers fold it into the running mean.
+    fn trunk(&mut self, name: &str, [outputs, inputs, taps]: [usize; 3], padding: usize, normalised: bool) -> Layer {
+        if !normalised {
             return Layer { padding, ..self.score(name, [outputs, inputs, taps]) };
         }
         let weight = self.add(format!("{name}.weight"), ParameterKind::Weight, vec![outputs, inputs, taps, taps]);
@@ -74,7 +81,7 @@ impl TableBuilder {
 
 /// The trunk's layers.
 #[derive(Clone, Debug)]
-pub(super) struct Trunk {
+pub(crate) struct Trunk {
     pub stages: Vec<Vec<Layer>>,
     pub fc6: Layer,
     pub fc7: Layer,
@@ -83,22 +90,25 @@ pub(super) struct Trunk {
 impl Trunk {
     /// `first_padding` zeros around the input of conv1_1, `fc6_padding` around that of fc6.
     pub fn new(builder: &mut TableBuilder, meta: &ModelMeta, first_padding: usize, fc6_padding: usize) -> Self {
+        let normalised = meta.backbone == Backbone::Vgg16Bn;
+        let channels = meta.channels();
         let mut inputs = 3;
         let mut stages = Vec::with_capacity(STAGES.len());
-        for (stage, (convolutions, channels)) in STAGES.into_iter().enumerate() {
-            let outputs = scaled(channels, meta.width);
+        for (stage, (convolutions, _)) in STAGES.into_iter().enumerate() {
+            let outputs = channels[stage];
             let mut layers = Vec::with_capacity(convolutions);
             for convolution in 0..convolutions {
                 let name = format!("conv{}_{}", stage + 1, convolution + 1);
                 let padding = if (stage, convolution) == (0, 0) { first_padding } else { 1 };
-                layers.push(builder.trunk(&name, [outputs, inputs, 3], padding));
+                layers.push(builder.trunk(&name, [outputs, inputs, 3], padding, normalised));
                 inputs = outputs;
             }
             stages.push(layers);
         }
-        let hidden = scaled(FC_CHANNELS, meta.width);
-        let fc6 = builder.trunk("fc6", [hidden, inputs, FC6_TAPS], fc6_padding);
-        let fc7 = builder.trunk("fc7", [hidden, hidden, 1], 0);
+        let [.., fc6_channels, fc7_channels] = channels;
+        let normalised = normalised && !meta.trunk.plain_fc;
+        let fc6 = builder.trunk("fc6", [fc6_channels, inputs, FC6_TAPS], fc6_padding, normalised);
+        let fc7 = builder.trunk("fc7", [fc7_channels, fc6_channels, 1], 0, normalised);
         Trunk { stages, fc6, fc7 }
     }
 }

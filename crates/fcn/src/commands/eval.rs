@@ -59,6 +59,7 @@ pub struct Args {
     classes: Option<PathBuf>,
     #[command(flatten)]
     crf_flags: CrfFlags,
+    #[command(flatten)]
     inference: Inference,
 }
 
@@ -186,7 +187,9 @@ pub fn text(evaluation: &Evaluation) -> String {
     let labelled: u64 = scores.per_class.iter().map(|c| c.pixels).sum();
     if scores.void_pixels > labelled {
         let share = 100.0 * scores.void_pixels as f64 / (scores.void_pixels + labelled) as f64;
-        lines.push(format!("{share:.1} % of the truth is void and counts nowhere: see whether 255 was meant as a class"));
+        lines.push(format!(
+            "{share:.1} % of the truth is void and counts nowhere: see whether 255 was meant as a class"
+        ));
     }
     if scores.unclassified_pixels > 0 {
         let n = scores.unclassified_pixels;

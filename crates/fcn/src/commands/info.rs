@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use fcn_core::Result;
-use fcn_core::info::{Info, Tensors, describe};
+use fcn_core::info::{Info, Onnx, TensorLine, Tensors, describe};
+use fcn_core::onnx::OnnxValue;
+use fcn_core::weights::ModelMeta;
 
 use super::Global;
 use super::bench::parse_size;
@@ -11,7 +13,8 @@ use crate::report;
 
 /// Say what a file or folder is.
 ///
-/// Knows weights files (`.safetensors`), TensorFlow checkpoints, record files, checkpoints, run folders and data sets.
+/// Knows weights files (`.safetensors`), ONNX files, TensorFlow checkpoints, PyTorch files, record files, checkpoints,
+/// run folders and data sets. Reads no weights. Long lists are shortened; -v shows all.
 ///
 /// Example: fcn info runs/voc
 #[derive(clap::Args)]
@@ -32,17 +35,19 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     match global.json {
         true => report::print_json(&info),
         false => {
-            report::print_line(&text(&info));
+            report::print_line(&text(&info, global.verbose));
             Ok(())
         }
     }
 }
 
-fn text(info: &Info) -> String {
+fn text(info: &Info, all: bool) -> String {
     match info {
-        Info::Weights(found) => tensors_text("weights file", found),
-        Info::Safetensors(found) => tensors_text("safetensors file without this program's metadata", found),
-        Info::TensorFlow(found) => tensors_text("TensorFlow checkpoint", found),
+        Info::Weights(found) => tensors_text("weights file", found, all),
+        Info::Safetensors(found) => tensors_text("safetensors file without this program's metadata", found, all),
+        Info::Onnx(found) => onnx_text(found, all),
+        Info::PyTorch(found) => tensors_text("PyTorch file", found, all),
+        Info::TensorFlow(found) => tensors_text("TensorFlow checkpoint", found, all),
         Info::Records(found) => {
             let rows: Vec<Vec<String>> = found.features.iter().map(|(k, v)| vec![k.clone(), v.clone()]).collect();
             let size = report::bytes(found.bytes);
@@ -68,7 +73,7 @@ fn text(info: &Info) -> String {
                 lines.push(format!("{}      {state}", line.name));
             }
             if let Some(weights) = &found.weights {
-                lines.push(format!("\n{}", tensors_text("best weights", weights)));
+                lines.push(format!("\n{}", tensors_text("best weights", weights, all)));
             }
             lines.join("\n")
         }
@@ -89,19 +94,109 @@ fn text(info: &Info) -> String {
     }
 }
 
-fn tensors_text(what: &str, found: &Tensors) -> String {
-    let mut lines = vec![format!("{what}: {}", found.file.display()), format!("parameters  {}", found.parameters)];
-    lines.extend(found.metadata.iter().map(|(key, value)| format!("{key}  {value}")));
-    if let Some(cost) = found.cost {
+/// Lines of a list that are shown before the rest is left out, and after it.
+const SHOWN_FIRST: usize = 8;
+const SHOWN_LAST: usize = 4;
+
+/// Characters of a metadata value that are shown.
+const SHOWN_CHARS: usize = 90;
+
+fn tensors_text(what: &str, found: &Tensors, all: bool) -> String {
+    let mut lines = vec![format!("{what}: {}", found.file.display())];
+    lines.extend(facts(found, all));
+    lines.push(format!("\n{}", tensor_table(&found.tensors, all)));
+    lines.join("\n")
+}
+
+fn onnx_text(found: &Onnx, all: bool) -> String {
+    let counted = |(name, count): (&String, &usize)| format!("{count} {name}");
+    let versioned = |(name, version): (&String, &i64)| format!("{name} {version}");
+    let value = |v: &OnnxValue| format!("{} {} [{}]", v.name, v.dtype, v.shape.join(", "));
+    let mut lines = vec![
+        format!("ONNX file: {}", found.tensors.file.display()),
+        format!("written by  {}", found.producer),
+        format!("operators   {}", found.opsets.iter().map(versioned).collect::<Vec<_>>().join(", ")),
+        format!("nodes       {}", found.operators.iter().map(counted).collect::<Vec<_>>().join(", ")),
+        format!("in          {}", shortened(found.inputs.iter().map(value).collect(), all).join("\n            ")),
+        format!("out         {}", shortened(found.outputs.iter().map(value).collect(), all).join("\n            ")),
+    ];
+    lines.extend(facts(&found.tensors, all));
+    lines.push(format!("\n{}", tensor_table(&found.tensors.tensors, all)));
+    lines.join("\n")
+}
+
+/// What there is to say about named tensors besides the table of them.
+fn facts(found: &Tensors, all: bool) -> Vec<String> {
+    let mut lines = vec![format!("parameters  {} in {} tensors", found.parameters, found.tensors.len())];
+    lines.extend(found.cost.map(|cost| {
         let [height, width] = cost.size;
-        lines.push(format!("cost  {:.2} G multiply-adds at {height}x{width}", cost.multiply_adds as f64 / 1e9));
+        let (operations, products) = (cost.flops as f64 / 1e9, cost.multiply_adds as f64 / 1e9);
+        format!("cost        {operations:.2} GFLOPs ({products:.2} G multiply-adds) at {height}x{width}")
+    }));
+    match (&found.network, all) {
+        (Some(network), false) => lines.extend(network_lines(network)),
+        _ => {
+            let metadata = found.metadata.iter().map(|(key, value)| match value.as_str() {
+                Some(text) => format!("{key:10}  {}", cut(text, all)),
+                None => format!("{key:10}  {}", cut(&value.to_string(), all)),
+            });
+            lines.extend(metadata);
+        }
     }
-    let rows: Vec<Vec<String>> = (found.tensors.iter())
+    lines
+}
+
+fn network_lines(network: &ModelMeta) -> [String; 3] {
+    let word = |value: serde_json::Result<serde_json::Value>| match value {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "?".to_string(),
+    };
+    let [variant, backbone] =
+        [word(serde_json::to_value(network.variant)), word(serde_json::to_value(network.backbone))];
+    let geometry = word(serde_json::to_value(network.geometry));
+    let input = &network.preprocessing;
+    [
+        format!(
+            "network     FCN-{variant} on {backbone}, {} times as wide as the paper's, geometry {geometry}",
+            network.width
+        ),
+        format!("classes     {}: {}", network.classes.len(), cut(&network.classes.names.join(", "), false)),
+        format!(
+            "input       {}, 0 to 255: (x * {} - {:?}) / {:?}",
+            word(serde_json::to_value(input.channels)),
+            input.scale,
+            input.mean,
+            input.std
+        ),
+    ]
+}
+
+fn cut(text: &str, all: bool) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((at, _)) if !all => format!("{}...", &text[..at]),
+        _ => text.to_string(),
+    }
+}
+
+fn tensor_table(tensors: &[TensorLine], all: bool) -> String {
+    let rows: Vec<Vec<String>> = (tensors.iter())
         .map(|t| {
             let shape: Vec<String> = t.shape.iter().map(usize::to_string).collect();
             vec![t.name.clone(), t.dtype.clone(), shape.join("x")]
         })
         .collect();
-    lines.push(format!("\n{}", report::table(&["tensor", "type", "shape"], &rows)));
-    lines.join("\n")
+    let table = report::table(&["tensor", "type", "shape"], &rows);
+    let (header, lines) = table.split_once('\n').unwrap_or((&table, ""));
+    let lines = shortened(lines.lines().map(str::to_string).collect(), all);
+    format!("{header}\n{}", lines.join("\n"))
+}
+
+/// A list in which the middle is left out where it is long.
+fn shortened(mut lines: Vec<String>, all: bool) -> Vec<String> {
+    let left_out = lines.len().saturating_sub(SHOWN_FIRST + SHOWN_LAST);
+    if left_out > 1 && !all {
+        let gap = format!("... {left_out} more; -v shows all");
+        lines.splice(SHOWN_FIRST..SHOWN_FIRST + left_out, [gap]);
+    }
+    lines
 }

@@ -11,6 +11,8 @@ mod completions;
 mod convert;
 mod crf;
 mod eval;
+mod export;
+mod import;
 mod info;
 mod predict;
 mod quickstart;
@@ -92,6 +94,8 @@ pub enum Command {
     Eval(Box<eval::Args>),
     Predict(Box<predict::Args>),
     Crf(Box<crf::Args>),
+    Export(export::Args),
+    Import(import::Args),
     Info(info::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -134,6 +138,8 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Eval(args) => eval::run(*args, global),
         Command::Predict(args) => predict::run(*args, global),
         Command::Crf(args) => crf::run(*args, global),
+        Command::Export(args) => export::run(args, global),
+        Command::Import(args) => import::run(args, global),
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),
         Command::Completions(args) => completions::run(args),

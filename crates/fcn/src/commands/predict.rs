@@ -63,6 +63,7 @@ pub struct Args {
     max_pixels: u64,
     #[command(flatten)]
     crf_flags: CrfFlags,
+    #[command(flatten)]
     inference: Inference,
 }
 

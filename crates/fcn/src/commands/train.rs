@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fcn_core::config::{RunPaths, TrainConfig};
+use fcn_core::stages::train_stages;
 use fcn_core::train::{Event, StopSignal, TrainOptions, TrainReport, train};
 use fcn_core::{Result, device};
 
@@ -14,7 +15,9 @@ use crate::report;
 /// Flags override the configuration file, which overrides the defaults; the effective values are saved in the run
 /// folder. Stop with Ctrl-C and go on with --resume.
 ///
-/// Example: fcn train --data VOC2012 --run runs/voc --steps 1500 --batch 16
+/// Examples:
+///   fcn train --data VOC2012 --run runs/voc --steps 1500 --batch 16
+///   fcn train --data VOC2012 --run runs/heavy --init vgg16_from_caffe.pth --config configs/fcn-staged.toml
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -30,7 +33,7 @@ pub struct Args {
     /// TOML file with any of the keys of the run's config.toml
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Weights to start from
+    /// Weights to start from: a weights file, a run, or anything `fcn import` reads
     #[arg(long, value_name = "WEIGHTS")]
     init: Option<PathBuf>,
     /// Go on with the run in the folder
@@ -46,6 +49,9 @@ pub struct Overrides {
     /// 8s, 16s or 32s [default: 8s]
     #[arg(long)]
     variant: Option<String>,
+    /// Variants to train one after the other, each from the one before, as 32s,16s,8s [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "variant")]
+    stages: Option<Vec<String>>,
     /// vgg16 or vgg16-bn [default: vgg16]
     #[arg(long)]
     backbone: Option<String>,
@@ -126,6 +132,11 @@ impl Overrides {
             Ok(())
         }
         set_choice(&mut config.variant, "--variant", &self.variant)?;
+        if let Some(stages) = &self.stages {
+            config.stages = stages.iter().map(|word| choice("--stages", word.trim())).collect::<Result<_>>()?;
+        } else if self.variant.is_some() {
+            config.stages = Vec::new();
+        }
         set_choice(&mut config.backbone, "--backbone", &self.backbone)?;
         set_choice(&mut config.geometry, "--geometry", &self.geometry)?;
         set_choice(&mut config.conv, "--conv", &self.conv)?;
@@ -183,7 +194,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<TrainReport> {
     let stop = catch_signals()?;
     let mut progress: Option<report::Progress> = None;
-    train(options, &stop, &mut |event| {
+    let run = if options.config.stages.is_empty() { train } else { train_stages };
+    run(options, &stop, &mut |event| {
         if !matches!(event, Event::Validating(..)) {
             progress = None;
         }
