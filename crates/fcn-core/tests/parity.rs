@@ -58,7 +58,8 @@ fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
 fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Fcn {
     let classes = Classes::named(["a", "b", "c", "d"]);
     let preprocessing = Preprocessing::default();
-    let meta = ModelMeta { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry, classes, preprocessing };
+    let meta =
+        ModelMeta { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry, classes, preprocessing };
     let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm: Algorithm::Direct };
     let mut index = 0..;
     Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()

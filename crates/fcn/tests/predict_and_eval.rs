@@ -13,7 +13,7 @@ use fcn_core::image::{RgbImage, encode_mask_png};
 use fcn_core::labels::{Classes, LabelMap, VOID};
 use fcn_core::model::{Fcn, FcnOptions};
 use fcn_core::npy;
-use fcn_core::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant, self};
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
 use serde_json::Value;
 
 /// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.
