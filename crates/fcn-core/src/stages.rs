@@ -35,7 +35,7 @@ pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn Fn
     for (index, stage) in stages(options).into_iter().enumerate() {
         let (variant, rate) = (stage.config.variant, stage.config.lr);
         tell(Event::Remark(format!(
-            "stage {} of {}: FCN-{} in {}, rate {rate:e}{}",
+            "stage {} of {}: FCN-{} in {}, rate {rate:.1e}{}",
             index + 1,
             config.stages.len(),
             folder(variant),

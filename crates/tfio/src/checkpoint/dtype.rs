@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DType {
@@ -104,16 +106,16 @@ impl Element for f32 {
         match dtype {
             DType::F32 => Some(|bytes, out| extend(bytes, out, f32::from_le_bytes)),
             DType::F64 => Some(|bytes, out| extend(bytes, out, |element| f64::from_le_bytes(element) as f32)),
-            DType::F16 => Some(|bytes, out| extend(bytes, out, |element| f16_to_f32(u16::from_le_bytes(element)))),
-            DType::BF16 => Some(|bytes, out| extend(bytes, out, |element| bf16_to_f32(u16::from_le_bytes(element)))),
+            DType::F16 => Some(|bytes, out| extend(bytes, out, |element| f16::from_le_bytes(element).to_f32())),
+            DType::BF16 => Some(|bytes, out| extend(bytes, out, |element| bf16::from_le_bytes(element).to_f32())),
             _ => None,
         }
     }
 
     fn from_varint(dtype: DType) -> Option<fn(u64) -> Self> {
         match dtype {
-            DType::F16 => Some(|value| f16_to_f32(value as u16)),
-            DType::BF16 => Some(|value| bf16_to_f32(value as u16)),
+            DType::F16 => Some(|value| f16::from_bits(value as u16).to_f32()),
+            DType::BF16 => Some(|value| bf16::from_bits(value as u16).to_f32()),
             _ => None,
         }
     }
@@ -141,23 +143,6 @@ impl Element for i64 {
     }
 }
 
-fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-fn f16_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let exponent = u32::from(bits >> 10 & 0x1f);
-    let mantissa = u32::from(bits & 0x3ff);
-    match exponent {
-        // Subnormal: multiples of 2^-24, all of them normal numbers in binary32.
-        0 => f32::from_bits((mantissa as f32 / (1 << 24) as f32).to_bits() | sign),
-        31 => f32::from_bits(sign | 0x7f80_0000 | mantissa << 13),
-        // 112 is the difference between the exponents' biases, 127 and 15.
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | mantissa << 13),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,8 +162,9 @@ mod tests {
     #[test]
     fn every_half_float_is_exact() {
         let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-        let wrong: Vec<_> =
-            (0..=u16::MAX).filter(|&bits| !same(f64::from(f16_to_f32(bits)), f16_by_definition(bits))).collect();
+        let wrong: Vec<_> = (0..=u16::MAX)
+            .filter(|&bits| !same(f64::from(f16::from_bits(bits).to_f32()), f16_by_definition(bits)))
+            .collect();
         assert!(wrong.is_empty(), "{wrong:x?}");
     }
 
