@@ -152,20 +152,16 @@ impl<K: Key> Packing<K> {
     #[inline(always)]
     fn keys<const D: usize>(&self, s: &Simplices<D>) -> [Lanes<K>; D] {
         let mut keys = [[self.base; GROUP]; D];
-        for j in 0..D - 1 {
-            for l in 0..GROUP {
-                keys[0][l] = keys[0][l].plus(self.strides[j].times(s.cell[j][l]));
-            }
+        for (cells, stride) in s.cell[..D - 1].iter().zip(self.strides) {
+            keys[0].iter_mut().zip(cells).for_each(|(key, &cell)| *key = key.plus(stride.times(cell)));
         }
         for k in 1..D {
-            for l in 0..GROUP {
-                keys[k][l] = keys[k - 1][l].plus(self.class);
-            }
-            for j in 0..D - 1 {
-                for l in 0..GROUP {
-                    let wrap = if s.rank[j][l] == (D - k) as i32 { self.wraps[j] } else { K::default() };
-                    keys[k][l] = keys[k][l].plus(wrap);
-                }
+            let (before, now) = keys.split_at_mut(k);
+            now[0].iter_mut().zip(&before[k - 1]).for_each(|(key, previous)| *key = previous.plus(self.class));
+            for (ranks, wrap) in s.rank[..D - 1].iter().zip(self.wraps) {
+                now[0].iter_mut().zip(ranks).for_each(|(key, &rank)| {
+                    *key = key.plus(if rank == (D - k) as i32 { wrap } else { K::default() });
+                });
             }
         }
         keys

@@ -68,7 +68,7 @@ fn imported(name: &str, out: &Path, convention: Option<Convention>) -> Result<Im
 #[test]
 fn every_source_gives_pytorch_s_logits() {
     let folder = tempfile::tempdir().unwrap();
-    let mut expected = TensorFile::open(&golden("expected.safetensors")).unwrap();
+    let expected = TensorFile::open(&golden("expected.safetensors")).unwrap();
     let torchvision = Some(Convention::Torchvision);
     // File, whose logits, convention where the file cannot tell it, variant, classes.
     let cases = [
@@ -190,7 +190,7 @@ fn a_trunk_is_refused_where_a_network_is_needed() {
 
 /// Tensors of a narrow torchvision vgg16, to be spoiled.
 fn torchvision_tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let mut file = TensorFile::open(&golden("vgg16.safetensors")).unwrap();
+    let file = TensorFile::open(&golden("vgg16.safetensors")).unwrap();
     let table: Vec<(String, Vec<usize>)> = file.tensors().map(|(n, s)| (n.to_string(), s.to_vec())).collect();
     table.into_iter().map(|(name, shape)| (name.clone(), shape, file.read(&name).unwrap())).collect()
 }
@@ -284,7 +284,7 @@ fn our_own_file_and_one_of_a_parallel_module_come_back_as_they_were() {
     back.options = exact();
     assert!(same(&fcn, &back));
 
-    let mut file = TensorFile::open(&path).unwrap();
+    let file = TensorFile::open(&path).unwrap();
     let header = file.metadata().clone();
     let parallel: Vec<_> = parameter_table(&meta)
         .into_iter()
@@ -317,7 +317,7 @@ fn classes_are_named_and_counted() {
 
 /// All values of a weights file.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u32>> {
-    let mut file = TensorFile::open(path).unwrap();
+    let file = TensorFile::open(path).unwrap();
     let names: Vec<String> = file.tensors().map(|(name, _)| name.to_string()).collect();
     let bits = |values: Vec<f32>| values.iter().map(|value| value.to_bits()).collect();
     names.into_iter().map(|name| (name.clone(), bits(file.read(&name).unwrap()))).collect()
@@ -434,8 +434,9 @@ fn another_class_list_keeps_the_trunk_and_another_trunk_is_refused() {
         Fcn::init(meta, &exact(), 3, &Device::flex())
     };
     weights::save(&path, &network(Variant::Fcn16s, ["a", "b"])).unwrap();
-    // (variant, classes, fresh, unused)
-    let cases: [(Variant, [&str; 2], &[&str], &[&str]); 4] = [
+    /// Variant, classes, layers that start anew, tensors that are not used.
+    type Case = (Variant, [&'static str; 2], &'static [&'static str], &'static [&'static str]);
+    let cases: [Case; 4] = [
         (Variant::Fcn16s, ["a", "b"], &[], &[]),
         (Variant::Fcn16s, ["a", "c"], &["score_fr", "score_pool4"], &[]),
         (Variant::Fcn8s, ["a", "b"], &["score_pool3"], &["upscore16"]),

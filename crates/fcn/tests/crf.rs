@@ -17,7 +17,7 @@ use fcn_core::labels::{Classes, LabelMap, most_likely};
 use fcn_core::model::{Fcn, FcnOptions};
 use fcn_core::npy;
 use fcn_core::rng::{Purpose, Rng};
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, Variant};
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
 use serde_json::Value;
 
 /// Steps of the run that the tests share.
@@ -265,6 +265,7 @@ fn draw_weights(path: &Path) {
         variant: Variant::Fcn8s,
         backbone: Backbone::Vgg16,
         width: 0.05,
+        trunk: TrunkShape::default(),
         geometry: Geometry::Same,
         classes: Classes::named(["background", "disc", "square", "triangle", "star", "cross"]),
         preprocessing: Preprocessing::default(),

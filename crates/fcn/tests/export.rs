@@ -191,7 +191,7 @@ fn a_process_that_dies_while_writing_leaves_nothing_under_the_name() {
 fn state_dicts_hold_the_weights_under_the_other_names() {
     let scene = Scene::new();
     scene.json("export --weights caffe.safetensors --out p.safetensors --to pytorch-fcn");
-    let (mut ours, mut theirs) = (
+    let (ours, theirs) = (
         TensorFile::open(&scene.at("caffe.safetensors")).unwrap(),
         TensorFile::open(&scene.at("p.safetensors")).unwrap(),
     );
@@ -207,7 +207,7 @@ fn state_dicts_hold_the_weights_under_the_other_names() {
 
     let done = scene.json("export --weights caffe.safetensors --out t.safetensors --to torchvision");
     assert_eq!((&done["format"], done["left_out"].as_array().unwrap().len()), (&"safetensors".into(), 7));
-    let mut theirs = TensorFile::open(&scene.at("t.safetensors")).unwrap();
+    let theirs = TensorFile::open(&scene.at("t.safetensors")).unwrap();
     assert_eq!(theirs.metadata(), ours.metadata());
     for (name, own) in [("features.28.weight", "conv5_3.weight"), ("classifier.0.weight", "fc6.weight")] {
         assert_eq!(theirs.read(name).unwrap(), ours.read(own).unwrap(), "{name}");

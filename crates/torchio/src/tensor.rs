@@ -54,6 +54,9 @@ const TYPES: [(&str, DType, &str, u64); 12] = [
     ("ComplexDoubleStorage", DType::Complex128, "complex128", 16),
 ];
 
+/// Appends little-endian elements of a type as 32-bit floats.
+pub(crate) type Converter = fn(&[u8], &mut Vec<f32>);
+
 impl DType {
     /// The type that a storage class of `torch` holds.
     pub(crate) fn of_storage(class: &str) -> Option<DType> {
@@ -70,7 +73,7 @@ impl DType {
     }
 
     /// What appends little-endian elements as 32-bit floats; `None` for types that are not floats.
-    pub(crate) fn converter(self) -> Option<fn(&[u8], &mut Vec<f32>)> {
+    pub(crate) fn converter(self) -> Option<Converter> {
         fn extend<const W: usize>(bytes: &[u8], out: &mut Vec<f32>, convert: impl Fn([u8; W]) -> f32) {
             out.extend(bytes.as_chunks::<W>().0.iter().map(|&element| convert(element)));
         }

@@ -112,6 +112,7 @@ pub(super) struct LayerWeights(Vec<Mutex<Weights>>);
 
 /// The weights of one convolution.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are twenty of these, and each stands for megabytes elsewhere")]
 pub(super) enum Weights {
     /// As they came, flat.
     Stored(Tensor<1>),
