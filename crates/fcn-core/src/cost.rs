@@ -27,18 +27,25 @@ pub fn layer_multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> Vec
 }
 
 /// Bytes that a training step holds at once, at least: weights, gradients and moments, and what the backward pass reads
-/// again, the result of every convolution and of every normalisation behind one.
+/// again, the result of every convolution and of every normalisation behind one. Of what goes into a pooling only the result
+/// is read again, a quarter.
 pub fn training_bytes(meta: &ModelMeta, optimizer: OptimizerKind, images: usize, crop: usize) -> u64 {
     let maps = Maps::new(meta.geometry, crop, crop);
     let table = parameter_table(meta);
     let weights: u64 = table.iter().map(|spec| spec.len() as u64).sum();
     let moments = if optimizer == OptimizerKind::Sgd { 1 } else { 2 };
     let kept = if meta.backbone == Backbone::Vgg16Bn { 2 } else { 1 };
+    let before_pooling: Vec<String> =
+        (1..).zip(STAGES).map(|(stage, (convolutions, _))| format!("conv{stage}_{convolutions}")).collect();
     let convolutions = table.iter().filter(|spec| spec.kind == ParameterKind::Weight);
     let image: u64 = convolutions
-        .map(|spec| spec.shape[0] as u64 * maps.pixels(spec.name.split('.').next().unwrap_or_default()))
+        .map(|spec| {
+            let name = spec.name.split('.').next().unwrap_or_default();
+            let map = spec.shape[0] as u64 * maps.pixels(name);
+            if before_pooling.iter().any(|other| other == name) { (kept - 1) * map + map / 4 } else { kept * map }
+        })
         .sum();
-    let values = (kept * image).saturating_mul(images as u64).saturating_add((2 + moments) * weights);
+    let values = image.saturating_mul(images as u64).saturating_add((2 + moments) * weights);
     values.saturating_mul(size_of::<f32>() as u64)
 }
 

@@ -354,7 +354,7 @@ mod tests {
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(read.tensor("a").unwrap().shape(), [2, 1]);
         assert_eq!(read.tensor("b").unwrap().data()[..4], 1.5f32.to_le_bytes());
-        let mut ours = TensorFile::open(&path).unwrap();
+        let ours = TensorFile::open(&path).unwrap();
         assert_eq!(ours.metadata(), &metadata);
         assert_eq!(ours.tensors().collect::<Vec<_>>(), [("b", &[3usize][..]), ("a", &[2, 1][..])]);
         assert_eq!(ours.read("b").unwrap(), [1.5, -2.0, 0.0]);

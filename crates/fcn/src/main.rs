@@ -7,8 +7,10 @@ mod memory;
 mod report;
 
 fn main() {
-    memory::keep_what_is_freed();
     let cli = commands::parse();
+    if cli.command.trains() {
+        memory::keep_what_is_freed();
+    }
     if let Err(error) = commands::run(cli.command, &cli.global).and_then(|()| report::stdout_took_everything()) {
         report::print_error(&error, cli.global.json);
         std::process::exit(error.kind.exit_code());

@@ -7,7 +7,7 @@
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A buffer larger than this is aligned to it and advised to use huge pages.
 const HUGE_PAGE: usize = 2 << 20;
@@ -15,8 +15,10 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Alignment of small buffers in bytes: a cache line, and the widest vector.
 const LINE: usize = 64;
 
-/// Bytes the pool may hold while no one uses them; beyond that, returned buffers are freed.
-const POOL_LIMIT: usize = 1 << 30;
+/// The pool may hold so much that blocks in use and idle ones together are this share (1 / SLACK) more than what was once
+/// in use at the same time: a step that repeats finds everything, and a program that is done with large images keeps little
+/// more than they needed.
+const SLACK: usize = 8;
 
 struct Block {
     start: NonNull<f32>,
@@ -58,17 +60,71 @@ impl Drop for Block {
 }
 
 struct Pool {
+    /// The longest idle first.
     free: Vec<Block>,
-    bytes: usize,
+    /// Bytes in `free`.
+    idle: usize,
+    /// Bytes out of the pool.
+    used: usize,
+    /// The largest that `used` has been.
+    peak: usize,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), bytes: 0 });
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), idle: 0, used: 0, peak: 0 });
+
+impl Pool {
+    /// Takes a block of at least `bytes` out of the pool. Without one, takes out those that have been idle longest and are
+    /// to be freed, to make room for a fresh one.
+    fn take(&mut self, bytes: usize) -> Result<Block, Vec<Block>> {
+        let found = best_fit(self.free.iter().map(|block| block.layout.size()), bytes);
+        let size = found.map_or(bytes, |at| self.free[at].layout.size());
+        self.used += size;
+        self.peak = self.peak.max(self.used);
+        match found {
+            Some(at) => {
+                self.idle -= size;
+                Ok(self.free.remove(at))
+            }
+            None => Err(self.surplus()),
+        }
+    }
+
+    /// Takes a block back; returns what is to be freed.
+    fn give(&mut self, block: Block) -> Vec<Block> {
+        self.used -= block.layout.size();
+        self.idle += block.layout.size();
+        self.free.push(block);
+        self.surplus()
+    }
+
+    fn surplus(&mut self) -> Vec<Block> {
+        let allowed = self.peak + self.peak / SLACK;
+        let mut count = 0;
+        while self.used + self.idle > allowed && count < self.free.len() {
+            self.idle -= self.free[count].layout.size();
+            count += 1;
+        }
+        self.free.drain(..count).collect()
+    }
+}
+
+/// The pool, whatever happened to a thread that held it: every change to it is complete before anything can panic.
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Rounds up to a size class: at most 25 % more than asked for.
 fn size_class(bytes: usize) -> usize {
     let bytes = bytes.max(4096);
     let quarter = (bytes.next_power_of_two() / 8).max(1024);
     bytes.next_multiple_of(quarter)
+}
+
+/// The smallest block that holds `bytes` and wastes at most three times as much; of equal ones the last, which is the most
+/// recently used. A network's maps shrink from stage to stage: those of the later stages fit in the blocks of the first.
+fn best_fit(blocks: impl Iterator<Item = usize>, bytes: usize) -> Option<usize> {
+    let fitting = blocks.enumerate().filter(|(_, size)| (bytes..=4 * bytes).contains(size));
+    fitting.min_by_key(|(at, size)| (*size, std::cmp::Reverse(*at))).map(|(at, _)| at)
 }
 
 /// Values in recycled memory, given back to the pool when dropped. Their initial contents are unspecified.
@@ -81,14 +137,13 @@ impl Scratch {
     /// Takes `len` values from the pool, aligned to a cache line.
     pub fn take(len: usize) -> Scratch {
         let bytes = size_class(len * size_of::<f32>());
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = pool.free.iter().rposition(|block| block.layout.size() == bytes);
-        let block = found.map(|at| {
-            pool.bytes -= bytes;
-            pool.free.swap_remove(at)
+        let found = pool().take(bytes);
+        // What is freed here is freed without holding the pool, and before its successor is allocated.
+        let block = found.unwrap_or_else(|surplus| {
+            drop(surplus);
+            Block::allocate(bytes)
         });
-        drop(pool);
-        Scratch { block: Some(block.unwrap_or_else(|| Block::allocate(bytes))), len }
+        Scratch { block: Some(block), len }
     }
 
     /// Takes `len` zeros from the pool.
@@ -108,11 +163,8 @@ impl std::fmt::Debug for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.bytes + block.layout.size() <= POOL_LIMIT {
-            pool.bytes += block.layout.size();
-            pool.free.push(block);
-        }
+        let surplus = pool().give(block);
+        drop(surplus);
     }
 }
 
@@ -140,9 +192,13 @@ impl DerefMut for Scratch {
 
 /// Frees the scratch memory that is not in use.
 pub fn release_scratch() {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    pool.free.clear();
-    pool.bytes = 0;
+    let free = {
+        let mut pool = pool();
+        pool.idle = 0;
+        pool.peak = pool.used;
+        std::mem::take(&mut pool.free)
+    };
+    drop(free);
 }
 
 #[cfg(test)]
@@ -155,6 +211,41 @@ mod tests {
             let class = size_class(bytes);
             assert!(class >= bytes && class <= bytes.max(4096) * 5 / 4 + 1024, "{bytes} -> {class}");
         }
+    }
+
+    #[test]
+    fn the_smallest_block_that_fits_is_taken_unless_it_is_far_too_large() {
+        let blocks = || [8, 2, 4, 2, 16].into_iter();
+        let cases = [(1, Some(3)), (2, Some(3)), (3, Some(2)), (5, Some(0)), (8, Some(0)), (9, Some(4)), (17, None)];
+        for (bytes, expected) in cases {
+            assert_eq!(best_fit(blocks(), bytes), expected, "{bytes}");
+        }
+        assert_eq!(best_fit([9].into_iter(), 2), None);
+    }
+
+    #[test]
+    fn a_pool_keeps_what_was_in_use_at_once_and_little_more() {
+        let mut pool = Pool { free: Vec::new(), idle: 0, used: 0, peak: 0 };
+        let mut take = |pool: &mut Pool, bytes: usize| pool.take(bytes).unwrap_or_else(|_| Block::allocate(bytes));
+        // A step that repeats: nothing is freed, and the second time nothing is fresh.
+        for step in 0..2 {
+            let blocks: Vec<Block> = [1, 2, 4]
+                .map(|n| {
+                    let found = pool.take(n << 20);
+                    assert!(step == 0 || found.is_ok(), "block {n} is fresh in step {step}");
+                    found.unwrap_or_else(|_| Block::allocate(n << 20))
+                })
+                .into();
+            for block in blocks {
+                assert!(pool.give(block).is_empty());
+            }
+        }
+        assert_eq!((pool.idle, pool.used, pool.peak), (7 << 20, 0, 7 << 20));
+        // Another size that nothing fits: the longest idle make room.
+        let large = take(&mut pool, 6 << 20);
+        assert!(pool.used + pool.idle <= pool.peak + pool.peak / SLACK, "{} {}", pool.used, pool.idle);
+        assert!(pool.give(large).is_empty());
+        assert!(pool.free.iter().any(|block| block.layout.size() == 6 << 20));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! The kernels of the CPU work on transformed weights. A training step has to transform them anew; here each layer's are
 //! transformed when they are first used and kept, with a batch normalisation behind the layer folded in, and the
-//! originals are let go. For FCN-8s at full width that is 235 MB in place of the 59 MB of the 3x3 layers. fc6 stays as it
-//! is: its kernel transforms weights piece by piece while it uses them, and transformed they would take 839 MB.
+//! originals are let go. For FCN-8s at full width that is about 250 MB in place of the 59 MB of the 3x3 layers. fc6 and fc7 stay
+//! as they are: fc6's kernel transforms weights piece by piece while it uses them (transformed they would take 839 MB),
+//! and fc7's would be a copy in another order.
 //!
 //! `N` images, `K` classes, `H x W` pixels.
 
@@ -21,8 +22,8 @@ use super::vgg16::Layer;
 use crate::host::is_host;
 use crate::weights::ModelMeta;
 
-/// Kernels with more taps a side are not kept in transformed form.
-const MOST_TAPS: usize = 3;
+/// Taps a side of the kernels that are kept in transformed form.
+const TAPS: usize = 3;
 
 /// In which form weights wait for the next pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ impl LayerWeights {
         let conv = plan(x, [outputs, taps], layer.padding, fcn.options.algorithm);
         let mut weights = self.0[layer.weight].lock().unwrap_or_else(PoisonError::into_inner);
         if let Weights::Stored(stored) = &*weights
-            && taps <= MOST_TAPS
+            && taps == TAPS
             && conv.gains_from_preparing()
         {
             *weights = Weights::Transformed(Arc::new(Transformed::new(fcn, layer, &conv, stored)));

@@ -87,6 +87,13 @@ enum Mode {
     Both,
 }
 
+impl Args {
+    /// Whether training steps are measured.
+    pub fn trains(&self) -> bool {
+        self.what == What::Train
+    }
+}
+
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let (size, batch) = match args.what {
         What::Infer => ([512, 512], 1),

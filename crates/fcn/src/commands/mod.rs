@@ -101,6 +101,17 @@ pub enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Whether it repeats training steps, which allocate the same large tensors again and again.
+    pub fn trains(&self) -> bool {
+        match self {
+            Command::Train(_) | Command::Quickstart(_) => true,
+            Command::Bench(args) => args.trains(),
+            _ => false,
+        }
+    }
+}
+
 /// The command line, read. Help, the version, and mistakes are printed and end the process; a mistake with `--json` is
 /// one object like any other error.
 pub fn parse() -> Cli {
