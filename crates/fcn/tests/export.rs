@@ -219,6 +219,24 @@ fn state_dicts_hold_the_weights_under_the_other_names() {
         assert!(notes.contains("folded") && notes.contains("loads into"), "{notes}");
         let file = fs::read(scene.at(&format!("{to}.pth"))).unwrap();
         assert_eq!(&file[..4], b"PK\x03\x04");
+        let info = scene.json(&format!("info {to}.pth"));
+        assert_eq!((&info["format"], &info["tensors"][0]["dtype"]), (&"pytorch".into(), &"F32".into()));
+        assert!(info["metadata"]["names"].as_str().unwrap().contains(to), "{}", info["metadata"]);
+    }
+}
+
+#[test]
+fn what_was_exported_can_be_imported() {
+    let scene = Scene::new();
+    scene.json("export --weights caffe.safetensors --out p.pth --to pytorch-fcn");
+    scene.json("import p.pth --out back.safetensors");
+    let open = |name: &str| TensorFile::open(&scene.at(name)).unwrap();
+    let (mut before, mut after) = (open("caffe.safetensors"), open("back.safetensors"));
+    let tensors: Vec<(String, Vec<usize>)> =
+        before.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
+    assert_eq!(tensors.len(), after.tensors().count());
+    for (name, _) in tensors {
+        assert_eq!(before.read(&name).unwrap(), after.read(&name).unwrap(), "{name}");
     }
 }
 

@@ -252,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn tensors_come_back_by_name_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pth");
+        let tensors = [tensor("a.weight", &[2, 3, 1, 1]), tensor("a.bias", &[2]), tensor("none", &[0, 4])];
+        write(&path, &tensors).unwrap();
+        let mut file = torchio::TorchFile::open(&path).unwrap();
+        let names: Vec<String> = file.tensors().iter().map(|tensor| tensor.name.clone()).collect();
+        assert_eq!(names, ["a.weight", "a.bias", "none"]);
+        for (index, tensor) in tensors.iter().enumerate() {
+            assert_eq!(file.tensors()[index].shape, tensor.shape);
+            let expected = with_values(&tensor.values, <[f32]>::to_vec).unwrap();
+            assert_eq!(file.read_f32(&tensor.name).unwrap(), expected, "{}", tensor.name);
+        }
+    }
+
+    #[test]
     fn the_pickle_of_one_tensor_is_this() {
         // Disassembled by pickletools.dis and loaded by torch.load: reference/check_export.py.
         let expected: &[u8] = b"\x80\x02}(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage\
