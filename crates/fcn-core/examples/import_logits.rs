@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let usage = "usage: import_logits WEIGHTS.safetensors EXPECTED.safetensors NAME";
     let path = PathBuf::from(arguments.next().ok_or(usage)?);
-    let mut expected = TensorFile::open(&PathBuf::from(arguments.next().ok_or(usage)?))?;
+    let expected = TensorFile::open(&PathBuf::from(arguments.next().ok_or(usage)?))?;
     let name = arguments.next().ok_or(usage)?.to_string_lossy().into_owned();
 
     let device = Device::flex();

@@ -141,6 +141,7 @@ mod tests {
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16Bn,
             width: 0.25,
+            trunk: TrunkShape::default(),
             geometry: Geometry::Same,
             classes: Classes::voc(),
             preprocessing: Preprocessing::default(),

@@ -231,7 +231,7 @@ fn what_was_exported_can_be_imported() {
     scene.json("export --weights caffe.safetensors --out p.pth --to pytorch-fcn");
     scene.json("import p.pth --out back.safetensors");
     let open = |name: &str| TensorFile::open(&scene.at(name)).unwrap();
-    let (mut before, mut after) = (open("caffe.safetensors"), open("back.safetensors"));
+    let (before, after) = (open("caffe.safetensors"), open("back.safetensors"));
     let tensors: Vec<(String, Vec<usize>)> =
         before.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     assert_eq!(tensors.len(), after.tensors().count());

@@ -23,7 +23,9 @@ fn every_tensor_of_both_containers_has_its_values() {
     let transposed: Vec<f32> =
         (0..3).flat_map(|a| (0..4).flat_map(move |b| (0..2).map(move |c| value(6 * b + 2 * a + c)))).collect();
 
-    let expected: [(&str, DType, &[usize], Option<Vec<f32>>); 13] = [
+    /// Name, type, shape; the values of floats.
+    type Row = (&'static str, DType, &'static [usize], Option<Vec<f32>>);
+    let expected: [Row; 13] = [
         ("float32", DType::F32, &[2, 3], Some(values(6))),
         ("float64", DType::F64, &[5], Some(values(5))),
         ("float16", DType::F16, &[2, 2], Some(values(4))),

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_pool_keeps_what_was_in_use_at_once_and_little_more() {
         let mut pool = Pool { free: Vec::new(), idle: 0, used: 0, peak: 0 };
-        let mut take = |pool: &mut Pool, bytes: usize| pool.take(bytes).unwrap_or_else(|_| Block::allocate(bytes));
+        let take = |pool: &mut Pool, bytes: usize| pool.take(bytes).unwrap_or_else(|_| Block::allocate(bytes));
         // A step that repeats: nothing is freed, and the second time nothing is fresh.
         for step in 0..2 {
             let blocks: Vec<Block> = [1, 2, 4]

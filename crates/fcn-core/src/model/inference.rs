@@ -184,7 +184,7 @@ mod tests {
     use crate::labels::Classes;
     use crate::model::{Algorithm, FcnOptions, ParameterKind};
     use crate::rng::{Purpose, Rng};
-    use crate::weights::{Backbone, Geometry, Preprocessing, Variant};
+    use crate::weights::{Backbone, Geometry, Preprocessing, TrunkShape, Variant};
     use burn::tensor::TensorData;
 
     fn draw(count: usize, key: u64) -> Vec<f32> {
@@ -196,7 +196,15 @@ mod tests {
     fn network(backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Fcn {
         let classes = Classes::named(["a", "b", "c"]);
         let preprocessing = Preprocessing::default();
-        let meta = ModelMeta { variant: Variant::Fcn8s, backbone, width: 0.125, geometry, classes, preprocessing };
+        let meta = ModelMeta {
+            variant: Variant::Fcn8s,
+            backbone,
+            width: 0.125,
+            trunk: TrunkShape::default(),
+            geometry,
+            classes,
+            preprocessing,
+        };
         let options = FcnOptions { algorithm, ..FcnOptions::default() };
         let mut index = 0..;
         Fcn::from_values(meta, &options, &Device::flex(), |spec| {
