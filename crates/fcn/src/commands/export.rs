@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// File to write
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// onnx, or the names of a state dict: torchvision (trunk and score_fr as a classifier), pytorch-fcn (all of it)
     #[arg(long, value_name = "FORMAT", default_value = "onnx")]

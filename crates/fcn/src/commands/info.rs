@@ -95,7 +95,7 @@ fn text(info: &Info, all: bool) -> String {
 }
 
 /// Lines of a list that are shown before the rest is left out, and after it.
-const SHOWN_FIRST: usize = 8;
+const SHOWN_FIRST: usize = 6;
 const SHOWN_LAST: usize = 4;
 
 /// Characters of a metadata value that are shown.
