@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Documents whose every path and command is checked.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/add-a-dataset.md",
     "docs/add-a-model.md",
+    "docs/configuration.md",
     "docs/export.md",
     "docs/formats.md",
     "docs/numerics.md",
@@ -72,6 +73,16 @@ fn every_path_that_a_document_names_exists() {
         }
     }
     assert_none(findings);
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let config = fcn_core::config::TrainConfig::default().to_toml().unwrap();
+    let keys = config.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key);
+    assert_none(
+        keys.filter(|key| !page.contains(&format!("`{key}`"))).map(|key| format!("{key} is missing")).collect(),
+    );
 }
 
 /// The commands in fenced blocks that call this program: the words after `fcn`.
