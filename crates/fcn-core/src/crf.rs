@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(room_for(&fine, [10, 10], 0, 16 << 30).unwrap_err().kind, ErrorKind::Data);
         // Enough for the arrays, too little for the lattices.
         let (photo, chw) = scene(64, 64, 2);
-        let error = refine_within(&fine, &photo, 2, &chw, 700_000).unwrap_err();
+        let error = refine_within(&fine, &photo, 2, &chw, 400_000).unwrap_err();
         assert_eq!((error.kind, error.hint.as_deref()), (ErrorKind::OutOfMemory, Some(SMALLER)));
     }
 
