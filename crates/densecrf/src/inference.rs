@@ -211,10 +211,13 @@ impl Solver<'_> {
     fn blur(&self, lattice: &PermutohedralLattice, values: &mut AlignedRows, scratch: &mut AlignedRows) {
         let (width, stride) = row_shape(self.labels);
         let real = lattice.vertices * stride;
+        // With a kernel for each thread, kernels are blurred side by side, and threads need not meet after each axis.
+        let split = rayon::current_num_threads() > self.kernels.len();
+        let run = if split { VERTEX_RUN } else { lattice.vertices };
         for axis in lattice.neighbours.chunks_exact(lattice.vertices) {
-            let runs = scratch[..real].par_chunks_mut(VERTEX_RUN * stride).zip(axis.par_chunks(VERTEX_RUN));
-            runs.enumerate().for_each(|(run, (out, neighbours))| {
-                let blur = Blur { stride, values, neighbours, first: run * VERTEX_RUN, out };
+            let runs = scratch[..real].par_chunks_mut(run * stride).zip(axis.par_chunks(run));
+            runs.enumerate().for_each(|(i, (out, neighbours))| {
+                let blur = Blur { stride, values, neighbours, first: i * run, out };
                 dispatch(self.level, width, blur);
             });
             std::mem::swap(values, scratch);

@@ -149,6 +149,7 @@ impl<K: Key> Packing<K> {
     }
 
     /// Keys of the D vertices of each pixel's simplex.
+    #[allow(clippy::needless_range_loop, reason = "lanes of several arrays side by side")]
     #[inline(always)]
     fn keys<const D: usize>(&self, s: &Simplices<D>) -> [Lanes<K>; D] {
         let mut keys = [[self.base; GROUP]; D];

@@ -72,9 +72,7 @@ impl<'a> Unary<'a> {
                     if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN }
                 });
             }
-            Source::Labels { hw, confidence } => {
-                label_scores(hw, confidence, &mut scores, width, height, labels)?
-            }
+            Source::Labels { hw, confidence } => label_scores(hw, confidence, &mut scores, width, height, labels)?,
         }
         match scores
             .par_chunks(labels)
