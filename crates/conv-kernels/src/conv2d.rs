@@ -178,11 +178,11 @@ impl Conv2d {
     /// Whether [`Conv2d::forward_prepared`] is faster than [`Conv2d::forward`].
     ///
     /// It is not for 7x7 and for small maps with many channels: there the weights are transformed piece by piece while
-    /// they are used, and prepared ones (four times the size of 3x3 weights, twice that of 7x7) would only be longer to
-    /// read.
+    /// they are used, and prepared ones (four to seven times the size of 3x3 weights, twice that of 7x7) would only be
+    /// longer to read.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.shape.geometry();
-        self.method(self.purpose, &g) == Method::Direct || !small_maps::suits(&g)
+        self.method(self.purpose, &g) == Method::Direct || !small_maps::suits_forward(&g)
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -245,7 +245,7 @@ impl Conv2d {
         self.check_weight(dw.len())?;
         let g = self.shape.geometry();
         let isa = self.isa;
-        let few = small_maps::suits(&g);
+        let few = small_maps::suits_weight(&g);
         match self.method(Purpose::Training, &g) {
             Method::Direct => direct::backward_weight(isa, &g, x, dy, dw),
             Method::Winograd27 => small_maps::backward_weight::<8, 2, 7>(isa, &g, x, dy, dw),
@@ -289,7 +289,7 @@ impl Conv2d {
         let turn = turned == Turned::Yes;
         let (isa, method) = (self.isa, self.method(if turn { Purpose::Training } else { self.purpose }, g));
         match method {
-            Method::Winograd43 if small_maps::suits(g) => {
+            Method::Winograd43 if small_maps::suits_forward(g) => {
                 small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, bias, activation, y);
             }
             Method::Winograd27 => small_maps::forward::<8, 2, 7>(isa, g, x, w, turn, bias, activation, y),
@@ -317,7 +317,7 @@ impl Conv2d {
     fn method(&self, purpose: Purpose, g: &Geometry) -> Method {
         match (self.algorithm, g.kernel) {
             (Algorithm::Fast, [3, 3])
-                if purpose == Purpose::Inference && winograd::suits_large_tiles(g) && !small_maps::suits(g) =>
+                if purpose == Purpose::Inference && winograd::suits_large_tiles(g) && !small_maps::suits_forward(g) =>
             {
                 Method::Winograd63
             }
@@ -376,10 +376,11 @@ mod tests {
             Conv2dShape::square(1, [70, 130], [9, 9], 3, 1),
             Conv2dShape::square(2, [20, 36], [7, 7], 7, 3),
             Conv2dShape::square(2, [129, 140], [6, 7], 3, 1),
+            Conv2dShape::square(1, [200, 210], [45, 50], 3, 1),
             Conv2dShape::square(2, [33, 20], [19, 8], 1, 0),
         ] {
             for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
-                let conv = Conv2d::new(shape, algorithm).unwrap();
+                let conv = Conv2d::new(shape, algorithm).unwrap().purpose(Purpose::Inference);
                 let on = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| everything(&conv))

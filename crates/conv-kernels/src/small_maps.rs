@@ -28,14 +28,19 @@ const TILES: usize = 512;
 const IN_CHANNELS: usize = 64;
 
 /// Output channels that one task takes: a multiple of every instruction set's panel.
-const OUT_CHANNELS: usize = 16;
+const OUT_CHANNELS: usize = 32;
 
 /// Output channels whose weight gradients one task takes.
 const DW_CHANNELS: usize = 32;
 
-/// Whether this is the better way.
-pub(crate) fn suits(g: &Geometry) -> bool {
-    g.kernel[0] == 7 || (tiles(g) <= TILES / 2 && g.channels * g.out_channels >= 128 * 128)
+/// Whether this is the better way for the forward pass and the data gradient.
+pub(crate) fn suits_forward(g: &Geometry) -> bool {
+    g.kernel[0] == 7 || (tiles(g) <= 48 && g.channels * g.out_channels >= 128 * 128)
+}
+
+/// Whether this is the better way for the weight gradient.
+pub(crate) fn suits_weight(g: &Geometry) -> bool {
+    g.kernel[0] == 7 || (tiles(g) <= 96 && g.channels * g.out_channels >= 128 * 128)
 }
 
 /// Tiles of F(4, R).

@@ -201,6 +201,11 @@ pub fn release_scratch() {
     drop(free);
 }
 
+/// Bytes of scratch memory that are held but not in use.
+pub fn scratch_bytes() -> usize {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 //!
 //! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`].
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::points::{input, kernel, kernel_gradient, output, spread};
@@ -468,21 +469,31 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
                         let column = (self.columns.start + c + q).min(self.columns.end - 1);
                         row * self.row + column * self.column
                     });
-                    // SAFETY: each place has R x R values, as checked above.
-                    let points = unsafe { self.lanes_to_points(s, &places) };
+                    if self.turned {
+                        // The kernels of the next columns: a new place in memory each, which the processor cannot foresee.
+                        for place in places.iter().take(S::LANES) {
+                            for i in (0..window).step_by(WIDEST) {
+                                s.prefetch(self.w.as_ptr().wrapping_add(place + 2 * wide * self.column + i));
+                            }
+                        }
+                    }
                     let count = S::LANES.min((columns - c) * S::ROWS - v);
-                    for (point, value) in points.iter().flatten().enumerate() {
-                        let at = point * self.block.point + panel * self.block.panel + c * S::ROWS + v;
-                        // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
-                        // vector fits, or it goes through an array that holds one.
-                        unsafe {
-                            let to = self.to.as_mut_ptr().add(at);
-                            if count == S::LANES {
-                                s.store(to, *value);
-                            } else {
-                                let mut part = [0.0; WIDEST];
-                                s.store(part.as_mut_ptr(), *value);
-                                std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
+                    let at = panel * self.block.panel + c * S::ROWS + v;
+                    // SAFETY: each place has R x R values, as checked above.
+                    let half = unsafe { self.transform_columns(s, &places) };
+                    for (i, half) in half.iter().enumerate() {
+                        for (j, value) in kernel::<S, N, R>(s, *half).iter().enumerate() {
+                            // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
+                            // vector fits, or it goes through an array that holds one.
+                            unsafe {
+                                let to = self.to.as_mut_ptr().add((i * N + j) * self.block.point + at);
+                                if count == S::LANES {
+                                    s.store(to, *value);
+                                } else {
+                                    let mut part = [0.0; WIDEST];
+                                    s.store(part.as_mut_ptr(), *value);
+                                    std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
+                                }
                             }
                         }
                     }
@@ -495,14 +506,15 @@ impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
 }
 
 impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
-    /// The kernels that begin at `places`, one a lane, at the points.
+    /// The kernels that begin at `places`, one a lane, with their columns at the points: `[point][x]`.
     ///
     /// # Safety
     /// Each place has R x R values.
     #[inline(always)]
-    unsafe fn lanes_to_points<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; N]; N] {
+    unsafe fn transform_columns<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; R]; N] {
         let window = R * R;
-        let mut taps = [s.splat(0.0); 49];
+        // Uninitialised: to clear these arrays would take as long as to fill them.
+        let mut taps = [const { MaybeUninit::<S::V>::uninit() }; 49];
         let mut i = 0;
         while i < window {
             // The last four may be read for a second time.
@@ -510,26 +522,23 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
             // SAFETY: four values from `first` on are in the kernel.
             let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
             for (j, v) in four.iter().enumerate() {
-                taps[if self.turned { window - 1 - first - j } else { first + j }] = *v;
+                taps[if self.turned { window - 1 - first - j } else { first + j }].write(*v);
             }
             i += 4;
         }
-        let mut columns = [[s.splat(0.0); R]; N];
+        let mut half = [[s.splat(0.0); R]; N];
         for x in 0..R {
             // Loops, not closures: those of the array methods are not always compiled for the instruction set.
             let mut g = [s.splat(0.0); R];
             for (y, g) in g.iter_mut().enumerate() {
-                *g = taps[y * R + x];
+                // SAFETY: all R x R taps were written.
+                *g = unsafe { taps[y * R + x].assume_init() };
             }
-            for (column, value) in columns.iter_mut().zip(kernel::<S, N, R>(s, g)) {
-                column[x] = value;
+            for (half, value) in half.iter_mut().zip(kernel::<S, N, R>(s, g)) {
+                half[x] = value;
             }
         }
-        let mut points = [[s.splat(0.0); N]; N];
-        for (points, column) in points.iter_mut().zip(columns) {
-            *points = kernel::<S, N, R>(s, column);
-        }
-        points
+        half
     }
 }
 
