@@ -49,3 +49,18 @@ header = (
 seed("safetensors", "metadata", len(header).to_bytes(8, "little") + header + bytes(4))
 for name, text in {"plain": "0 background\n1 cat 64 0 0\n255 void\n", "camvid": "128 64 128\tRoad\n0 0 0 Void\n"}.items():
     seed("class_list", name, text.encode())
+
+
+def field(number, content):
+    """A field of a protobuf message: bytes with their length, or a number; both below 128."""
+    return bytes([number << 3, content]) if isinstance(content, int) else bytes([number << 3 | 2, len(content)]) + content
+
+
+# onnx.proto: a Relu, a constant [1, 2], input and output [N, 2], the operators' version, a pair of metadata.
+shape = field(2, field(1, field(2, b"N")) + field(1, field(1, 2)))
+value = field(2, field(1, field(1, 1) + shape))
+node = field(1, b"x") + field(2, b"y") + field(4, b"Relu") + field(5, field(1, b"a") + field(3, 1))
+constant = field(1, 1) + field(1, 2) + field(2, 1) + field(8, b"w") + field(9, bytes(8))
+graph = field(1, node) + field(2, b"g") + field(5, constant) + field(11, field(1, b"x") + value) + field(12, field(1, b"y") + value)
+pair = field(14, field(1, b"classes") + field(2, b'["a"]'))
+seed("onnx", "relu", field(1, 8) + field(2, b"fcn") + field(7, graph) + field(8, field(2, 17)) + pair)

@@ -17,7 +17,7 @@ use crate::model::import;
 use crate::onnx::{OnnxFile, OnnxValue};
 use crate::run_log::METRICS_FILE;
 use crate::tensor_file::TensorFile;
-use crate::weights::ModelMeta;
+use crate::weights::{Contents, ModelMeta, Preprocessing};
 use crate::{Error, Result};
 
 /// What was found at a path.
@@ -58,9 +58,21 @@ pub struct Tensors {
     /// Multiply-adds of one image of the asked size, where the network is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// How the input of a file that `fcn import` reads must be prepared, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
     /// The network, where the file says which it is. The metadata hold the same.
     #[serde(skip)]
     pub network: Option<ModelMeta>,
+}
+
+/// An input convention that a file's metadata do not say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// The convention.
+    pub preprocessing: Preprocessing,
+    /// What tells it.
+    pub told_by: String,
 }
 
 /// An ONNX file.
@@ -208,16 +220,17 @@ fn tensors(path: &Path, size: [usize; 2]) -> Result<Info> {
         .tensors()
         .map(|(name, shape)| TensorLine { name: name.into(), dtype: file.dtype(name), shape: shape.to_vec() })
         .collect();
-    let network = ModelMeta::from_header(file.metadata()).ok();
-    let found = Tensors {
+    let Ok(contents) = Contents::from_header(file.metadata()) else { return foreign(path) };
+    let network = contents.network().cloned();
+    Ok(Info::Weights(Tensors {
         file: path.to_path_buf(),
         parameters: parameters(&lines),
         tensors: lines,
         metadata: parsed_metadata(file.metadata()),
         cost: network.as_ref().map(|meta| Cost::new(meta, size)),
+        input: None,
         network,
-    };
-    Ok(if found.network.is_some() { Info::Weights(found) } else { Info::Safetensors(found) })
+    }))
 }
 
 fn parsed_metadata(texts: &BTreeMap<String, String>) -> BTreeMap<String, serde_json::Value> {
@@ -238,6 +251,7 @@ fn onnx(path: &Path, size: [usize; 2]) -> Result<Onnx> {
             tensors: lines,
             metadata: parsed_metadata(&file.metadata),
             cost: network.as_ref().map(|meta| Cost::new(meta, size)),
+            input: None,
             network,
         },
         producer: file.producer,
@@ -258,12 +272,19 @@ fn foreign(path: &Path) -> Result<Info> {
     let found = import::inspect(path)?;
     let tensors: Vec<TensorLine> =
         found.tensors.into_iter().map(|(name, dtype, shape)| TensorLine { name, dtype, shape }).collect();
-    let mut metadata: BTreeMap<String, serde_json::Value> =
-        found.notes.into_iter().map(|(key, words)| (key, words.into())).collect();
+    let mut metadata = parsed_metadata(&found.metadata);
+    metadata.extend(found.notes.into_iter().map(|(key, words)| (key, words.into())));
     metadata.insert("container".into(), found.format.into());
     metadata.insert("names".into(), found.names.into());
-    let parameters = parameters(&tensors);
-    let tensors = Tensors { file: path.to_path_buf(), parameters, tensors, metadata, cost: None, network: None };
+    let tensors = Tensors {
+        file: path.to_path_buf(),
+        parameters: parameters(&tensors),
+        tensors,
+        metadata,
+        cost: None,
+        input: found.preprocessing.map(|(preprocessing, told_by)| Input { preprocessing, told_by }),
+        network: None,
+    };
     Ok(match found.format {
         "safetensors" => Info::Safetensors(tensors),
         format if format.starts_with("TensorFlow") => Info::TensorFlow(tensors),

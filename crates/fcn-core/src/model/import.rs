@@ -137,8 +137,12 @@ pub struct Description {
     pub names: Option<&'static str>,
     /// Name, type (`F32` and the like) and shape of every tensor, in the order of the file.
     pub tensors: Vec<(String, String, Vec<usize>)>,
+    /// What the file says about itself; empty where the format has no place for it.
+    pub metadata: BTreeMap<String, String>,
     /// What a training checkpoint holds besides, in words.
     pub notes: Vec<(String, String)>,
+    /// How its input must be prepared, and what tells it; none where [`import`] would have to be told.
+    pub preprocessing: Option<(Preprocessing, String)>,
 }
 
 /// Says what the file at `path` holds, without reading values.
@@ -146,12 +150,18 @@ pub struct Description {
 /// # Errors
 /// A file of no known format or damaged; what the system refuses.
 pub fn inspect(path: &Path) -> Result<Description> {
-    let source = Source::open(path)?;
+    let mut source = Source::open(path)?;
     let names: BTreeSet<&str> = source.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let names = Scheme::recognise(&names).map(Scheme::label);
+    let scheme = Scheme::recognise(&names);
+    let metadata = source.metadata();
+    let preprocessing = scheme.and_then(|scheme| {
+        let is_network = variant_of(&sort_out(scheme, &source).1).is_some();
+        preprocessing_of(scheme, is_network, &metadata, &mut source, &ImportOptions::default()).ok()
+    });
+    let names = scheme.map(Scheme::label);
     let (format, notes) = (source.format(), source.notes());
     let tensors = source.tensors.into_iter().map(|tensor| (tensor.name, tensor.dtype, tensor.shape)).collect();
-    Ok(Description { format, names, tensors, notes })
+    Ok(Description { format, names, tensors, metadata, notes, preprocessing })
 }
 
 /// One tensor's way.

@@ -12,7 +12,7 @@ use prost::Message;
 
 use super::messages::{Extent, OperatorSetIdProto, ValueInfoProto, element_type_bytes, element_type_name};
 use super::messages::{GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Longest part that is read rather than skipped.
 const MAX_PART_BYTES: u64 = 1 << 20;
@@ -80,19 +80,22 @@ impl OnnxFile {
         }
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        OnnxFile::read(file, length).map_err(|fault| match fault {
-            Fault::Io(e) => io(e),
-            Fault::Format(message) => Error::weights(format!("not a usable ONNX file: {message}")).at(path),
-        })
+        OnnxFile::read(file, length).map_err(|e| e.at(path))
     }
 
-    /// The same of `length` bytes that `reader` begins with.
-    fn read(reader: impl Read + Seek, length: u64) -> Skimmed<Self> {
-        Skim { reader: BufReader::new(reader), at: 0, held: 0, fields: 0 }.model(length)
+    /// The same of the first `length` bytes of `reader`.
+    ///
+    /// # Errors
+    /// As [`OnnxFile::open`].
+    pub fn read(reader: impl Read + Seek, length: u64) -> Result<Self> {
+        let mut skim = Skim { reader: BufReader::new(reader), at: 0, held: 0, fields: 0 };
+        skim.model(length).map_err(|fault| match fault {
+            Fault::Io(e) => Error::new(ErrorKind::Io, format!("cannot read: {e}")),
+            Fault::Format(message) => Error::weights(format!("not a usable ONNX file: {message}")),
+        })
     }
 }
 
-#[derive(Debug)]
 enum Fault {
     Io(std::io::Error),
     Format(String),
@@ -379,7 +382,7 @@ mod tests {
         assert_eq!(found.outputs[0].shape, ["batch", "3", "height", "width"]);
     }
 
-    fn read(bytes: &[u8]) -> Skimmed<OnnxFile> {
+    fn read(bytes: &[u8]) -> Result<OnnxFile> {
         OnnxFile::read(Cursor::new(bytes), bytes.len() as u64)
     }
 
@@ -389,13 +392,14 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         assert!(read(&whole).is_ok());
         for at in (0..whole.len()).step_by(64).chain(whole.len() - 64..whole.len()) {
-            assert!(matches!(read(&whole[..at]), Err(Fault::Format(_))), "{at} bytes");
+            assert_eq!(read(&whole[..at]).unwrap_err().kind, ErrorKind::Weights, "{at} bytes");
         }
         // A flip in a value is not seen: nothing in the format would tell.
         for at in (0..4096).chain((4096..whole.len()).step_by(64)) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xff;
-            assert!(!matches!(read(&bytes), Err(Fault::Io(_))), "byte {at}");
+            let kind = read(&bytes).map_err(|e| e.kind).err();
+            assert!(matches!(kind, None | Some(ErrorKind::Weights)), "byte {at}: {kind:?}");
         }
     }
 

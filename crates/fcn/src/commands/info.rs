@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fcn_core::Result;
 use fcn_core::info::{Info, Onnx, TensorLine, Tensors, describe};
 use fcn_core::onnx::OnnxValue;
-use fcn_core::weights::ModelMeta;
+use fcn_core::weights::{ModelMeta, Preprocessing};
 
 use super::Global;
 use super::bench::parse_size;
@@ -44,10 +44,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 fn text(info: &Info, all: bool) -> String {
     match info {
         Info::Weights(found) => tensors_text("weights file", found, all),
-        Info::Safetensors(found) => tensors_text("safetensors file without this program's metadata", found, all),
+        Info::Safetensors(found) => foreign_text("safetensors file without this program's metadata", found, all),
         Info::Onnx(found) => onnx_text(found, all),
-        Info::PyTorch(found) => tensors_text("PyTorch file", found, all),
-        Info::TensorFlow(found) => tensors_text("TensorFlow checkpoint", found, all),
+        Info::PyTorch(found) => foreign_text("PyTorch file", found, all),
+        Info::TensorFlow(found) => foreign_text("TensorFlow checkpoint", found, all),
         Info::Records(found) => {
             let rows: Vec<Vec<String>> = found.features.iter().map(|(k, v)| vec![k.clone(), v.clone()]).collect();
             let size = report::bytes(found.bytes);
@@ -108,6 +108,18 @@ fn tensors_text(what: &str, found: &Tensors, all: bool) -> String {
     lines.join("\n")
 }
 
+/// A file that `fcn import` reads.
+fn foreign_text(what: &str, found: &Tensors, all: bool) -> String {
+    let mut lines = vec![format!("{what}: {}", found.file.display())];
+    lines.extend(facts(found, all));
+    lines.push(match &found.input {
+        Some(input) => format!("{}, as {} says", input_line(&input.preprocessing), input.told_by),
+        None => "input       the file does not say; `fcn import` takes --input-convention".to_string(),
+    });
+    lines.push(format!("\n{}", tensor_table(&found.tensors, all)));
+    lines.join("\n")
+}
+
 fn onnx_text(found: &Onnx, all: bool) -> String {
     let counted = |(name, count): (&String, &usize)| format!("{count} {name}");
     let versioned = |(name, version): (&String, &i64)| format!("{name} {version}");
@@ -136,39 +148,33 @@ fn facts(found: &Tensors, all: bool) -> Vec<String> {
     match (&found.network, all) {
         (Some(network), false) => lines.extend(network_lines(network)),
         _ => {
-            let metadata = found.metadata.iter().map(|(key, value)| match value.as_str() {
-                Some(text) => format!("{key:10}  {}", cut(text, all)),
-                None => format!("{key:10}  {}", cut(&value.to_string(), all)),
-            });
-            lines.extend(metadata);
+            lines.extend(found.metadata.iter().map(|(key, value)| format!("{key:10}  {}", cut(&json(value), all))));
         }
     }
     lines
 }
 
 fn network_lines(network: &ModelMeta) -> [String; 3] {
-    let word = |value: serde_json::Result<serde_json::Value>| match value {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => "?".to_string(),
-    };
-    let [variant, backbone] =
-        [word(serde_json::to_value(network.variant)), word(serde_json::to_value(network.backbone))];
-    let geometry = word(serde_json::to_value(network.geometry));
-    let input = &network.preprocessing;
+    let [variant, backbone, geometry] = [json(&network.variant), json(&network.backbone), json(&network.geometry)];
     [
-        format!(
-            "network     FCN-{variant} on {backbone}, {} times as wide as the paper's, geometry {geometry}",
-            network.width
-        ),
+        format!("network     FCN-{variant} on {backbone}, width {}, geometry {geometry}", network.width),
         format!("classes     {}: {}", network.classes.len(), cut(&network.classes.names.join(", "), false)),
-        format!(
-            "input       {}, 0 to 255: (x * {} - {:?}) / {:?}",
-            word(serde_json::to_value(input.channels)),
-            input.scale,
-            input.mean,
-            input.std
-        ),
+        input_line(&network.preprocessing),
     ]
+}
+
+fn input_line(input: &Preprocessing) -> String {
+    let Preprocessing { channels, scale, mean, std } = input;
+    format!("input       {}, 0 to 255: (x * {scale} - {mean:?}) / {std:?}", json(channels))
+}
+
+/// A value as JSON has it, text without its quotes.
+fn json(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
 }
 
 fn cut(text: &str, all: bool) -> String {
