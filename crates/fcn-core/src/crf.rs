@@ -162,7 +162,7 @@ pub struct Refined {
 /// Runs the CRF over the probabilities of one photograph, within [`memory_limit`].
 ///
 /// `probabilities` are `[K, H, W]`, each 0 to 1 and every pixel's adding up to 1 within 0.01; they are clipped at
-/// [`CLIP`] from below. The result is the same for any number of threads unless `params.fast` is set.
+/// [`CLIP`] from below. The result is the same for any number of threads.
 ///
 /// # Errors
 /// Parameters out of range (exit 2); sizes that do not go together, or values that are no probabilities (exit 3); a

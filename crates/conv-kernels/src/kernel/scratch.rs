@@ -203,7 +203,7 @@ pub fn release_scratch() {
 
 /// Bytes of scratch memory that are held but not in use.
 pub fn scratch_bytes() -> usize {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    pool().idle
 }
 
 #[cfg(test)]
