@@ -93,8 +93,10 @@ pub struct LeftOut {
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportReport {
     /// The weights file that was written.
+    #[serde(serialize_with = "crate::file::path_as_text")]
     pub out: PathBuf,
     /// Where it came from.
+    #[serde(serialize_with = "crate::file::path_as_text")]
     pub source: PathBuf,
     /// The source's file format.
     pub format: &'static str,
