@@ -1,6 +1,6 @@
 //! What a pass costs: multiply-adds of one image, counted from the parameter table and the sizes of the maps.
 
-use crate::environment::available_memory_bytes;
+use crate::environment::{available_memory_bytes, gib};
 use crate::model::fcn::COARSEST_STRIDE;
 use crate::model::vgg16::{FC6_TAPS, STAGES};
 use crate::model::{ParameterKind, parameter_table};
@@ -55,11 +55,10 @@ pub fn training_bytes(meta: &ModelMeta, optimizer: OptimizerKind, images: usize,
 /// # Errors
 /// The bytes needed and those available (exit 7), with `remedy`.
 pub fn refuse_beyond_memory(work: &str, bytes: u64, remedy: &str) -> Result<()> {
-    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     match available_memory_bytes() {
         Some(available) if bytes > available => Err(Error::new(
             ErrorKind::OutOfMemory,
-            format!("{work} needs at least {:.1} GiB of memory; {:.1} GiB are available", gib(bytes), gib(available)),
+            format!("{work} needs at least {} of memory; {} are available", gib(bytes), gib(available)),
         )
         .hint(remedy)),
         _ => Ok(()),

@@ -8,6 +8,7 @@
 use densecrf::{BilateralKernel, Compatibility, CrfError, DenseCrf, GaussianKernel, Mode, Preset, Unary};
 use serde::{Deserialize, Serialize};
 
+use crate::environment::gib;
 use crate::image::RgbImage;
 use crate::labels::{LabelMap, most_likely};
 use crate::{Error, ErrorKind, Result};
@@ -232,10 +233,6 @@ pub fn room_for(params: &CrfParams, size: [usize; 2], classes: usize, limit_byte
 
 /// The remedy where memory is short.
 const SMALLER: &str = "scale the photograph down, cut it into parts, or leave classes out that do not occur";
-
-fn gib(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
-}
 
 /// Bytes that a CRF may use here: what the system says is available, at most 16 GiB.
 pub fn memory_limit() -> u64 {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serializer;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that are read at once at most. No photograph or list comes near; a sparse file of a terabyte does not end the
 /// process.
@@ -15,12 +15,13 @@ pub const MAX_BYTES: u64 = 4 << 30;
 /// Opens a regular file; `what` names it in errors ("the mask").
 ///
 /// # Errors
-/// What the system refuses (exit 5); a folder, a pipe or a device (exit 3).
-pub fn open(what: &str, path: &Path) -> Result<File> {
+/// What the system refuses (exit 5); a folder, a pipe or a device (an error of `kind`).
+pub fn open(kind: ErrorKind, what: &str, path: &Path) -> Result<File> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
     // Judged before it is opened: opening a pipe blocks.
     if !std::fs::metadata(path).map_err(fault)?.is_file() {
-        return Err(Error::data(format!("{what} is a folder, a pipe or a device; expected a regular file")).at(path));
+        let message = format!("{what} is not a regular file, but a folder, a pipe or a device");
+        return Err(Error::new(kind, message).at(path));
     }
     File::open(path).map_err(fault)
 }
@@ -28,10 +29,10 @@ pub fn open(what: &str, path: &Path) -> Result<File> {
 /// All bytes of a regular file.
 ///
 /// # Errors
-/// As [`open`]; a file of more than [`MAX_BYTES`] (exit 3).
+/// What the system refuses (exit 5); a file that is not regular, or of more than [`MAX_BYTES`] (exit 3).
 pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
-    let file = open(what, path)?;
+    let file = open(ErrorKind::Data, what, path)?;
     let length = file.metadata().map_err(fault)?.len();
     if length > MAX_BYTES {
         return Err(Error::data(format!("{what} has {length} bytes; at most {MAX_BYTES} are read at once")).at(path));
@@ -74,7 +75,6 @@ pub fn paths_as_text<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> std::r
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
 
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {
@@ -91,7 +91,7 @@ mod tests {
             let zero = Path::new("/dev/zero");
             for path in [&pipe, zero] {
                 let error = read("the list", path).unwrap_err();
-                assert!(error.message.contains("expected a regular file"), "{error}");
+                assert!(error.message.contains("not a regular file"), "{error}");
             }
         }
         let sparse = File::create(folder.path().join("sparse")).unwrap();

@@ -8,7 +8,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::tensor_file::write_atomically;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 const MAGIC: &[u8; 8] = b"\x93NUMPY\x01\x00";
 const ALIGNMENT: usize = 64;
@@ -124,7 +124,7 @@ impl ArrayFile {
     /// or longer than its header says.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e: std::io::Error| Error::io("read the array", path, &e);
-        let file = crate::file::open("the array", path)?;
+        let file = crate::file::open(ErrorKind::Data, "the array", path)?;
         let length = file.metadata().map_err(io)?.len();
         Self::parse(file, length).map_err(|e| e.at(path))
     }
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(file.shape(), [2]);
         assert_eq!(file.values().unwrap(), [0.0; 2]);
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().message.contains("expected a regular file"));
+        assert!(read(folder.path()).unwrap_err().message.contains("not a regular file"));
     }
 
     #[test]

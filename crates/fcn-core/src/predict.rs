@@ -14,6 +14,7 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
+use crate::environment::gib;
 use crate::host::with_values;
 use crate::image::RgbImage;
 use crate::labels::{LabelMap, most_likely};
@@ -240,11 +241,10 @@ fn tile_loss(logits: &Tensor<4>, truth: &LabelMap, tile: &Tile) -> Result<Summed
 fn room_for_probabilities(classes: usize, pixels: usize) -> Result<Vec<f32>> {
     let bytes = 4 * classes as u64 * pixels as u64;
     if bytes > MAX_PROBABILITY_BYTES {
-        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
         return Err(Error::new(
             ErrorKind::OutOfMemory,
             format!(
-                "the probabilities of {classes} classes for {pixels} pixels take {:.1} GiB; at most {:.0} GiB are held at once",
+                "the probabilities of {classes} classes for {pixels} pixels take {}; at most {} are held at once",
                 gib(bytes),
                 gib(MAX_PROBABILITY_BYTES)
             ),

@@ -1,19 +1,19 @@
 //! Weights that a run starts from: a file of this program, a run folder, or anything that can be imported, which is
 //! then converted once and kept beside its source.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::checkpoint;
+use crate::file;
 use crate::model::import::{IMPORT_VERSION, ImportOptions, import};
 use crate::model::parameter::belongs_to_classes;
 use crate::model::{Fcn, ParameterKind};
 use crate::tensor_file::TensorFile;
 use crate::weights::{Backbone, Contents, Geometry, ModelMeta, TrunkMeta, refuse_not_finite};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes hashed at a time.
 const BLOCK_BYTES: usize = 4 << 20;
@@ -183,10 +183,7 @@ fn conversion_name(path: &Path) -> Result<String> {
     let mut block = vec![0; BLOCK_BYTES];
     for part in parts(path)? {
         let io = |e: std::io::Error| Error::io("read", &part, &e);
-        if !std::fs::metadata(&part).map_err(io)?.is_file() {
-            return Err(Error::weights("this is not a regular file; expected a file of weights").at(&part));
-        }
-        let mut file = File::open(&part).map_err(io)?;
+        let mut file = file::open(ErrorKind::Weights, "the file of weights", &part)?;
         loop {
             match file.read(&mut block).map_err(io)? {
                 0 => break,

@@ -13,8 +13,9 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use crate::file;
 use crate::host::with_values;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Longest header that is read; safetensors' own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -203,11 +204,7 @@ impl TensorFile {
     /// header says.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e: std::io::Error| Error::io("read", path, &e);
-        let info = std::fs::metadata(path).map_err(io)?;
-        if !info.is_file() {
-            return Err(Error::weights("this is not a regular file; expected a .safetensors file").at(path));
-        }
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = file::open(ErrorKind::Weights, "the safetensors file", path)?;
         let length = file.metadata().map_err(io)?.len();
         let wrong = |message: String| Error::weights(format!("not a usable safetensors file: {message}")).at(path);
         let mut prefix = [0u8; 8];

@@ -4,9 +4,11 @@
 // The functions that set a test up may fail as loudly as the test.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use fcn_core::model::{Fcn, FcnOptions};
 use fcn_core::npy;
 use fcn_core::rng::{Purpose, Rng};
 use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use program::{fcn, stderr, stdout};
 use serde_json::Value;
 
 /// Steps of the run that the tests share.
@@ -27,18 +30,6 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/crf").join(name)
 }
 
-fn fcn(folder: &Path, words: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fcn")).args(words.split_whitespace()).current_dir(folder).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn done(folder: &Path, words: &str) -> String {
     let output = fcn(folder, words);
     assert_eq!(output.status.code(), Some(0), "{words}: {}", stderr(&output));
@@ -46,7 +37,7 @@ fn done(folder: &Path, words: &str) -> String {
 }
 
 fn json(folder: &Path, words: &str) -> Value {
-    serde_json::from_str(&done(folder, &format!("{words} --json"))).unwrap()
+    program::json(folder, words, 0)
 }
 
 /// The ids of a mask of up to 255 classes.

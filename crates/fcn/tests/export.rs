@@ -4,6 +4,8 @@
 // The functions that set a test up may fail as loudly as the test.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -48,14 +50,11 @@ impl Scene {
 
     /// Runs `fcn` with these words in the folder.
     fn fcn(&self, words: &str) -> Output {
-        let words = words.split_whitespace();
-        Command::new(env!("CARGO_BIN_EXE_fcn")).args(words).current_dir(self.0.path()).output().unwrap()
+        program::fcn(self.0.path(), words)
     }
 
     fn json(&self, words: &str) -> Value {
-        let output = self.fcn(&format!("{words} --json"));
-        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        program::json(self.0.path(), words, 0)
     }
 
     /// Names of the files in the folder, sorted.

@@ -1,11 +1,14 @@
 //! Weights from elsewhere through the binary: import, training from them, and in stages.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use fcn_core::draw::{DrawOptions, draw_dataset};
+use program::{assert_code, stderr};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/import").join(name)
@@ -14,14 +17,6 @@ fn golden(name: &str) -> PathBuf {
 fn fcn(words: &str, dir: &Path) -> Output {
     let words = words.split(' ').map(|word| word.replace("DIR", &dir.to_string_lossy()));
     Command::new(env!("CARGO_BIN_EXE_fcn")).args(words).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
 }
 
 /// A folder with a drawn data set and the golden files.

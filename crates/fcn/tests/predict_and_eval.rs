@@ -3,6 +3,8 @@
 // The functions that set a test up may fail as loudly as the test.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use fcn_core::labels::{Classes, LabelMap, VOID};
 use fcn_core::model::{Fcn, FcnOptions};
 use fcn_core::npy;
 use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use program::stderr;
 use serde_json::Value;
 
 /// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.
@@ -61,23 +64,16 @@ impl Scene {
 
     /// Runs `fcn` with these words in the folder.
     fn fcn(&self, words: &str) -> Output {
-        let words = words.split_whitespace();
-        Command::new(env!("CARGO_BIN_EXE_fcn")).args(words).current_dir(self.0.path()).output().unwrap()
+        program::fcn(self.0.path(), words)
     }
 
     fn json(&self, words: &str, exit: i32) -> Value {
-        let output = self.fcn(&format!("{words} --json"));
-        assert_eq!(output.status.code(), Some(exit), "{words}: {}", stderr(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        program::json(self.0.path(), words, exit)
     }
 }
 
 fn photograph(width: usize, height: usize) -> RgbImage {
     RgbImage { width, height, rgb_hwc: (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect() }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A PNG whose header promises 65,500 x 65,500 pixels.

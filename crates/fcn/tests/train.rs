@@ -1,6 +1,8 @@
 //! Training as a process: stopped, killed, damaged, resumed.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use fcn_core::draw::{DrawOptions, draw_dataset};
 use fcn_core::run_log::METRICS_FILE;
+use program::{assert_code, stderr};
 
 /// Steps of every run here; enough for a few checkpoints and validations.
 const STEPS: u64 = 12;
@@ -47,14 +50,6 @@ impl Bench {
     fn weights(&self, run: &str) -> Vec<u8> {
         fs::read(self.run(run).join("last/weights.safetensors")).unwrap()
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
 }
 
 /// Waits until the run has logged `step`.

@@ -362,7 +362,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
 
 /// The places of all records of a shard: lengths are verified against their checksums, data are not read.
 fn places_in(path: &Path) -> Result<Vec<Place>> {
-    let mut file = file::open("the shard", path)?;
+    let mut file = file::open(ErrorKind::Data, "the shard", path)?;
     let end = file.metadata().map_err(|e| Error::io("read the shard", path, &e))?.len();
     let offsets = RecordReader::new(&mut file).index().map_err(|e| {
         Error::data(e.to_string())
@@ -398,7 +398,7 @@ fn id_of(example: &Example) -> Option<String> {
 /// The data of a record, checksum verified. The shard is opened anew: no handle is held over a long run, so that any
 /// number of shards works, and one that vanished is named.
 fn data_at(place: &Place) -> Result<Vec<u8>> {
-    let file = file::open("the shard", &place.shard)?;
+    let file = file::open(ErrorKind::Data, "the shard", &place.shard)?;
     RecordReader::new(BufReader::with_capacity(1 << 16, file)).read_at(place.offset).map_err(|e| {
         Error::data(format!("record {}: {e}", place.record))
             .at(&place.shard)

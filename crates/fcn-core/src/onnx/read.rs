@@ -4,7 +4,6 @@
 //! holds them, and the values of a tensor are as many as its shape says.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use prost::Message;
 
 use super::messages::{Extent, OperatorSetIdProto, ValueInfoProto, element_type_bytes, element_type_name};
 use super::messages::{GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA};
+use crate::file;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest part that is read rather than skipped.
@@ -75,10 +75,7 @@ impl OnnxFile {
     /// What the system refuses; a file that is no regular file, is no ONNX file, or is cut off.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |e: std::io::Error| Error::io("read", path, &e);
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(Error::weights("this is not a regular file; expected an .onnx file").at(path));
-        }
-        let file = File::open(path).map_err(io)?;
+        let file = file::open(ErrorKind::Weights, "the ONNX file", path)?;
         let length = file.metadata().map_err(io)?.len();
         OnnxFile::read(file, length).map_err(|e| e.at(path))
     }

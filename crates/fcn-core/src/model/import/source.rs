@@ -1,14 +1,14 @@
 //! A file of any of the formats that weights come in, opened by what it contains: tensors by name, values on request.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use torchio::{Container, Scalar, TorchError, TorchFile};
 
+use crate::file;
 use crate::tensor_file::TensorFile;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What PyTorch's parallel module puts before every name.
 const PARALLEL_PREFIX: &str = "module.";
@@ -162,17 +162,13 @@ fn reader(path: &Path) -> Result<Reader> {
         return tensorflow();
     }
     let io = |e: std::io::Error| Error::io("read", path, &e);
-    // Before it is opened: opening a pipe waits for somebody to write.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(Error::weights("this is not a regular file; expected a file of weights").at(path));
-    }
+    let mut file = file::open(ErrorKind::Weights, "the file of weights", path)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some((prefix, _)) = name.split_once(".data-0") {
         return Err(Error::weights("this is one of a TensorFlow checkpoint's data files")
             .at(path)
             .hint(format!("name its index instead: {prefix}.index")));
     }
-    let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head).map_err(io)?;
