@@ -1,7 +1,8 @@
 //! A tensor's values, read on the host: without a copy where they already are there.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{AllocationProperty, DType, Device, Tensor, TensorData};
 use burn_flex::Flex;
+use bytes::Bytes;
 
 use crate::{Error, Result};
 
@@ -26,6 +27,13 @@ pub fn with_values<const D: usize, R>(tensor: &Tensor<D>, read: impl FnOnce(&[f3
     Ok(read(values))
 }
 
+/// The f32 values whose bytes these are as data of this shape, without a copy. The memory is never written to as long as a
+/// tensor on the host uses it: an operation that works in place gets a copy.
+pub fn borrow(bytes: Bytes, dims: &[usize]) -> TensorData {
+    let bytes = burn::tensor::Bytes::from_shared(bytes, AllocationProperty::Other);
+    TensorData::from_bytes(bytes, dims.to_vec(), DType::F32)
+}
+
 /// Whether the values are in this process's memory, where they can be changed in place.
 pub fn is_host<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device().inner() == Device::flex()
@@ -34,7 +42,6 @@ pub fn is_host<const D: usize>(tensor: &Tensor<D>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
 
     #[test]
     fn values_come_in_c_order_from_whole_tensors_and_from_views() {

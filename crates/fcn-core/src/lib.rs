@@ -5,6 +5,7 @@
 //! network; [`loss`], [`optim`] and [`train`] fit it; [`metrics`], [`evaluate`] and [`predict`] use it;
 //! [`crf`] sharpens what it says; [`checkpoint`] and [`weights`] keep it.
 #![deny(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod bench;
 pub mod check;
@@ -28,6 +29,7 @@ pub mod image;
 pub mod info;
 pub mod labels;
 pub mod loss;
+pub mod mapped_file;
 pub mod metrics;
 pub mod model;
 pub mod normalise;

@@ -9,12 +9,14 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use bytes::Bytes;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::file;
 use crate::host::with_values;
+use crate::mapped_file;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest header that is read; safetensors' own limit.
@@ -279,6 +281,27 @@ impl TensorFile {
         })?;
         Ok(values)
     }
+
+    /// The whole file as memory, to be cut with [`mapped`](Self::mapped).
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn map(&self) -> Result<Bytes> {
+        mapped_file::map(&self.file).map_err(|e| Error::io("map into memory", &self.path, &e))
+    }
+
+    /// The values of a tensor in what [`map`](Self::map) gave, in C order; `None` where they cannot be used as they are:
+    /// a type other than F32, another order of bytes, or a place that is no multiple of their size.
+    pub fn mapped(&self, map: &Bytes, name: &str) -> Option<Bytes> {
+        let (_, info) = self.tensors.iter().find(|(other, _)| other == name)?;
+        let (start, end) = info.data_offsets;
+        let start_of_values = self.values_start as usize;
+        let bytes = map.get(start_of_values + start..start_of_values + end)?;
+        let usable = info.dtype == Dtype::F32
+            && cfg!(target_endian = "little")
+            && bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok();
+        usable.then(|| map.slice_ref(bytes))
+    }
 }
 
 /// Reads little-endian values straight into their place; several threads may do so at once.
@@ -357,6 +380,25 @@ mod tests {
         assert_eq!(ours.read("b").unwrap(), [1.5, -2.0, 0.0]);
         assert_eq!(ours.read("a").unwrap(), [f32::MIN_POSITIVE, 7.0]);
         assert!(ours.read("c").is_err());
+        let map = ours.map().unwrap();
+        assert_eq!(ours.mapped(&map, "b").unwrap(), read.tensor("b").unwrap().data());
+        assert_eq!(ours.mapped(&map, "c"), None);
+    }
+
+    #[test]
+    fn only_floats_in_their_place_are_used_as_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        for (dtype, header_bytes, usable) in [("F32", 64, true), ("F32", 66, false), ("I32", 64, false)] {
+            let header = format!(r#"{{"a":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,8]}}}}"#);
+            let mut bytes = (header_bytes as u64).to_le_bytes().to_vec();
+            bytes.extend(format!("{header:header_bytes$}").bytes());
+            bytes.extend([0, 0, 128, 63, 0, 0, 0, 64]);
+            std::fs::write(&path, bytes).unwrap();
+            let file = TensorFile::open(&path).unwrap();
+            let mapped = file.mapped(&file.map().unwrap(), "a");
+            assert_eq!(mapped.is_some(), usable, "{dtype} behind a header of {header_bytes} bytes");
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use rayon::prelude::*;
 
+use crate::host::borrow;
 use crate::labels::{Classes, VOID};
 use crate::model::vgg16::channels_at_width;
 use crate::model::{Fcn, FcnOptions, ParameterSpec, parameter_table, trunk_table};
@@ -388,16 +389,46 @@ pub fn read_contents(path: &Path) -> Result<Contents> {
 /// # Errors
 /// As [`read_meta`]; tensors that are missing, unexpected or of another shape, all listed; values that are not finite.
 pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
+    let (file, meta) = open_network(path)?;
+    Fcn::from_values(meta, &FcnOptions::default(), device, |spec| finite_values(&file, &spec.name, path))
+}
+
+/// [`load`] for weights that will not change: on the CPU they are not read but mapped, so that a network of half a gigabyte
+/// is there at once and shares its memory with every other process that uses the file. See
+/// [`mapped_file`](crate::mapped_file) for what that asks of the file.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_mapped(path: &Path, device: &Device) -> Result<Fcn> {
+    if *device != Device::flex() {
+        return load(path, device);
+    }
+    let (file, meta) = open_network(path)?;
+    let map = file.map()?;
+    Fcn::from_data(meta, &FcnOptions::default(), device, |spec| {
+        let Some(bytes) = file.mapped(&map, &spec.name) else {
+            let values = finite_values(&file, &spec.name, path)?;
+            return Ok(TensorData::new(values, [spec.len()]));
+        };
+        refuse_not_finite(&spec.name, bytemuck::cast_slice(&bytes)).map_err(|e| e.at(path))?;
+        Ok(borrow(bytes, &[spec.len()]))
+    })
+}
+
+/// A weights file whose tensors are those of the network it declares.
+fn open_network(path: &Path) -> Result<(TensorFile, ModelMeta)> {
     let file = TensorFile::open(path)?;
     let meta = ModelMeta::from_header(file.metadata()).map_err(|e| e.at(path))?;
     let found: Vec<(String, Vec<usize>)> =
         file.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     compare_tables(&parameter_table(&meta), &found).map_err(|e| e.at(path))?;
-    Fcn::from_values(meta, &FcnOptions::default(), device, |spec| {
-        let values = file.read(&spec.name)?;
-        refuse_not_finite(&spec.name, &values).map_err(|e| e.at(path))?;
-        Ok(values)
-    })
+    Ok((file, meta))
+}
+
+fn finite_values(file: &TensorFile, name: &str, path: &Path) -> Result<Vec<f32>> {
+    let values = file.read(name)?;
+    refuse_not_finite(name, &values).map_err(|e| e.at(path))?;
+    Ok(values)
 }
 
 /// Refuses values that are infinite or not a number.
@@ -498,6 +529,9 @@ mod tests {
                 assert_eq!(loaded.meta, fcn.meta);
                 assert_eq!(read_meta(&first).unwrap(), fcn.meta);
                 assert_eq!(values(&loaded), values(&fcn), "{variant:?} {backbone:?}");
+                let mapped = load_mapped(&first, &Device::flex()).unwrap();
+                assert_eq!(mapped.meta, fcn.meta);
+                assert_eq!(values(&mapped), values(&fcn), "{variant:?} {backbone:?}");
             }
         }
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -547,13 +581,15 @@ mod tests {
                 })
                 .collect();
             write_tensors(&path, &header, list).unwrap();
-            match (load(&path, &Device::flex()), expected.is_empty()) {
-                (Ok(_), true) => {}
-                (Ok(_), false) => failures.push(format!("{name}: accepted")),
-                (Err(e), _) => {
-                    let named = e.kind == crate::ErrorKind::Weights && e.path.as_deref() == Some(&path);
-                    if expected.is_empty() || !named || !expected.iter().all(|part| e.message.contains(part)) {
-                        failures.push(format!("{name}: {e:?}"));
+            for result in [load(&path, &Device::flex()), load_mapped(&path, &Device::flex())] {
+                match (result, expected.is_empty()) {
+                    (Ok(_), true) => {}
+                    (Ok(_), false) => failures.push(format!("{name}: accepted")),
+                    (Err(e), _) => {
+                        let named = e.kind == crate::ErrorKind::Weights && e.path.as_deref() == Some(&path);
+                        if expected.is_empty() || !named || !expected.iter().all(|part| e.message.contains(part)) {
+                            failures.push(format!("{name}: {e:?}"));
+                        }
                     }
                 }
             }

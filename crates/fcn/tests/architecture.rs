@@ -70,7 +70,7 @@ const LAYERS: [(&str, &[&str]); 3] = [
             "weights",
         ],
     ),
-    ("ground", &["device", "error", "file", "host", "image", "labels", "rng"]),
+    ("ground", &["device", "error", "file", "host", "image", "labels", "mapped_file", "rng"]),
 ];
 
 /// Pairs that stand in one layer and still must not meet: the first never uses the second.

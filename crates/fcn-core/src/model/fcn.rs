@@ -203,7 +203,7 @@ impl Fcn {
             .table
             .iter()
             .enumerate()
-            .map(|(index, spec)| materialise(spec, initial_values(spec, index, seed), device))
+            .map(|(index, spec)| materialise(spec, flat(initial_values(spec, index, seed)), device))
             .collect();
         Fcn { meta, options: *options, layout, parameters }
     }
@@ -219,13 +219,26 @@ impl Fcn {
         device: &Device,
         mut values: impl FnMut(&ParameterSpec) -> Result<Vec<f32>>,
     ) -> Result<Fcn> {
+        Self::from_data(meta, options, device, |spec| values(spec).map(flat))
+    }
+
+    /// As [`from_values`](Self::from_values), from flat data of 32-bit floats.
+    ///
+    /// # Errors
+    /// Those of `data`, and a length that is not that of the shape.
+    pub fn from_data(
+        meta: ModelMeta,
+        options: &FcnOptions,
+        device: &Device,
+        mut data: impl FnMut(&ParameterSpec) -> Result<TensorData>,
+    ) -> Result<Fcn> {
         let layout = Layout::new(&meta);
         let mut parameters = Vec::with_capacity(layout.table.len());
         for spec in &layout.table {
-            let found = values(spec)?;
-            if found.len() != spec.len() {
-                let (name, shape) = (&spec.name, &spec.shape);
-                return Err(Error::weights(format!("{name} has {} values; its shape is {shape:?}", found.len())));
+            let found = data(spec)?;
+            let (len, name, shape) = (found.num_elements(), &spec.name, &spec.shape);
+            if len != spec.len() {
+                return Err(Error::weights(format!("{name} has {len} values; its shape is {shape:?}")));
             }
             parameters.push(materialise(spec, found, device));
         }
@@ -456,9 +469,13 @@ impl Fcn {
     }
 }
 
-fn materialise(spec: &ParameterSpec, values: Vec<f32>, device: &Device) -> Parameter {
+fn flat(values: Vec<f32>) -> TensorData {
     let len = values.len();
-    let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), &device.clone().inner());
+    TensorData::new(values, [len])
+}
+
+fn materialise(spec: &ParameterSpec, data: TensorData, device: &Device) -> Parameter {
+    let tensor = Tensor::<1>::from_data(data, &device.clone().inner());
     Parameter { name: spec.name.clone(), kind: spec.kind, shape: spec.shape.clone(), tensor }
 }
 

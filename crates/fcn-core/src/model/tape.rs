@@ -8,9 +8,12 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
+use bytes::Bytes;
 use conv_kernels::Scratch;
+
+use crate::host::borrow;
 
 /// A tensor on the tape of the CPU.
 pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
@@ -77,11 +80,9 @@ impl AsRef<[u8]> for Recycled {
     }
 }
 
-/// A tensor of these values, without a copy; when it is dropped its memory is used again. The memory is never written to
-/// as long as the tensor lives: an operation that works in place gets a copy.
+/// A tensor of these values, without a copy; when it is dropped its memory is used again.
 pub(super) fn tensor(values: Scratch, dims: &[usize]) -> FlexTensor {
-    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(Recycled(values)), AllocationProperty::Other);
-    FlexTensor::from_data(TensorData::from_bytes(bytes, dims.to_vec(), DType::F32))
+    FlexTensor::from_data(borrow(Bytes::from_owner(Recycled(values)), dims))
 }
 
 /// A short list of values as a tensor with one axis.

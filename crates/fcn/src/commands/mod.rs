@@ -79,7 +79,7 @@ impl Inference {
     /// An unknown word, an unknown device, weights that cannot be used.
     pub fn predictor(&self, weights: &std::path::Path, global: &Global) -> Result<Predictor> {
         let algorithm = self.algorithm()?;
-        let mut fcn = weights::load(&checkpoint::weights_file(weights)?, &device::parse(&global.device)?)?;
+        let mut fcn = weights::load_mapped(&checkpoint::weights_file(weights)?, &device::parse(&global.device)?)?;
         fcn.options.algorithm = algorithm;
         Ok(Predictor::with_weights(fcn, self.weights()))
     }

@@ -83,7 +83,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     say(global, "train");
     train_with_report(&options, global)?;
 
-    let fcn = weights::load(&checkpoint::weights_file(&run)?, &options.device)?;
+    let fcn = weights::load_mapped(&checkpoint::weights_file(&run)?, &options.device)?;
     let predictor = Predictor::new(fcn);
     let eval = evaluate_held_out(&predictor, &records, global)?;
     // Predicted from the folder of photographs, as a user's own would be.

@@ -72,7 +72,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
         // Many trials, and nobody looks at the masks.
         first: CrfParams { fast: true, ..first },
     };
-    let fcn = weights::load(&checkpoint::weights_file(file)?, &device::parse(&global.device)?)?;
+    let fcn = weights::load_mapped(&checkpoint::weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
     let split = Dataset::open(data, classes, SPLIT_SEED)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
