@@ -23,9 +23,11 @@
 //!   everything with [`Algorithm::Direct`], is a blocked matrix product.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
 //!   transposed convolution that enlarges score maps. All forward and backward.
+//! * [`ConvTranspose2d`]: the same enlargement with a kernel that is learnt and mixes channels.
 //! * [`mod@reference`]: convolution by its definition in f64.
 //!
-//! Not implemented: strides other than 1, dilation, groups, other pools, dense transposed convolutions with a stride.
+//! Not implemented: strides other than 1, dilation, groups, other pools, transposed convolutions whose kernel is not twice the
+//! stride.
 //!
 //! # Accuracy
 //! Relative rms error against f64, on random normal values and on such as activations have, also scaled by 1e-4 and 1e4:
@@ -62,6 +64,7 @@ mod pool;
 pub mod reference;
 mod shape;
 mod small_maps;
+mod transposed;
 mod upsample;
 mod winograd;
 
@@ -71,4 +74,5 @@ pub use kernel::simd::Isa;
 pub use norm::{BatchNorm, BatchStatistics, fold_batch_norm};
 pub use pool::{Border, MaxPool};
 pub use shape::{Conv2dShape, ShapeError};
+pub use transposed::ConvTranspose2d;
 pub use upsample::BilinearUpsample;

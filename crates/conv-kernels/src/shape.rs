@@ -56,6 +56,14 @@ pub enum ShapeError {
         /// Which.
         name: &'static str,
     },
+    /// The output of a transposed convolution is larger than what there is.
+    #[error("offset and output reach to pixel {found} of a full result of {most}; make the output smaller")]
+    Beyond {
+        /// Offset and output size together.
+        found: usize,
+        /// The size of the full result.
+        most: usize,
+    },
     /// Weights were prepared for another convolution.
     #[error("{shape}: the weights were prepared as {found:?}; prepare them with this convolution")]
     Prepared {

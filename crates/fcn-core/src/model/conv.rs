@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation, module};
 use conv_kernels::{Activation, Algorithm};
 
 use super::bilinear::bilinear_weights;
-use super::{host_conv, host_maps};
+use super::{host_conv, host_maps, host_transposed};
 use crate::host::{is_host, with_values};
 
 /// Convolution with stride 1, then the activation: `[N, C, H, W]` and `[O, C, k, k]` to
@@ -29,8 +29,11 @@ pub fn conv2d(
 /// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is
 /// the stride and `p` pixels are cut from each side of the result.
 pub fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    if is_host(&x) && !weight.is_autodiff() && is_bilinear(&weight, stride) {
-        return host_maps::enlarge(x, stride, padding);
+    if is_host(&x) && weight.dims()[2] == 2 * stride {
+        if !weight.is_autodiff() && is_bilinear(&weight, stride) {
+            return host_maps::enlarge(x, stride, padding);
+        }
+        return host_transposed::conv_transpose2d(x, weight, stride, padding);
     }
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
     module::conv_transpose2d(x, weight, None, options)
@@ -38,8 +41,8 @@ pub fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding:
 
 /// Whether a kernel `[C, C, k, k]` on the host is the one that starts the upsampling layers of this stride.
 fn is_bilinear(weight: &Tensor<4>, stride: usize) -> bool {
-    let [channels, _, taps, _] = weight.dims();
-    taps == 2 * stride && with_values(weight, |found| found == bilinear_weights(channels, taps)).unwrap_or(false)
+    let [channels, _, _, _] = weight.dims();
+    with_values(weight, |found| found == bilinear_weights(channels, 2 * stride)).unwrap_or(false)
 }
 
 /// Maximum over 2 x 2 windows, then the activation: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at
@@ -106,6 +109,31 @@ mod tests {
         let behind = run(|x| max_pool2d(x, Activation::Relu));
         let before = run(|x| max_pool2d(activation::relu(x), Activation::Identity));
         assert_eq!(behind, before);
+    }
+
+    #[test]
+    fn a_learnt_enlargement_is_the_engine_s_transposed_convolution_forward_and_backward() {
+        let device = Device::flex().autodiff();
+        let drawn = |shape: [usize; 4], step: f32| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * step).sin()).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device).require_grad()
+        };
+        for (stride, padding, [height, width]) in [(2, 1, [3, 5]), (8, 4, [4, 2]), (2, 0, [2, 3])] {
+            let run = |operation: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+                let (x, weight) = (drawn([2, 3, height, width], 0.7), drawn([3, 4, 2 * stride, 2 * stride], 0.3));
+                let y = operation(x.clone(), weight.clone());
+                let gradients = (y.clone() * drawn(y.dims(), 1.1)).sum().backward();
+                [y, x.grad(&gradients).unwrap().autodiff(), weight.grad(&gradients).unwrap().autodiff()]
+            };
+            let ours = run(&|x, weight| conv_transpose2d(x, weight, stride, padding));
+            let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
+            let engine = run(&|x, weight| module::conv_transpose2d(x, weight, None, options.clone()));
+            for ((ours, engine), name) in ours.into_iter().zip(engine).zip(["y", "dx", "dw"]) {
+                assert_eq!(ours.dims(), engine.dims(), "{name}, stride {stride}");
+                let worst: f32 = (ours - engine).abs().max().into_scalar();
+                assert!(worst < 1e-4, "{name}, stride {stride}, padding {padding}: {worst}");
+            }
+        }
     }
 
     #[test]

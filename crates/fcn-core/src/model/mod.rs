@@ -16,6 +16,7 @@ pub mod fcn;
 mod host_conv;
 mod host_maps;
 mod host_norm;
+mod host_transposed;
 pub mod import;
 pub mod inference;
 mod initial;
