@@ -2,15 +2,15 @@
 //! with these (`reference/conv_layers.py` does, with PyTorch's).
 //!
 //! A request is a line `BATCH C K H W KERNEL PAD PASS ALGORITHM THREADS ROUNDS CLOCK`, where PASS is `forward` (with bias and
-//! rectifier), `prepared` (the same for inference, with weights transformed before), `data` or `weight`, and ALGORITHM `direct`,
-//! `accurate` or `fast`. CLOCK is `wall`, or `cpu` for the process's CPU time, which other programs disturb less. The
+//! rectifier), `prepared` (the same for inference, with weights transformed before), `bf16` (that with products of bf16),
+//! `data` or `weight`, and ALGORITHM `direct`, `accurate` or `fast`. CLOCK is `wall`, or `cpu` for the process's CPU time, which other programs disturb less. The
 //! answer is a line with the milliseconds of each round, after one round to warm up.
 
 use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Purpose, ShapeError};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Precision, Purpose, ShapeError};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
@@ -40,12 +40,16 @@ fn answer(words: &[&str]) -> Result<Vec<f64>, Box<dyn Error>> {
         kernel.parse()?,
         pad.parse()?,
     );
-    let purpose = if pass == "prepared" { Purpose::Inference } else { Purpose::Training };
-    let conv = Conv2d::new(shape, algorithm)?.purpose(purpose);
+    let (purpose, precision) = match pass {
+        "prepared" => (Purpose::Inference, Precision::F32),
+        "bf16" => (Purpose::Inference, Precision::Bf16),
+        _ => (Purpose::Training, Precision::F32),
+    };
+    let conv = Conv2d::new(shape, algorithm)?.purpose(purpose).precision(precision);
     let values = |len: usize| (0..len).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
     let (x, weight, dy) = (values(shape.input_len()), values(shape.weight_len()), values(shape.output_len()));
     let bias = values(shape.out_channels);
-    let prepared = if pass == "prepared" { Some(conv.prepare(&weight)?) } else { None };
+    let prepared = if purpose == Purpose::Inference { Some(conv.prepare(&weight)?) } else { None };
     let mut out = vec![0.0; x.len().max(weight.len()).max(dy.len())];
     let mut round = || match (pass, &prepared) {
         (_, Some(prepared)) => conv.forward_prepared(&x, prepared, Some(&bias), Activation::Relu, &mut out[..dy.len()]),

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::direct::{self, DirectWeights, RawWeights, Source};
-use crate::kernel::simd::Isa;
+use crate::kernel::simd::{Isa, Precision};
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
 use crate::winograd::{self, WinogradWeights};
@@ -56,6 +56,7 @@ pub struct Conv2d {
     shape: Conv2dShape,
     algorithm: Algorithm,
     purpose: Purpose,
+    precision: Precision,
     isa: Isa,
 }
 
@@ -98,19 +99,19 @@ enum Turned {
 }
 
 impl Weights {
-    fn forward(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
+    fn forward(method: Method, precision: Precision, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false))),
-            Method::Winograd43 => Weights::Winograd43(WinogradWeights::forward::<6, 3>(isa, g, w)),
-            Method::Winograd63 => Weights::Winograd63(WinogradWeights::forward::<8, 3>(isa, g, w)),
-            Method::Winograd27 => Weights::Winograd27(WinogradWeights::forward::<8, 7>(isa, g, w)),
-            Method::Winograd47 => Weights::Winograd47(WinogradWeights::forward::<10, 7>(isa, g, w)),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false), precision)),
+            Method::Winograd43 => Weights::Winograd43(WinogradWeights::forward::<6, 3>(isa, g, w, precision)),
+            Method::Winograd63 => Weights::Winograd63(WinogradWeights::forward::<8, 3>(isa, g, w, precision)),
+            Method::Winograd27 => Weights::Winograd27(WinogradWeights::forward::<8, 7>(isa, g, w, precision)),
+            Method::Winograd47 => Weights::Winograd47(WinogradWeights::forward::<10, 7>(isa, g, w, precision)),
         }
     }
 
     fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
-            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true))),
+            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true), Precision::F32)),
             Method::Winograd43 => Weights::Winograd43(WinogradWeights::transposed::<6, 3>(isa, g, w)),
             Method::Winograd63 => Weights::Winograd63(WinogradWeights::transposed::<8, 3>(isa, g, w)),
             Method::Winograd27 => Weights::Winograd27(WinogradWeights::transposed::<8, 7>(isa, g, w)),
@@ -136,7 +137,7 @@ impl Conv2d {
     /// The convolution does not exist: a size is zero, or the kernel is larger than the padded input.
     pub fn new(shape: Conv2dShape, algorithm: Algorithm) -> Result<Conv2d, ShapeError> {
         shape.check()?;
-        Ok(Conv2d { shape, algorithm, purpose: Purpose::Training, isa: Isa::best() })
+        Ok(Conv2d { shape, algorithm, purpose: Purpose::Training, precision: Precision::F32, isa: Isa::best() })
     }
 
     /// The same convolution on another instruction set, for comparisons.
@@ -147,6 +148,14 @@ impl Conv2d {
     /// The same convolution for another purpose; [`Conv2d::new`] makes one for [`Purpose::Training`].
     pub fn purpose(self, purpose: Purpose) -> Conv2d {
         Conv2d { purpose, ..self }
+    }
+
+    /// The same convolution with forward products of another precision; [`Conv2d::new`] makes one of [`Precision::F32`].
+    ///
+    /// With [`Precision::Bf16`] 3x3 is F(4, 3) and everything else that is not 7x7 Winograd is by definition. Layers of
+    /// few channels stay f32, and so do 7x7 Winograd, which would amplify the rounding, and all gradients.
+    pub fn precision(self, precision: Precision) -> Conv2d {
+        Conv2d { precision, ..self }
     }
 
     /// The sizes.
@@ -171,6 +180,9 @@ impl Conv2d {
     ) -> Result<(), ShapeError> {
         self.check_weight(w.len())?;
         self.check_forward(x, bias, y)?;
+        if self.product_precision() == Precision::Bf16 {
+            return self.forward_prepared(x, &self.prepare(w)?, bias, activation, y);
+        }
         self.multiply(&self.shape.geometry(), x, w, Turned::No, bias, activation, y);
         Ok(())
     }
@@ -182,7 +194,9 @@ impl Conv2d {
     /// longer to read.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.shape.geometry();
-        self.method(self.purpose, &g) == Method::Direct || !small_maps::suits_forward(&g)
+        self.product_precision() == Precision::Bf16
+            || self.method(self.purpose, &g) == Method::Direct
+            || !small_maps::suits_forward(&g)
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -192,7 +206,8 @@ impl Conv2d {
     pub fn prepare(&self, w: &[f32]) -> Result<PreparedWeights, ShapeError> {
         self.check_weight(w.len())?;
         let g = self.shape.geometry();
-        let weights = Weights::forward(self.method(self.purpose, &g), self.isa, &g, w);
+        let method = self.method(self.purpose, &g);
+        let weights = Weights::forward(method, self.product_precision(), self.isa, &g, w);
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
@@ -300,7 +315,7 @@ impl Conv2d {
             }
             _ => {
                 let weights = match turned {
-                    Turned::No => Weights::forward(method, isa, g, w),
+                    Turned::No => Weights::forward(method, Precision::F32, isa, g, w),
                     Turned::Yes => Weights::transposed(method, isa, g, w),
                 };
                 weights.multiply(isa, g, x, bias, activation, y);
@@ -317,7 +332,10 @@ impl Conv2d {
     fn method(&self, purpose: Purpose, g: &Geometry) -> Method {
         match (self.algorithm, g.kernel) {
             (Algorithm::Fast, [3, 3])
-                if purpose == Purpose::Inference && winograd::suits_large_tiles(g) && !small_maps::suits_forward(g) =>
+                if purpose == Purpose::Inference
+                    && self.precision == Precision::F32
+                    && winograd::suits_large_tiles(g)
+                    && !small_maps::suits_forward(g) =>
             {
                 Method::Winograd63
             }
@@ -326,6 +344,17 @@ impl Conv2d {
             (Algorithm::Fast, [7, 7]) => Method::Winograd47,
             _ => Method::Direct,
         }
+    }
+
+    /// That of the forward products, a function of the algorithm, the kernel and the channels.
+    fn product_precision(&self) -> Precision {
+        let Conv2dShape { in_channels, out_channels, .. } = self.shape;
+        let pays = match self.method(self.purpose, &self.shape.geometry()) {
+            Method::Winograd43 => in_channels >= 16,
+            Method::Direct => self.shape.depth() >= 64 && out_channels >= 64,
+            _ => false,
+        };
+        if pays { self.precision } else { Precision::F32 }
     }
 
     fn key(&self) -> [usize; 4] {
@@ -352,7 +381,7 @@ impl Conv2d {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::noise;
+    use crate::reference::{noise, relative_rms};
 
     /// All results of a convolution.
     fn everything(conv: &Conv2d) -> [Vec<f32>; 4] {
@@ -378,9 +407,16 @@ mod tests {
             Conv2dShape::square(2, [129, 140], [6, 7], 3, 1),
             Conv2dShape::square(1, [200, 210], [45, 50], 3, 1),
             Conv2dShape::square(2, [33, 20], [19, 8], 1, 0),
+            Conv2dShape::square(2, [333, 70], [23, 28], 1, 0),
         ] {
-            for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
-                let conv = Conv2d::new(shape, algorithm).unwrap().purpose(Purpose::Inference);
+            for (algorithm, precision) in [
+                (Algorithm::Direct, Precision::F32),
+                (Algorithm::Accurate, Precision::F32),
+                (Algorithm::Fast, Precision::F32),
+                (Algorithm::Direct, Precision::Bf16),
+                (Algorithm::Fast, Precision::Bf16),
+            ] {
+                let conv = Conv2d::new(shape, algorithm).unwrap().purpose(Purpose::Inference).precision(precision);
                 let on = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| everything(&conv))
@@ -388,7 +424,7 @@ mod tests {
                 let one = on(1);
                 for threads in [2, 3, 7] {
                     if on(threads) != one {
-                        wrong.push(format!("{shape}, {algorithm:?}: {threads} threads differ from one"));
+                        wrong.push(format!("{shape}, {algorithm:?} {precision:?}: {threads} threads differ from one"));
                     }
                 }
             }
@@ -398,16 +434,70 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_a_number_passes_through_the_rectifier() {
+        let precisions = [Precision::F32, Precision::Bf16];
         for (algorithm, kernel) in [(Algorithm::Direct, 3), (Algorithm::Fast, 3), (Algorithm::Fast, 7)] {
-            for isa in Isa::available() {
-                let shape = Conv2dShape::square(1, [2, 3], [7, 7], kernel, kernel / 2);
-                let conv = Conv2d::new(shape, algorithm).unwrap().on(isa);
+            for (isa, precision) in Isa::available().into_iter().flat_map(|isa| precisions.map(|p| (isa, p))) {
+                let shape = Conv2dShape::square(1, [17, 64], [7, 7], kernel, kernel / 2);
+                let conv = Conv2d::new(shape, algorithm).unwrap().precision(precision).on(isa);
                 let mut x = noise(1, shape.input_len());
                 x[24] = f32::NAN;
                 let mut y = vec![0.0; shape.output_len()];
                 conv.forward(&x, &noise(2, shape.weight_len()), None, Activation::Relu, &mut y).unwrap();
-                assert!(y[24].is_nan(), "{algorithm:?}, {kernel}x{kernel}, {isa:?}");
+                assert!(y[24].is_nan(), "{algorithm:?}, {kernel}x{kernel}, {isa:?}, {precision:?}");
             }
+        }
+    }
+
+    /// The forward pass with rectifier.
+    fn forward(conv: &Conv2d) -> Vec<f32> {
+        let shape = conv.shape();
+        let mut y = vec![f32::NAN; shape.output_len()];
+        let (x, w, bias) = (noise(1, shape.input_len()), noise(2, shape.weight_len()), noise(4, shape.out_channels));
+        conv.forward(&x, &w, Some(&bias), Activation::Relu, &mut y).unwrap();
+        y
+    }
+
+    #[test]
+    fn bf16_is_the_same_on_every_instruction_set_but_for_the_order_of_sums() {
+        let mut wrong = Vec::new();
+        for shape in [
+            Conv2dShape::square(2, [16, 9], [13, 70], 3, 1),
+            Conv2dShape::square(1, [131, 70], [14, 9], 3, 1),
+            Conv2dShape::square(1, [515, 66], [5, 7], 1, 0),
+            Conv2dShape::square(1, [77, 66], [50, 40], 1, 0),
+        ] {
+            let conv = Conv2d::new(shape, Algorithm::Fast).unwrap().precision(Precision::Bf16);
+            let want: Vec<f64> = forward(&conv.on(Isa::Portable)).into_iter().map(f64::from).collect();
+            let f32 = forward(&conv.precision(Precision::F32));
+            let rounding = relative_rms(&f32, &want);
+            if !(1e-3..1.5e-2).contains(&rounding) {
+                wrong.push(format!("{shape}: bf16 differs from f32 by {rounding:.2e}, expected 1e-3 to 1.5e-2"));
+            }
+            for isa in Isa::available() {
+                // Values at the points differ in the last bit of f32, and then rarely in that of bf16.
+                let error = relative_rms(&forward(&conv.on(isa)), &want);
+                if error.is_nan() || error > 5e-4 {
+                    wrong.push(format!("{shape}, {isa:?}: {error:.2e} from the portable one, expected at most 5e-4"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn layers_of_few_channels_and_winograd_7x7_stay_f32() {
+        for (channels, kernel, bf16) in [
+            ([3, 64], 3, false),
+            ([16, 16], 3, true),
+            ([64, 64], 7, false),
+            ([512, 21], 1, false),
+            ([64, 64], 1, true),
+            ([63, 64], 1, false),
+        ] {
+            let shape = Conv2dShape::square(1, channels, [9, 9], kernel, kernel / 2);
+            let conv = Conv2d::new(shape, Algorithm::Fast).unwrap();
+            let differ = forward(&conv.precision(Precision::Bf16)) != forward(&conv);
+            assert_eq!(differ, bf16, "{shape}");
         }
     }
 

@@ -9,10 +9,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
+use crate::kernel::bf16::PairRows;
 use crate::kernel::gemm::{DotMul, MatMul, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Shard, Sharded};
-use crate::kernel::simd::Isa;
+use crate::kernel::simd::{Isa, Precision};
 use crate::shape::Geometry;
 
 /// Output pixels in a block of the forward product.
@@ -24,7 +25,7 @@ const FEW_PIXELS: usize = 1024;
 /// Output pixels in a block of the weight gradient.
 const DOT_PIXELS: usize = 256;
 
-/// Rows of the unrolled matrix in a block.
+/// Rows of the unrolled matrix in a block: an even number, for pairs.
 const DEPTH: usize = 256;
 
 /// Rows of the unrolled matrix that one task of the weight gradient owns.
@@ -83,18 +84,29 @@ impl<'a> RawWeights<'a> {
     }
 }
 
-/// Weights in the layout of the forward product: groups of rows, each `[depth][GROUP]`.
+/// Weights in the layout of the forward product: groups of rows, each `[depth][GROUP]` of values or pairs.
 pub(crate) struct DirectWeights {
     packed: Scratch,
+    precision: Precision,
 }
 
 impl DirectWeights {
-    /// Packs all weights.
-    pub(crate) fn new(isa: Isa, raw: RawWeights) -> DirectWeights {
-        let share = raw.depth * GROUP;
+    /// Packs all weights, for products of this precision; turned ones as f32 only.
+    pub(crate) fn new(isa: Isa, raw: RawWeights, precision: Precision) -> DirectWeights {
+        let share = precision.words(raw.depth) * GROUP;
         let mut packed = Scratch::take(raw.rows.div_ceil(GROUP) * share);
-        packed.par_chunks_mut(share).enumerate().for_each(|(group, to)| raw.pack(isa, group * GROUP, 0..raw.depth, to));
-        DirectWeights { packed }
+        packed.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
+            if precision == Precision::F32 {
+                return raw.pack(isa, group * GROUP, 0..raw.depth, to);
+            }
+            let mut values = Scratch::take(DEPTH * GROUP);
+            for (d, to) in (0..raw.depth).step_by(DEPTH).zip(to.chunks_mut(precision.words(DEPTH) * GROUP)) {
+                let part = d..(d + DEPTH).min(raw.depth);
+                raw.pack(isa, group * GROUP, part.clone(), &mut values);
+                isa.run(PairRows { rows: part.len(), from: &values, to, stride: GROUP });
+            }
+        });
+        DirectWeights { packed, precision }
     }
 }
 
@@ -141,6 +153,26 @@ fn unroll(
     }
 }
 
+/// [`unroll`] for a product of this precision.
+#[allow(clippy::too_many_arguments)] // Those of `unroll`.
+fn unroll_as(
+    precision: Precision,
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    segments: impl Iterator<Item = Segment> + Clone,
+    depth: Range<usize>,
+    block: &mut [f32],
+    stride: usize,
+) {
+    if precision == Precision::F32 {
+        return unroll(g, x, segments, depth, block, stride);
+    }
+    let mut values = Scratch::take(depth.len() * stride);
+    unroll(g, x, segments, depth.clone(), &mut values, stride);
+    isa.run(PairRows { rows: depth.len(), from: &values, to: block, stride });
+}
+
 /// The part of `0..count` for which `first + i` is in `0..width`.
 fn clip(first: isize, count: usize, width: usize) -> Range<usize> {
     let start = (-first).clamp(0, count as isize) as usize;
@@ -162,7 +194,9 @@ pub(crate) fn forward(
     match weights {
         _ if pixels <= FEW_PIXELS => few_pixels(isa, g, x, weights, bias, activation, out),
         Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
-        Source::Raw(raw) => many_pixels(isa, g, x, &DirectWeights::new(isa, raw), bias, activation, out),
+        Source::Raw(raw) => {
+            many_pixels(isa, g, x, &DirectWeights::new(isa, raw, Precision::F32), bias, activation, out)
+        }
     }
 }
 
@@ -176,34 +210,36 @@ fn many_pixels(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let (depth, rows) = (g.depth(), g.out_channels);
+    let (depth, rows, precision) = (g.depth(), g.out_channels, weights.precision);
     let cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
         let stride = PIXELS + 16;
-        let mut unrolled = Scratch::take(DEPTH.min(depth) * stride);
-        let mut product = Scratch::take(rows * stride);
+        let mut unrolled = Scratch::take(precision.words(DEPTH.min(depth)) * stride);
+        let mut products = Scratch::take(rows * stride);
         for d in (0..depth).step_by(DEPTH) {
             let part = d..(d + DEPTH).min(depth);
-            unroll(g, x, cut.segments(shard.cells.clone()), part.clone(), &mut unrolled, stride);
+            let segments = cut.segments(shard.cells.clone());
+            unroll_as(precision, isa, g, x, segments, part.clone(), &mut unrolled, stride);
             for k in (0..rows).step_by(GROUP) {
-                isa.run(MatMul {
+                let product = MatMul {
                     rows: GROUP.min(rows - k),
                     columns: shard.cells.len(),
-                    depth: part.len(),
-                    a: &weights.packed[k * depth + d * GROUP..],
+                    depth: precision.words(part.len()),
+                    a: &weights.packed[k * precision.words(depth) + precision.words(d) * GROUP..],
                     a_stride: isa.panel_rows(),
                     a_step: GROUP,
                     b: &unrolled,
                     b_stride: stride,
-                    c: &mut product[k * stride..],
+                    c: &mut products[k * stride..],
                     c_stride: stride,
                     accumulate: d > 0,
-                });
+                };
+                isa.run_as(precision, product);
             }
         }
-        finish(cut, &mut shard, &product, stride, bias, activation);
+        finish(cut, &mut shard, &products, stride, bias, activation);
     });
 }
 
@@ -219,6 +255,10 @@ fn few_pixels(
     out: &mut [f32],
 ) {
     let (depth, rows) = (g.depth(), g.out_channels);
+    let precision = match weights {
+        Source::Packed(weights) => weights.precision,
+        Source::Raw(_) => Precision::F32,
+    };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
     let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
     let pixels = cut.cell_count();
@@ -232,11 +272,11 @@ fn few_pixels(
     let stride = pixels.next_multiple_of(16) + 16;
     // Whole windows, so that turned weights are packed kernel by kernel.
     let window = g.kernel[0] * g.kernel[1];
-    let step = (DEPTH / window).max(1) * window;
-    let mut unrolled = Scratch::take(depth * stride);
-    unrolled.par_chunks_mut(step * stride).enumerate().for_each(|(i, block)| {
+    let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
+    let mut unrolled = Scratch::take(precision.words(depth) * stride);
+    unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
         let part = i * step..((i + 1) * step).min(depth);
-        unroll(g, x, cut.segments(0..pixels), part, block, stride);
+        unroll_as(precision, isa, g, x, cut.segments(0..pixels), part, block, stride);
     });
     let sharded = Sharded::new(out, cut);
     let (runs, groups) = cut.shards();
@@ -244,34 +284,37 @@ fn few_pixels(
         let mut shard = sharded.claim(task % runs, task / runs);
         let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
         let c_stride = cells.len().next_multiple_of(16) + 16;
-        let mut product = Scratch::take(channels.len() * c_stride);
+        let mut products = Scratch::take(channels.len() * c_stride);
         let mut packed = Scratch::take(step.min(depth) * GROUP);
         for d in (0..depth).step_by(step) {
             let part = d..(d + step).min(depth);
             for k in channels.clone().step_by(GROUP) {
                 let a = match weights {
-                    Source::Packed(weights) => &weights.packed[k * depth + d * GROUP..],
+                    Source::Packed(weights) => {
+                        &weights.packed[k * precision.words(depth) + precision.words(d) * GROUP..]
+                    }
                     Source::Raw(raw) => {
                         raw.pack(isa, k, part.clone(), &mut packed);
                         &packed[..]
                     }
                 };
-                isa.run(MatMul {
+                let product = MatMul {
                     rows: GROUP.min(channels.end - k),
                     columns: cells.len(),
-                    depth: part.len(),
+                    depth: precision.words(part.len()),
                     a,
                     a_stride: isa.panel_rows(),
                     a_step: GROUP,
-                    b: &unrolled[d * stride + cells.start..],
+                    b: &unrolled[precision.words(d) * stride + cells.start..],
                     b_stride: stride,
-                    c: &mut product[(k - channels.start) * c_stride..],
+                    c: &mut products[(k - channels.start) * c_stride..],
                     c_stride,
                     accumulate: d > 0,
-                });
+                };
+                isa.run_as(precision, product);
             }
         }
-        finish(cut, &mut shard, &product, c_stride, bias, activation);
+        finish(cut, &mut shard, &products, c_stride, bias, activation);
     });
 }
 
@@ -421,7 +464,6 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::simd::Isa;
     use crate::reference::{self, close, noise};
     use crate::shape::Conv2dShape;
 
@@ -462,9 +504,12 @@ mod tests {
                 let raw = Source::Raw(RawWeights::new(&g, &w, false));
                 forward(isa, &g, &x, raw, Some(&bias), Activation::Relu, &mut out);
                 wrong.extend(close(&format!("{isa:?} raw forward {shape}"), &out, &want, 4e-7));
-                let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false));
+                let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false), Precision::F32);
                 forward(isa, &g, &x, Source::Packed(&packed), Some(&bias), Activation::Relu, &mut out);
                 wrong.extend(close(&format!("{isa:?} forward {shape}"), &out, &want, 4e-7));
+                let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false), Precision::Bf16);
+                forward(isa, &g, &x, Source::Packed(&packed), Some(&bias), Activation::Relu, &mut out);
+                wrong.extend(close(&format!("{isa:?} bf16 forward {shape}"), &out, &want, 4e-3));
                 let mut dx = vec![f32::NAN; shape.input_len()];
                 let raw = Source::Raw(RawWeights::new(&t, &w, true));
                 forward(isa, &t, &dy, raw, None, Activation::Identity, &mut dx);

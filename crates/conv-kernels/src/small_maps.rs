@@ -14,10 +14,9 @@ use crate::Activation;
 use crate::kernel::gemm::MatMul;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
-use crate::kernel::simd::Isa;
-use crate::kernel::winograd::{
-    FromPoints, PanelBlock, PointBlock, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
-};
+use crate::kernel::simd::{Isa, Precision};
+use crate::kernel::weights::{PanelBlock, WeightsFromPoints, WeightsToPoints};
+use crate::kernel::winograd::{FromPoints, PointBlock, ToPoints, WIDEST, lines_len};
 use crate::shape::Geometry;
 use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
 
@@ -64,7 +63,7 @@ impl Input {
         let mut values = Scratch::take(g.channels.div_ceil(IN_CHANNELS) * share);
         values.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
             let channels = group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(g.channels);
-            let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), g.size[1]));
+            let mut lines = Scratch::take(lines_len::<N, T>(Precision::F32, tiles.len(), g.size[1]));
             isa.run(ToPoints::<N, T, false> {
                 x,
                 channels: g.channels,

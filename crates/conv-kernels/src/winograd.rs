@@ -16,10 +16,9 @@ use crate::Activation;
 use crate::kernel::gemm::{MatMul, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
-use crate::kernel::simd::Isa;
-use crate::kernel::winograd::{
-    FromPoints, PanelBlock, PointBlock, ToPoints, WIDEST, WeightsFromPoints, WeightsToPoints, lines_len,
-};
+use crate::kernel::simd::{Isa, Precision};
+use crate::kernel::weights::{PanelBlock, WeightsFromPoints, WeightsToPoints};
+use crate::kernel::winograd::{FromPoints, PointBlock, ToPoints, WIDEST, lines_len};
 use crate::shape::Geometry;
 
 /// Tiles that a task of the forward pass takes at most.
@@ -53,17 +52,23 @@ const STREAMED_TILES: usize = 256;
 pub(crate) struct WinogradWeights {
     groups: Scratch,
     block: PanelBlock,
+    precision: Precision,
 }
 
 impl WinogradWeights {
-    /// Transforms `w` `[K, C, R, R]` for the forward pass.
-    pub(crate) fn forward<const N: usize, const R: usize>(isa: Isa, g: &Geometry, w: &[f32]) -> WinogradWeights {
-        WinogradWeights::new::<N, R>(isa, g, w, [g.channels * R * R, R * R], false)
+    /// Transforms `w` `[K, C, R, R]` for the forward pass with products of this precision.
+    pub(crate) fn forward<const N: usize, const R: usize>(
+        isa: Isa,
+        g: &Geometry,
+        w: &[f32],
+        precision: Precision,
+    ) -> WinogradWeights {
+        WinogradWeights::new::<N, R>(isa, g, w, [g.channels * R * R, R * R], false, precision)
     }
 
     /// Transforms `w` `[K, C, R, R]` for the data gradient; `g` is the transposed geometry.
     pub(crate) fn transposed<const N: usize, const R: usize>(isa: Isa, g: &Geometry, w: &[f32]) -> WinogradWeights {
-        WinogradWeights::new::<N, R>(isa, g, w, [R * R, g.out_channels * R * R], true)
+        WinogradWeights::new::<N, R>(isa, g, w, [R * R, g.out_channels * R * R], true, Precision::F32)
     }
 
     fn new<const N: usize, const R: usize>(
@@ -72,15 +77,17 @@ impl WinogradWeights {
         w: &[f32],
         [row, column]: [usize; 2],
         turned: bool,
+        precision: Precision,
     ) -> WinogradWeights {
-        let block = PanelBlock::new(GROUP.min(g.out_channels), g.channels, isa.panel_rows());
+        let block = PanelBlock::new(GROUP.min(g.out_channels), precision.words(g.channels), isa.panel_rows());
         let share = block.len(N * N);
         let mut groups = Scratch::take(g.out_channels.div_ceil(GROUP) * share);
         groups.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
             let rows = group * GROUP..((group + 1) * GROUP).min(g.out_channels);
-            isa.run(WeightsToPoints::<N, R> { w, row, column, turned, rows, columns: 0..g.channels, to, block });
+            let columns = 0..g.channels;
+            isa.run_as(precision, WeightsToPoints::<N, R> { w, row, column, turned, rows, columns, to, block });
         });
-        WinogradWeights { groups, block }
+        WinogradWeights { groups, block, precision }
     }
 }
 
@@ -94,8 +101,8 @@ pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
 ///
 /// Where it does, output channels pass by in groups whose products stay there too, and only weights come from further
 /// away; where there are too many channels for that, a product at one point takes all output channels at once.
-fn tiles_of_a_task(isa: Isa, points: usize, channels: usize) -> (usize, bool) {
-    let tiles = RESIDENT / (points * channels) / isa.lanes() * isa.lanes();
+fn tiles_of_a_task(isa: Isa, points: usize, depth: usize) -> (usize, bool) {
+    let tiles = RESIDENT / (points * depth) / isa.lanes() * isa.lanes();
     if tiles >= 32 { (tiles.min(TILES), true) } else { (STREAMED_TILES, false) }
 }
 
@@ -112,7 +119,8 @@ pub(crate) fn forward<const N: usize, const T: usize>(
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
     let mut cut = Cut { size, cell: T, cells: 1, channels: g.out_channels };
     let (tiles, threads) = (cut.cell_count(), rayon::current_num_threads());
-    let (most, resident) = tiles_of_a_task(isa, N * N, g.channels);
+    let depth = weights.precision.words(g.channels);
+    let (most, resident) = tiles_of_a_task(isa, N * N, depth);
     // The cut may follow the number of threads, since it changes no output value: runs of tiles for each thread, and
     // where there are too few for that, groups of output channels too.
     let runs = tiles.div_ceil(most).next_multiple_of(threads);
@@ -129,12 +137,12 @@ pub(crate) fn forward<const N: usize, const T: usize>(
     (0..runs * parts).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task / parts, task % parts);
         let tiles = shard.cells.clone();
-        let input = PointBlock::new(g.channels, tiles.len());
+        let input = PointBlock::new(depth, tiles.len());
         let output = PointBlock::new(kept, tiles.len());
         let mut at_points = Scratch::take(input.len(N * N));
         let mut products = Scratch::take(output.len(N * N));
-        let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), g.size[1]));
-        isa.run(ToPoints::<N, T, false> {
+        let mut lines = Scratch::take(lines_len::<N, T>(weights.precision, tiles.len(), g.size[1]));
+        let transform = ToPoints::<N, T, false> {
             x,
             channels: g.channels,
             size: g.size,
@@ -145,15 +153,16 @@ pub(crate) fn forward<const N: usize, const T: usize>(
             to: &mut at_points,
             block: input,
             lines: &mut lines,
-        });
+        };
+        isa.run_as(weights.precision, transform);
         for first in shard.channels.clone().step_by(kept) {
             let channels = first..(first + kept).min(shard.channels.end);
             for point in 0..N * N {
                 for k in channels.clone().step_by(GROUP) {
-                    isa.run(MatMul {
+                    let product = MatMul {
                         rows: GROUP.min(channels.end - k),
                         columns: tiles.len(),
-                        depth: g.channels,
+                        depth,
                         a: &weights.groups[k / GROUP * share + point * weights.block.point..],
                         a_stride: weights.block.panel,
                         a_step: isa.panel_rows(),
@@ -162,7 +171,8 @@ pub(crate) fn forward<const N: usize, const T: usize>(
                         c: &mut products[point * output.point + (k - first) * output.row..],
                         c_stride: output.row,
                         accumulate: false,
-                    });
+                    };
+                    isa.run_as(weights.precision, product);
                 }
             }
             isa.run(FromPoints::<N, T> { from: &products, block: output, channels, cut, to: &mut shard, bias, floor });
@@ -262,7 +272,7 @@ impl Operands<'_> {
         let rows = from_channels.len();
         let share = by_tiles_len(rows, tiles.len());
         // Few channels at a time, so that their points are still in the cache when they are transposed.
-        let mut lines = Scratch::take(lines_len::<N, T>(tiles.len(), size[1]));
+        let mut lines = Scratch::take(lines_len::<N, T>(Precision::F32, tiles.len(), size[1]));
         let block = PointBlock::new(WIDEST.min(rows), tiles.len());
         let mut at_points = Scratch::take(block.len(N * N));
         for first in (0..rows).step_by(WIDEST) {
@@ -420,7 +430,7 @@ mod tests {
         for isa in Isa::available() {
             let (g, t) = (shape.geometry(), shape.geometry().transposed());
             let mut out = vec![f32::NAN; shape.output_len()];
-            let weights = WinogradWeights::forward::<N, R>(isa, &g, &w);
+            let weights = WinogradWeights::forward::<N, R>(isa, &g, &w, Precision::F32);
             forward::<N, T>(isa, &g, &x, &weights, Some(&bias), Activation::Relu, &mut out);
             wrong.extend(close(&format!("{isa:?} forward {shape}, scale {scale}"), &out, &want, limits[0]));
             let mut dx = vec![f32::NAN; shape.input_len()];

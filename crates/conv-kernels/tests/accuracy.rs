@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use conv_kernels::reference::{self, relative_rms};
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Isa, Purpose};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Isa, Precision, Purpose};
 
 /// Uniform values from -1 to 1 (xorshift64*, Vigna 2016).
 fn uniform(seed: u64, len: usize) -> Vec<f32> {
@@ -35,23 +35,29 @@ fn activations(seed: u64, planes: usize, [h, w]: [usize; 2], scale: f32) -> Vec<
 #[test]
 fn errors_on_activations_are_within_the_promised_limits() {
     use Algorithm::{Accurate, Direct, Fast};
+    use Precision::{Bf16, F32};
     use Purpose::{Inference, Training};
     let deep = Conv2dShape::square(1, [384, 24], [26, 30], 3, 1);
     let wide = Conv2dShape::square(1, [32, 32], [53, 49], 3, 1);
     let fc6 = Conv2dShape::square(1, [96, 24], [16, 12], 7, 3);
+    let fc7 = Conv2dShape::square(1, [700, 80], [9, 12], 1, 0);
     let cases = [
-        (deep, Direct, Training, [5e-7; 3]),
-        (deep, Fast, Training, [5e-6; 3]),
-        (deep, Fast, Inference, [1.5e-5, 5e-6, 5e-6]),
-        (wide, Direct, Training, [5e-7; 3]),
-        (wide, Accurate, Inference, [5e-6; 3]),
-        (wide, Fast, Inference, [1.5e-5, 5e-6, 5e-6]),
-        (fc6, Direct, Training, [5e-7; 3]),
-        (fc6, Accurate, Training, [1e-5; 3]),
-        (fc6, Fast, Training, [5e-5; 3]),
+        (deep, Direct, Training, F32, [5e-7; 3]),
+        (deep, Fast, Training, F32, [5e-6; 3]),
+        (deep, Fast, Inference, F32, [1.5e-5, 5e-6, 5e-6]),
+        (deep, Fast, Inference, Bf16, [1.5e-2, 5e-6, 5e-6]),
+        (wide, Direct, Training, F32, [5e-7; 3]),
+        (wide, Accurate, Inference, F32, [5e-6; 3]),
+        (wide, Fast, Inference, F32, [1.5e-5, 5e-6, 5e-6]),
+        (wide, Fast, Inference, Bf16, [1.5e-2, 5e-6, 5e-6]),
+        (fc6, Direct, Training, F32, [5e-7; 3]),
+        (fc6, Accurate, Training, F32, [1e-5; 3]),
+        (fc6, Fast, Training, F32, [5e-5; 3]),
+        (fc6, Fast, Inference, Bf16, [5e-5; 3]),
+        (fc7, Fast, Inference, Bf16, [4e-3, 5e-7, 5e-7]),
     ];
     let mut wrong = Vec::new();
-    for (shape, algorithm, purpose, limits) in cases {
+    for (shape, algorithm, purpose, precision, limits) in cases {
         let w = uniform(5, shape.weight_len());
         let (out_size, images) = ([shape.out_height(), shape.out_width()], shape.batch);
         for scale in [1.0, 1e-4, 1e4] {
@@ -63,7 +69,7 @@ fn errors_on_activations_are_within_the_promised_limits() {
                 reference::backward_weight(&shape, &x, &dy),
             ];
             for isa in Isa::available() {
-                let conv = Conv2d::new(shape, algorithm).unwrap().purpose(purpose).on(isa);
+                let conv = Conv2d::new(shape, algorithm).unwrap().purpose(purpose).precision(precision).on(isa);
                 let mut got = [dy.clone(), x.clone(), w.clone()];
                 conv.forward(&x, &w, None, Activation::Identity, &mut got[0]).unwrap();
                 conv.backward_data(&dy, &w, &mut got[1]).unwrap();
@@ -75,7 +81,7 @@ fn errors_on_activations_are_within_the_promised_limits() {
                     if !good {
                         let name = ["forward", "data", "weight"][pass];
                         wrong.push(format!(
-                            "{isa:?} {name}, {shape}, {algorithm:?} {purpose:?}, x {scale}: {error:.2e}"
+                            "{isa:?} {name}, {shape}, {algorithm:?} {purpose:?} {precision:?}, x {scale}: {error:.2e}"
                         ));
                     }
                 }

@@ -6,7 +6,7 @@
 //! The register tile of both is at most `ROWS x 3` vectors. Loops are blocked so that the panel of B (24 KiB with eight
 //! lanes) stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, PairKernel, Simd};
 use super::winograd::WIDEST;
 
 /// Values in a vector-wide column of B's panel in [`MatMul`]: 8 KiB, so that three of them, 24 KiB, stay in the
@@ -77,6 +77,21 @@ impl Kernel for MatMul<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        self.multiply::<S, false>(s);
+    }
+}
+
+/// A and B hold pairs of bf16 values, two columns of A and two rows of B in one; depth counts pairs.
+impl PairKernel for MatMul<'_> {
+    #[inline(always)]
+    fn run_pairs<S: Simd>(self, s: S) {
+        self.multiply::<S, true>(s);
+    }
+}
+
+impl MatMul<'_> {
+    #[inline(always)]
+    fn multiply<S: Simd, const PAIRS: bool>(self, s: S) {
         if self.rows == 0 || self.columns == 0 || self.depth == 0 {
             return;
         }
@@ -117,7 +132,7 @@ impl Kernel for MatMul<'_> {
                                 rows: (self.rows - i).min(S::ROWS),
                                 accumulate,
                             };
-                            s.multiply(count, tile);
+                            s.multiply::<PAIRS>(count, tile);
                         }
                         i += S::ROWS;
                     }
@@ -231,19 +246,26 @@ pub(crate) struct Tile {
     accumulate: bool,
 }
 
-/// Computes a register tile of `ROWS` rows and `V` vectors.
+/// Computes a register tile of `ROWS` rows and `V` vectors, of f32 values or of pairs of bf16 values.
 ///
 /// # Safety
 /// `a` has `ROWS` values in each of `depth` columns, `b` and `c` have `V` vectors in each of `depth` and `rows` rows.
 #[inline(always)]
-pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, t: Tile) {
+pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize, const PAIRS: bool>(s: S, t: Tile) {
     for i in 0..t.rows {
         for j in 0..V {
             s.prefetch_write(t.c.wrapping_add(i * t.c_stride + j * S::LANES));
         }
     }
     // SAFETY: depth columns of ROWS values of `a` and depth rows of V vectors of `b`, as the caller vouches.
-    let sums = unsafe { s.products::<ROWS, V>(t.depth, [t.a, t.a_next], t.a_step, t.b, t.b_stride) };
+    let sums: [[S::V; V]; ROWS] = unsafe {
+        let a = [t.a, t.a_next];
+        if PAIRS {
+            products::<S, ROWS, V, true>(s, t.depth, a, t.a_step, t.b, t.b_stride)
+        } else {
+            s.products(t.depth, a, t.a_step, t.b, t.b_stride)
+        }
+    };
     for (i, sums) in sums.iter().enumerate() {
         if i < t.rows {
             for (j, sum) in sums.iter().enumerate() {
@@ -258,12 +280,12 @@ pub(crate) unsafe fn multiply<S: Simd, const ROWS: usize, const V: usize>(s: S, 
     }
 }
 
-/// See [`Simd::products`].
+/// See [`Simd::products`]; also of pairs of bf16 values.
 ///
 /// # Safety
 /// `a` has R values in each of `depth` columns, `b` has V vectors in each of `depth` rows.
 #[inline(always)]
-pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
+pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize, const PAIRS: bool>(
     s: S,
     depth: usize,
     [mut a, mut a_next]: [*const f32; 2],
@@ -284,7 +306,7 @@ pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize>(
             for (i, sums) in sums.iter_mut().enumerate() {
                 let left = s.splat(*a.add(i));
                 for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = s.mul_add(left, right, *sum);
+                    *sum = if PAIRS { s.dot_add(left, right, *sum) } else { s.mul_add(left, right, *sum) };
                 }
             }
             a = a.wrapping_add(a_step);

@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+use super::bf16;
 use super::gemm::{Tile, products};
 use super::portable::Portable;
 use super::winograd::WIDEST;
@@ -58,6 +59,49 @@ pub(crate) trait Simd: Copy {
     /// The sum of all lanes, always in the same order.
     fn sum(self, v: Self::V) -> f32;
 
+    /// bf16 values next to those of `even` in the lower halves of the lanes, of `odd` in the upper halves.
+    ///
+    /// Like the next three, this is the slow twin of an instruction that few processors have.
+    #[inline(always)]
+    fn pair(self, even: Self::V, odd: Self::V) -> Self::V {
+        let (mut words, mut upper) = ([0.0; WIDEST], [0.0; WIDEST]);
+        // SAFETY: the arrays hold a vector.
+        unsafe {
+            self.store(words.as_mut_ptr(), even);
+            self.store(upper.as_mut_ptr(), odd);
+            for (word, odd) in words.iter_mut().zip(upper).take(Self::LANES) {
+                *word = bf16::pair(*word, odd);
+            }
+            self.load(words.as_ptr())
+        }
+    }
+
+    /// The lower bf16 value of each lane.
+    #[inline(always)]
+    fn lower(self, v: Self::V) -> Self::V {
+        let mut words = [0.0; WIDEST];
+        // SAFETY: the array holds a vector.
+        unsafe {
+            self.store(words.as_mut_ptr(), v);
+            for word in words.iter_mut().take(Self::LANES) {
+                *word = bf16::lower(*word);
+            }
+            self.load(words.as_ptr())
+        }
+    }
+
+    /// The upper bf16 value of each lane.
+    #[inline(always)]
+    fn upper(self, v: Self::V) -> Self::V {
+        self.and(v, self.splat(bf16::UPPER))
+    }
+
+    /// Lanewise c plus the products of the lower and of the upper bf16 values of a and b, in f32.
+    #[inline(always)]
+    fn dot_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(self.lower(a), self.lower(b), self.mul_add(self.upper(a), self.upper(b), c))
+    }
+
     /// Hints that the cache line at `at` will be read. Any address will do.
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
@@ -81,14 +125,14 @@ pub(crate) trait Simd: Copy {
         stride: usize,
     ) -> [[Self::V; V]; R] {
         // SAFETY: the caller vouches for the operands.
-        unsafe { products(self, depth, a, a_step, b, stride) }
+        unsafe { products::<Self, R, V, false>(self, depth, a, a_step, b, stride) }
     }
 
-    /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors.
+    /// Computes a register tile of `ROWS` rows and `vectors` (1 to 3) vectors, of f32 values or of pairs of bf16 values.
     ///
     /// # Safety
     /// As for [`super::gemm::multiply`].
-    unsafe fn multiply(self, vectors: usize, tile: Tile);
+    unsafe fn multiply<const PAIRS: bool>(self, vectors: usize, tile: Tile);
 }
 
 /// Methods of an implementation of [`Simd`] whose arguments and result are all vectors.
@@ -108,15 +152,15 @@ macro_rules! lanewise {
 macro_rules! multiply_rows {
     ($rows:literal) => {
         #[inline(always)]
-        unsafe fn multiply(self, vectors: usize, tile: $crate::kernel::gemm::Tile) {
+        unsafe fn multiply<const PAIRS: bool>(self, vectors: usize, tile: $crate::kernel::gemm::Tile) {
             use $crate::kernel::gemm::multiply;
             const { assert!(<Self as Simd>::ROWS == $rows) }
             // SAFETY: the caller vouches for the tile.
             unsafe {
                 match vectors {
-                    3 => multiply::<Self, $rows, 3>(self, tile),
-                    2 => multiply::<Self, $rows, 2>(self, tile),
-                    _ => multiply::<Self, $rows, 1>(self, tile),
+                    3 => multiply::<Self, $rows, 3, PAIRS>(self, tile),
+                    2 => multiply::<Self, $rows, 2, PAIRS>(self, tile),
+                    _ => multiply::<Self, $rows, 1, PAIRS>(self, tile),
                 }
             }
         }
@@ -129,8 +173,56 @@ pub(super) use {lanewise, multiply_rows};
 pub(crate) trait Kernel {
     /// What it returns.
     type Output;
+    /// Whether it works on pairs of bf16 values, for which some processors have instructions of their own.
+    const PAIRS: bool = false;
     /// Does the work; implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A kernel that can also work on pairs of bf16 values, each a 32-bit word that is moved about as if it were a f32 value.
+pub(crate) trait PairKernel: Kernel {
+    /// Does the work on pairs; implementations are `#[inline(always)]`.
+    fn run_pairs<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// [`PairKernel::run_pairs`] as a kernel.
+struct Pairs<K>(K);
+
+impl<K: PairKernel> Kernel for Pairs<K> {
+    type Output = K::Output;
+    const PAIRS: bool = true;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> K::Output {
+        self.0.run_pairs(simd)
+    }
+}
+
+/// What the factors of a forward pass's products are rounded to. Sums are f32, and so is everything in memory but weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+pub enum Precision {
+    /// 24 bits: not rounded.
+    F32,
+    /// 8 bits, where that pays and is exact enough: about twice as fast with [`Isa::has_bf16`], slower than f32 without.
+    Bf16,
+}
+
+impl Precision {
+    /// Values in a 32-bit word.
+    #[inline(always)]
+    pub(crate) fn values(self) -> usize {
+        match self {
+            Precision::F32 => 1,
+            Precision::Bf16 => 2,
+        }
+    }
+
+    /// 32-bit words for so many values.
+    #[inline(always)]
+    pub(crate) fn words(self, values: usize) -> usize {
+        values.div_ceil(self.values())
+    }
 }
 
 /// An instruction set with kernels of its own.
@@ -144,6 +236,9 @@ pub enum Isa {
     /// Sixteen lanes, 32 registers.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same with products of bf16 values.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
     /// Four lanes, 32 registers, fused multiply-add.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -160,6 +255,9 @@ impl Isa {
                 found.push(Isa::Avx2);
                 if is_x86_feature_detected!("avx512f") {
                     found.push(Isa::Avx512);
+                    if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw") {
+                        found.push(Isa::Avx512Bf16);
+                    }
                 }
             }
         }
@@ -181,9 +279,18 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::LANES,
+            Isa::Avx512 | Isa::Avx512Bf16 => Avx512::<false>::LANES,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => super::neon::Neon::LANES,
+        }
+    }
+
+    /// Whether it has products of bf16 values. [`Precision::Bf16`] works without, but slower than [`Precision::F32`].
+    pub fn has_bf16(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => true,
+            _ => false,
         }
     }
 
@@ -194,7 +301,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::ROWS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::ROWS,
+            Isa::Avx512 | Isa::Avx512Bf16 => Avx512::<false>::ROWS,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => super::neon::Neon::ROWS,
         }
@@ -206,7 +313,19 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512
+            Isa::Avx512Bf16
+                if K::PAIRS
+                    && is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma") =>
+            {
+                // SAFETY: the features that the function is compiled with were detected just now.
+                unsafe { super::x86::run_avx512_bf16(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx512Bf16
                 if is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx2")
                     && is_x86_feature_detected!("fma") =>
@@ -222,6 +341,14 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => kernel.run(super::neon::Neon::new()),
             _ => kernel.run(Portable),
+        }
+    }
+
+    /// Runs a kernel on f32 values or on pairs of bf16 values.
+    pub(crate) fn run_as<K: PairKernel>(self, precision: Precision, kernel: K) -> K::Output {
+        match precision {
+            Precision::F32 => self.run(kernel),
+            Precision::Bf16 => self.run(Pairs(kernel)),
         }
     }
 }
@@ -269,6 +396,11 @@ mod tests {
             );
             check("mul_add", &one(s.mul_add(va, vb, s.splat(1.5))), zip(|x, y| x * y + 1.5));
             check("neg_mul_add", &one(s.neg_mul_add(va, vb, s.splat(1.5))), zip(|x, y| 1.5 - x * y));
+            let words = s.pair(va, vb);
+            check("pair", &one(words), zip(bf16::pair));
+            check("lower", &one(s.lower(words)), a[..n].to_vec());
+            check("upper", &one(s.upper(words)), b[..n].to_vec());
+            check("dot_add", &one(s.dot_add(words, s.pair(vb, va), s.splat(1.5))), zip(|x, y| 2.0 * x * y + 1.5));
             check("shift_in", &one(s.shift_in(va, a[n])), a[1..=n].to_vec());
             check("sum", &[s.sum(va)], vec![a[..n].iter().sum()]);
             for (j, v) in a4.iter().enumerate() {
@@ -296,11 +428,20 @@ mod tests {
         }
     }
 
+    impl PairKernel for EveryOperation {
+        #[inline(always)]
+        fn run_pairs<S: Simd>(self, s: S) -> Vec<String> {
+            self.run(s)
+        }
+    }
+
     #[test]
     fn every_operation_of_every_instruction_set_does_what_it_says() {
         for isa in Isa::available() {
-            let wrong = isa.run(EveryOperation);
-            assert!(wrong.is_empty(), "{isa:?}: {wrong:#?}");
+            for precision in [Precision::F32, Precision::Bf16] {
+                let wrong = isa.run_as(precision, EveryOperation);
+                assert!(wrong.is_empty(), "{isa:?} {precision:?}: {wrong:#?}");
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`.
+//! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`; those of weights are in
+//! [`super::weights`].
 //!
 //! `N` is the number of points, `T` the number of outputs of a tile and `R` that of taps, in each direction.
 //!
@@ -6,14 +7,14 @@
 //! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the T
 //! phases of a tile (x mod T) for the horizontal one.
 //!
-//! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`].
+//! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`]. In one of pairs of bf16
+//! values, a pair of channels takes the place of a channel; the last one of an odd number stands beside zero.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::points::{input, kernel, kernel_gradient, output, spread};
+use super::points::{input, output, spread};
 use super::shard::{Cut, Segment, Shard};
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, PairKernel, Precision, Simd};
 
 /// The widest vector of any instruction set.
 pub(crate) const WIDEST: usize = 16;
@@ -51,36 +52,15 @@ impl PointBlock {
     }
 }
 
-/// The layout of weights at the points: `[point][panel][column][row of the panel]`, what [`super::gemm::MatMul`] takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PanelBlock {
-    /// Distance of two panels.
-    pub panel: usize,
-    /// Distance of two points.
-    pub point: usize,
-}
-
-impl PanelBlock {
-    /// The layout for this many rows and columns, in panels of `panel_rows`.
-    pub(crate) fn new(rows: usize, columns: usize, panel_rows: usize) -> PanelBlock {
-        let panel = columns * panel_rows;
-        PanelBlock { panel, point: odd_lines(rows.div_ceil(panel_rows) * panel) }
-    }
-
-    /// Values in a block of `points` points.
-    pub(crate) fn len(&self, points: usize) -> usize {
-        points * self.point
-    }
-}
-
 /// Rounds up to an odd number of cache lines of 16 values.
-fn odd_lines(values: usize) -> usize {
+pub(super) fn odd_lines(values: usize) -> usize {
     (values.div_ceil(16) | 1) * 16
 }
 
-/// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide.
-pub(crate) fn lines_len<const N: usize, const T: usize>(tiles: usize, width: usize) -> usize {
-    N * line_len::<N, T>(tiles) + width + 3 * WIDEST
+/// Values of scratch that [`ToPoints`] needs for a run of `tiles` tiles of images `width` pixels wide: the lines of a
+/// channel or a pair, and a row of zeros.
+pub(crate) fn lines_len<const N: usize, const T: usize>(precision: Precision, tiles: usize, width: usize) -> usize {
+    precision.values() * N * line_len::<N, T>(tiles) + width + 3 * WIDEST
 }
 
 /// Values in one line of that scratch.
@@ -104,7 +84,7 @@ pub(crate) struct ToPoints<'a, const N: usize, const T: usize, const GRADIENT: b
     pub tiles: Range<usize>,
     /// The channels to transform.
     pub from_channels: Range<usize>,
-    /// The block to fill: `[N * N]` points of the channels above.
+    /// The block to fill: `[N * N]` points of the channels above, or of their pairs.
     pub to: &'a mut [f32],
     /// Its layout.
     pub block: PointBlock,
@@ -116,30 +96,48 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> Kernel for ToPoints<'
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let tiles = self.tiles.len();
-        let [height, width] = self.size;
-        let images = self.cut.size[0];
-        assert_eq!(self.x.len(), images * self.channels * height * width, "length of the tensor");
-        assert!(self.from_channels.end <= self.channels, "channels");
-        assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
-        assert!(self.block.holds(self.from_channels.len(), tiles, N * N, self.to.len()), "{:?}", self.block);
-        assert!(self.lines.len() >= lines_len::<N, T>(tiles, width), "length of the scratch");
-        let zeros = N * line_len::<N, T>(tiles);
-        self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
-        let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
-        for c in self.from_channels.clone() {
-            for &segment in &segments {
-                self.vertical(s, c, segment);
-                self.horizontal(s, c - self.from_channels.start, segment);
-            }
-        }
+    fn run<S: Simd>(self, s: S) {
+        self.transform_all(s, Precision::F32);
+    }
+}
+
+impl<const N: usize, const T: usize, const GRADIENT: bool> PairKernel for ToPoints<'_, N, T, GRADIENT> {
+    #[inline(always)]
+    fn run_pairs<S: Simd>(self, s: S) {
+        self.transform_all(s, Precision::Bf16);
     }
 }
 
 impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GRADIENT> {
     /// Rows (and columns) of pixels that a tile reads.
     const READS: usize = if GRADIENT { T } else { N };
+
+    #[inline(always)]
+    fn transform_all<S: Simd>(mut self, s: S, precision: Precision) {
+        let tiles = self.tiles.len();
+        let rows = precision.words(self.from_channels.len());
+        let [height, width] = self.size;
+        let images = self.cut.size[0];
+        assert_eq!(self.x.len(), images * self.channels * height * width, "length of the tensor");
+        assert!(self.from_channels.end <= self.channels, "channels");
+        assert!(self.tiles.end <= self.cut.cell_count(), "tiles");
+        assert!(self.block.holds(rows, tiles, N * N, self.to.len()), "{:?}", self.block);
+        assert!(self.lines.len() >= lines_len::<N, T>(precision, tiles, width), "length of the scratch");
+        let zeros = precision.values() * N * line_len::<N, T>(tiles);
+        self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
+        let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
+        for row in 0..rows {
+            let first = self.from_channels.start + precision.values() * row;
+            let second = precision == Precision::Bf16 && first + 1 < self.from_channels.end;
+            for &segment in &segments {
+                self.vertical(s, first, segment, 0, zeros);
+                if second {
+                    self.vertical(s, first + 1, segment, N, zeros);
+                }
+                self.horizontal(s, precision, row, segment, second);
+            }
+        }
+    }
 
     #[inline(always)]
     fn transform<S: Simd>(s: S, d: [S::V; N]) -> [S::V; N] {
@@ -152,11 +150,11 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
         }
     }
 
-    /// Transforms the columns of a segment into N lines.
+    /// Transforms the columns of a segment into N lines, from line `to` on; the row of zeros begins at `zeros`.
     ///
     /// Stores are aligned, so that the 16-byte loads of the horizontal transform find their values in the store buffer.
     #[inline(always)]
-    fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
+    fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment, to: usize, zeros: usize) {
         let [height, width] = self.size;
         let line = line_len::<N, T>(self.tiles.len());
         let first = (T * segment.column) as isize - self.offset[1];
@@ -166,7 +164,7 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
         let end = (width as isize - first).clamp(start, count as isize);
 
         // Where column 0 of each row is: in the tensor (or before or behind it, at the borders), or in a row of zeros.
-        let mut rows = [self.lines.as_ptr().wrapping_add(N * line + WIDEST).wrapping_offset(first); N];
+        let mut rows = [self.lines.as_ptr().wrapping_add(zeros + WIDEST).wrapping_offset(first); N];
         let (mut lowest, mut highest) = (isize::MAX / 2, 0);
         for (i, row) in rows.iter_mut().enumerate().take(Self::READS) {
             let y = (T * segment.row + i) as isize - self.offset[0];
@@ -212,45 +210,34 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
             let points = Self::transform(s, d);
             for (i, v) in points.iter().enumerate() {
                 // SAFETY: lines hold `count + WIDEST` values.
-                unsafe { s.store(self.lines.as_mut_ptr().add(i * line + j as usize), *v) };
+                unsafe { s.store(self.lines.as_mut_ptr().add((to + i) * line + j as usize), *v) };
             }
             j = stop;
         }
     }
 
-    /// Transforms the lines of a segment into the block.
+    /// Transforms the lines of a segment into row `row` of the block; in pairs with zeros unless there is a `second` channel.
     #[inline(always)]
-    fn horizontal<S: Simd>(&mut self, s: S, c: usize, segment: Segment) {
+    fn horizontal<S: Simd>(&mut self, s: S, precision: Precision, row: usize, segment: Segment, second: bool) {
         let line = line_len::<N, T>(self.tiles.len());
-        let mut places = [0; WIDEST];
-        for (t, place) in places.iter_mut().enumerate() {
-            *place = T * t;
-        }
         let mut t = 0;
         while t < segment.count {
             for i in 0..N {
-                // SAFETY: line i is long enough for the tiles' last vector and N values beyond; the block has rows with
-                // room for a vector at the last tile, for all points and channels, as checked in `run`.
+                // SAFETY: lines i and N + i are long enough for the tiles' last vector and N values beyond; the block has
+                // rows with room for a vector at the last tile, for all points and channels, as checked at the beginning.
                 unsafe {
                     let from = self.lines.as_ptr().add(i * line + T * t);
-                    let mut d = [s.splat(0.0); N];
-                    if T == 4 {
-                        d[..4].copy_from_slice(&s.load4(from));
-                        for j in 4..Self::READS {
-                            d[j] = s.shift_in(d[j - 4], *from.add(4 * (S::LANES - 1) + j));
+                    let mut points = Self::transform(s, Self::phases(s, from));
+                    if precision == Precision::Bf16 {
+                        let mut odd = [s.splat(0.0); N];
+                        if second {
+                            odd = Self::transform(s, Self::phases(s, from.add(N * line)));
                         }
-                    } else {
-                        let mut j = 0;
-                        while j < Self::READS {
-                            let four = s.load_columns(from.add(j), &places);
-                            for (d, v) in d[j..].iter_mut().zip(four) {
-                                *d = v;
-                            }
-                            j += 4;
+                        for (even, odd) in points.iter_mut().zip(odd) {
+                            *even = s.pair(*even, odd);
                         }
                     }
-                    let points = Self::transform(s, d);
-                    let to = self.to.as_mut_ptr().add(c * self.block.row + segment.offset + t);
+                    let to = self.to.as_mut_ptr().add(row * self.block.row + segment.offset + t);
                     for (j, v) in points.iter().enumerate() {
                         let to = to.add((i * N + j) * self.block.point);
                         s.store(to, *v);
@@ -261,6 +248,38 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
             }
             t += S::LANES;
         }
+    }
+
+    /// What `LANES` tiles read of a line: lane t of vector j is value T t + j.
+    ///
+    /// # Safety
+    /// T LANES + N values can be read.
+    #[inline(always)]
+    unsafe fn phases<S: Simd>(s: S, from: *const f32) -> [S::V; N] {
+        let mut d = [s.splat(0.0); N];
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if T == 4 {
+                d[..4].copy_from_slice(&s.load4(from));
+                for j in 4..Self::READS {
+                    d[j] = s.shift_in(d[j - 4], *from.add(4 * (S::LANES - 1) + j));
+                }
+            } else {
+                let mut places = [0; WIDEST];
+                for (t, place) in places.iter_mut().enumerate() {
+                    *place = T * t;
+                }
+                let mut j = 0;
+                while j < Self::READS {
+                    let four = s.load_columns(from.add(j), &places);
+                    for (d, v) in d[j..].iter_mut().zip(four) {
+                        *d = v;
+                    }
+                    j += 4;
+                }
+            }
+        }
+        d
     }
 }
 
@@ -420,174 +439,4 @@ unsafe fn tile_vector<S: Simd, const N: usize, const T: usize>(s: S, from: *cons
         *pixels = output::<S, N, T>(s, column);
     }
     pixels
-}
-
-/// Takes weights to the points: G g G^T for `LANES` kernels at a time, packed for a product at each point.
-pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
-    /// All weights.
-    pub w: &'a [f32],
-    /// Distance of two rows (output channels) of the product.
-    pub row: usize,
-    /// Distance of two columns (input channels).
-    pub column: usize,
-    /// Turn the kernel by 180 degrees.
-    pub turned: bool,
-    /// The rows to pack.
-    pub rows: Range<usize>,
-    /// The columns to pack.
-    pub columns: Range<usize>,
-    /// The block to fill, `N * N` points of these rows and columns.
-    pub to: &'a mut [f32],
-    /// Its layout.
-    pub block: PanelBlock,
-}
-
-impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let window = R * R;
-        let (rows, columns) = (self.rows.len(), self.columns.len());
-        let panels = rows.div_ceil(S::ROWS);
-        assert!(rows > 0 && columns > 0, "empty block of weights");
-        assert!(self.block.panel >= columns * S::ROWS && self.block.point >= panels * self.block.panel, "panels");
-        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
-        let last = (self.rows.end - 1) * self.row + (self.columns.end - 1) * self.column + window;
-        assert!(last <= self.w.len(), "length of the weights");
-        // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
-        let wide = (S::LANES / S::ROWS).max(1);
-        for panel in 0..panels {
-            let mut c = 0;
-            while c < columns {
-                let mut v = 0;
-                while v < wide * S::ROWS {
-                    // Lanes that stand for no kernel repeat the last one: nobody reads their results.
-                    let places = std::array::from_fn(|t| {
-                        let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
-                        let row = (self.rows.start + panel * S::ROWS + r).min(self.rows.end - 1);
-                        let column = (self.columns.start + c + q).min(self.columns.end - 1);
-                        row * self.row + column * self.column
-                    });
-                    if self.turned {
-                        // The kernels of the next columns: a new place in memory each, which the processor cannot foresee.
-                        for place in places.iter().take(S::LANES) {
-                            for i in (0..window).step_by(WIDEST) {
-                                s.prefetch(self.w.as_ptr().wrapping_add(place + 2 * wide * self.column + i));
-                            }
-                        }
-                    }
-                    let count = S::LANES.min((columns - c) * S::ROWS - v);
-                    let at = panel * self.block.panel + c * S::ROWS + v;
-                    // SAFETY: each place has R x R values, as checked above.
-                    let half = unsafe { self.transform_columns(s, &places) };
-                    for (i, half) in half.iter().enumerate() {
-                        for (j, value) in kernel::<S, N, R>(s, *half).iter().enumerate() {
-                            // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
-                            // vector fits, or it goes through an array that holds one.
-                            unsafe {
-                                let to = self.to.as_mut_ptr().add((i * N + j) * self.block.point + at);
-                                if count == S::LANES {
-                                    s.store(to, *value);
-                                } else {
-                                    let mut part = [0.0; WIDEST];
-                                    s.store(part.as_mut_ptr(), *value);
-                                    std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
-                                }
-                            }
-                        }
-                    }
-                    v += S::LANES;
-                }
-                c += wide;
-            }
-        }
-    }
-}
-
-impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
-    /// The kernels that begin at `places`, one a lane, with their columns at the points: `[point][x]`.
-    ///
-    /// # Safety
-    /// Each place has R x R values.
-    #[inline(always)]
-    unsafe fn transform_columns<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; R]; N] {
-        let window = R * R;
-        // Uninitialised: to clear these arrays would take as long as to fill them.
-        let mut taps = [const { MaybeUninit::<S::V>::uninit() }; 49];
-        let mut i = 0;
-        while i < window {
-            // The last four may be read for a second time.
-            let first = i.min(window - 4);
-            // SAFETY: four values from `first` on are in the kernel.
-            let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
-            for (j, v) in four.iter().enumerate() {
-                taps[if self.turned { window - 1 - first - j } else { first + j }].write(*v);
-            }
-            i += 4;
-        }
-        let mut half = [[s.splat(0.0); R]; N];
-        for x in 0..R {
-            // Loops, not closures: those of the array methods are not always compiled for the instruction set.
-            let mut g = [s.splat(0.0); R];
-            for (y, g) in g.iter_mut().enumerate() {
-                // SAFETY: all R x R taps were written.
-                *g = unsafe { taps[y * R + x].assume_init() };
-            }
-            for (half, value) in half.iter_mut().zip(kernel::<S, N, R>(s, g)) {
-                half[x] = value;
-            }
-        }
-        half
-    }
-}
-
-/// Takes gradients of the weights from the points: G^T u G.
-pub(crate) struct WeightsFromPoints<'a, const N: usize, const R: usize> {
-    /// Gradients at the points `[N * N][..]`; those of this row begin at `at`.
-    pub from: &'a [f32],
-    /// Distance of two points.
-    pub point: usize,
-    /// Where this row's columns begin at point 0.
-    pub at: usize,
-    /// The row's gradients `[column][R * R]`.
-    pub to: &'a mut [f32],
-}
-
-impl<const N: usize, const R: usize> Kernel for WeightsFromPoints<'_, N, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let columns = self.to.len() / (R * R);
-        // Room for a vector at the last column of the last point.
-        assert!(self.from.len() >= (N * N - 1) * self.point + self.at + columns + WIDEST, "length of the gradients");
-        let mut c = 0;
-        while c < columns {
-            let mut halves = [[s.splat(0.0); N]; R];
-            for j in 0..N {
-                let mut u = [s.splat(0.0); N];
-                for (i, u) in u.iter_mut().enumerate() {
-                    // SAFETY: checked above.
-                    *u = unsafe { s.load(self.from.as_ptr().add((i * N + j) * self.point + self.at + c)) };
-                }
-                for (half, value) in halves.iter_mut().zip(kernel_gradient::<S, N, R>(s, u)) {
-                    half[j] = value;
-                }
-            }
-            let count = S::LANES.min(columns - c);
-            let to = &mut self.to[c * R * R..(c + count) * R * R];
-            for (y, half) in halves.iter().enumerate() {
-                for (x, value) in kernel_gradient::<S, N, R>(s, *half).iter().enumerate() {
-                    let mut part = [0.0; WIDEST];
-                    // SAFETY: the array holds a vector.
-                    unsafe { s.store(part.as_mut_ptr(), *value) };
-                    for (to, value) in to.chunks_exact_mut(R * R).zip(part) {
-                        to[y * R + x] = value;
-                    }
-                }
-            }
-            c += count;
-        }
-    }
 }

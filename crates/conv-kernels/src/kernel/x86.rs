@@ -1,4 +1,4 @@
-//! AVX2 with FMA (8 lanes, 16 registers) and AVX-512F (16 lanes, 32 registers).
+//! AVX2 with FMA (8 lanes, 16 registers) and AVX-512F (16 lanes, 32 registers), also with products of bf16 values.
 
 use std::arch::x86_64::*;
 
@@ -10,9 +10,9 @@ use super::winograd::WIDEST;
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-/// Proof that the processor has AVX-512F, AVX2 and FMA.
+/// Proof that the processor has AVX-512F, AVX2 and FMA, and if `BF16`, AVX512_BF16 and AVX-512BW.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
 /// Runs a kernel compiled with AVX2 and FMA.
 ///
@@ -29,7 +29,16 @@ pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 /// The processor must have all three.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Runs a kernel compiled with AVX512_BF16, AVX-512BW, AVX-512F, AVX2 and FMA.
+///
+/// # Safety
+/// The processor must have all five.
+#[target_feature(enable = "avx512bf16,avx512bw,avx512f,avx2,fma")]
+pub(crate) unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// [`Simd::products`] for the tile of 4 rows and 3 vectors.
@@ -256,14 +265,14 @@ impl Simd for Avx2 {
                 // The same type, which the compiler cannot see.
                 return std::mem::transmute_copy(&tile);
             }
-            products(self, depth, a, a_step, b, stride)
+            products::<Self, R, V, false>(self, depth, a, a_step, b, stride)
         }
     }
 
     multiply_rows!(4);
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     const ROWS: usize = 8;
     type V = __m512;
@@ -365,6 +374,48 @@ impl Simd for Avx512 {
             let next = _mm512_castps_si512(_mm512_set1_ps(next));
             _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(next, _mm512_castps_si512(v)))
         }
+    }
+
+    #[inline(always)]
+    fn pair(self, even: __m512, odd: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F, and with `BF16` AVX512_BF16 and AVX-512BW.
+        unsafe {
+            if BF16 {
+                // First all even values, then all odd ones.
+                let halves: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(odd, even));
+                let turns: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
+                _mm512_castsi512_ps(_mm512_permutexvar_epi16(std::mem::transmute::<[u16; 32], __m512i>(turns), halves))
+            } else {
+                // Half of the last place that stays, less one bit if that place is even, is added and the rest cut off.
+                let round = |v: __m512| {
+                    let bits = _mm512_castps_si512(v);
+                    let last = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                    let near = _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
+                    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+                    _mm512_mask_or_epi32(near, nan, bits, _mm512_set1_epi32(0x40_0000))
+                };
+                let upper = _mm512_and_si512(round(odd), _mm512_set1_epi32(-0x1_0000));
+                _mm512_castsi512_ps(_mm512_or_si512(upper, _mm512_srli_epi32::<16>(round(even))))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn lower(self, v: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v))) }
+    }
+
+    #[inline(always)]
+    fn dot_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: with `BF16`, `self` proves AVX512_BF16. The types have the same bits.
+            return unsafe {
+                let [a, b] = [a, b].map(|v| std::mem::transmute::<__m512, __m512bh>(v));
+                _mm512_dpbf16_ps(c, a, b)
+            };
+        }
+        self.mul_add(self.lower(a), self.lower(b), self.mul_add(self.upper(a), self.upper(b), c))
     }
 
     #[inline(always)]

@@ -1,0 +1,231 @@
+//! The two-dimensional transforms of weights for Winograd convolution, and of their gradients back.
+//!
+//! `N` is the number of points and `R` that of taps in each direction. Vectors run along kernels.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::points::{kernel, kernel_gradient};
+use super::simd::{Kernel, PairKernel, Precision, Simd};
+use super::winograd::{WIDEST, odd_lines};
+
+/// The layout of weights at the points: `[point][panel][column][row of the panel]`, what [`super::gemm::MatMul`] takes. In
+/// one of pairs of bf16 values, a pair of columns takes the place of a column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanelBlock {
+    /// Distance of two panels.
+    pub panel: usize,
+    /// Distance of two points.
+    pub point: usize,
+}
+
+impl PanelBlock {
+    /// The layout for this many rows and columns, in panels of `panel_rows`.
+    pub(crate) fn new(rows: usize, columns: usize, panel_rows: usize) -> PanelBlock {
+        let panel = columns * panel_rows;
+        PanelBlock { panel, point: odd_lines(rows.div_ceil(panel_rows) * panel) }
+    }
+
+    /// Values in a block of `points` points.
+    pub(crate) fn len(&self, points: usize) -> usize {
+        points * self.point
+    }
+}
+
+/// Takes weights to the points: G g G^T for `LANES` kernels at a time, packed for a product at each point.
+pub(crate) struct WeightsToPoints<'a, const N: usize, const R: usize> {
+    /// All weights.
+    pub w: &'a [f32],
+    /// Distance of two rows (output channels) of the product.
+    pub row: usize,
+    /// Distance of two columns (input channels).
+    pub column: usize,
+    /// Turn the kernel by 180 degrees.
+    pub turned: bool,
+    /// The rows to pack.
+    pub rows: Range<usize>,
+    /// The columns to pack.
+    pub columns: Range<usize>,
+    /// The block to fill, `N * N` points of these rows and columns, or pairs of columns.
+    pub to: &'a mut [f32],
+    /// Its layout.
+    pub block: PanelBlock,
+}
+
+impl<const N: usize, const R: usize> Kernel for WeightsToPoints<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.transform_all(s, Precision::F32);
+    }
+}
+
+impl<const N: usize, const R: usize> PairKernel for WeightsToPoints<'_, N, R> {
+    #[inline(always)]
+    fn run_pairs<S: Simd>(self, s: S) {
+        self.transform_all(s, Precision::Bf16);
+    }
+}
+
+impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
+    #[inline(always)]
+    fn transform_all<S: Simd>(self, s: S, precision: Precision) {
+        let window = R * R;
+        let (rows, columns) = (self.rows.len(), precision.words(self.columns.len()));
+        let panels = rows.div_ceil(S::ROWS);
+        assert!(rows > 0 && columns > 0, "empty block of weights");
+        assert!(self.block.panel >= columns * S::ROWS && self.block.point >= panels * self.block.panel, "panels");
+        assert!(self.to.len() >= self.block.len(N * N), "length of the block");
+        let last = (self.rows.end - 1) * self.row + (self.columns.end - 1) * self.column + window;
+        assert!(last <= self.w.len(), "length of the weights");
+        // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
+        let wide = (S::LANES / S::ROWS).max(1);
+        for panel in 0..panels {
+            let mut c = 0;
+            while c < columns {
+                let mut v = 0;
+                while v < wide * S::ROWS {
+                    // Lanes that stand for no kernel repeat the last one: nobody reads their results, or they are
+                    // multiplied with the zeros beside an odd number of channels.
+                    let places = |of_pair: usize| -> [usize; WIDEST] {
+                        std::array::from_fn(|t| {
+                            let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
+                            let row = (self.rows.start + panel * S::ROWS + r).min(self.rows.end - 1);
+                            let column =
+                                (self.columns.start + precision.values() * (c + q) + of_pair).min(self.columns.end - 1);
+                            row * self.row + column * self.column
+                        })
+                    };
+                    if self.turned {
+                        // The kernels of the next columns: a new place in memory each, which the processor cannot foresee.
+                        for place in places(0).iter().take(S::LANES) {
+                            for i in (0..window).step_by(WIDEST) {
+                                s.prefetch(self.w.as_ptr().wrapping_add(place + 2 * wide * self.column + i));
+                            }
+                        }
+                    }
+                    let count = S::LANES.min((columns - c) * S::ROWS - v);
+                    let at = panel * self.block.panel + c * S::ROWS + v;
+                    // SAFETY: each place has R x R values, as checked above.
+                    let half = unsafe { self.transform_columns(s, &places(0)) };
+                    let odd = if precision == Precision::Bf16 {
+                        // SAFETY: the same.
+                        unsafe { self.transform_columns(s, &places(1)) }
+                    } else {
+                        half
+                    };
+                    for (i, (half, odd)) in half.iter().zip(odd).enumerate() {
+                        let mut values = kernel::<S, N, R>(s, *half);
+                        if precision == Precision::Bf16 {
+                            for (value, odd) in values.iter_mut().zip(kernel::<S, N, R>(s, odd)) {
+                                *value = s.pair(*value, odd);
+                            }
+                        }
+                        for (j, value) in values.iter().enumerate() {
+                            // SAFETY: the block has a panel of `columns` columns at each point, as checked above; a whole
+                            // vector fits, or it goes through an array that holds one.
+                            unsafe {
+                                let to = self.to.as_mut_ptr().add((i * N + j) * self.block.point + at);
+                                if count == S::LANES {
+                                    s.store(to, *value);
+                                } else {
+                                    let mut part = [0.0; WIDEST];
+                                    s.store(part.as_mut_ptr(), *value);
+                                    std::ptr::copy_nonoverlapping(part.as_ptr(), to, count);
+                                }
+                            }
+                        }
+                    }
+                    v += S::LANES;
+                }
+                c += wide;
+            }
+        }
+    }
+
+    /// The kernels that begin at `places`, one a lane, with their columns at the points: `[point][x]`.
+    ///
+    /// # Safety
+    /// Each place has R x R values.
+    #[inline(always)]
+    unsafe fn transform_columns<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; R]; N] {
+        let window = R * R;
+        // Uninitialised: to clear these arrays would take as long as to fill them.
+        let mut taps = [const { MaybeUninit::<S::V>::uninit() }; 49];
+        let mut i = 0;
+        while i < window {
+            // The last four may be read for a second time.
+            let first = i.min(window - 4);
+            // SAFETY: four values from `first` on are in the kernel.
+            let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
+            for (j, v) in four.iter().enumerate() {
+                taps[if self.turned { window - 1 - first - j } else { first + j }].write(*v);
+            }
+            i += 4;
+        }
+        let mut half = [[s.splat(0.0); R]; N];
+        for x in 0..R {
+            // Loops, not closures: those of the array methods are not always compiled for the instruction set.
+            let mut g = [s.splat(0.0); R];
+            for (y, g) in g.iter_mut().enumerate() {
+                // SAFETY: all R x R taps were written.
+                *g = unsafe { taps[y * R + x].assume_init() };
+            }
+            for (half, value) in half.iter_mut().zip(kernel::<S, N, R>(s, g)) {
+                half[x] = value;
+            }
+        }
+        half
+    }
+}
+
+/// Takes gradients of the weights from the points: G^T u G.
+pub(crate) struct WeightsFromPoints<'a, const N: usize, const R: usize> {
+    /// Gradients at the points `[N * N][..]`; those of this row begin at `at`.
+    pub from: &'a [f32],
+    /// Distance of two points.
+    pub point: usize,
+    /// Where this row's columns begin at point 0.
+    pub at: usize,
+    /// The row's gradients `[column][R * R]`.
+    pub to: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for WeightsFromPoints<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let columns = self.to.len() / (R * R);
+        // Room for a vector at the last column of the last point.
+        assert!(self.from.len() >= (N * N - 1) * self.point + self.at + columns + WIDEST, "length of the gradients");
+        let mut c = 0;
+        while c < columns {
+            let mut halves = [[s.splat(0.0); N]; R];
+            for j in 0..N {
+                let mut u = [s.splat(0.0); N];
+                for (i, u) in u.iter_mut().enumerate() {
+                    // SAFETY: checked above.
+                    *u = unsafe { s.load(self.from.as_ptr().add((i * N + j) * self.point + self.at + c)) };
+                }
+                for (half, value) in halves.iter_mut().zip(kernel_gradient::<S, N, R>(s, u)) {
+                    half[j] = value;
+                }
+            }
+            let count = S::LANES.min(columns - c);
+            let to = &mut self.to[c * R * R..(c + count) * R * R];
+            for (y, half) in halves.iter().enumerate() {
+                for (x, value) in kernel_gradient::<S, N, R>(s, *half).iter().enumerate() {
+                    let mut part = [0.0; WIDEST];
+                    // SAFETY: the array holds a vector.
+                    unsafe { s.store(part.as_mut_ptr(), *value) };
+                    for (to, value) in to.chunks_exact_mut(R * R).zip(part) {
+                        to[y * R + x] = value;
+                    }
+                }
+            }
+            c += count;
+        }
+    }
+}
