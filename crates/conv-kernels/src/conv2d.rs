@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use crate::direct::{self, DirectWeights, RawWeights, Source};
+use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{Isa, Precision};
+use crate::pool::{Border, MaxPool};
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
 use crate::winograd::{self, WinogradWeights};
@@ -48,6 +50,38 @@ impl Activation {
     }
 }
 
+/// What becomes of the sums before they are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct After<'a> {
+    /// Added to each channel, `[K]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied then.
+    pub activation: Activation,
+    /// Then the maximum over windows of 2x2 pixels.
+    pub pool: Option<Border>,
+}
+
+impl After<'_> {
+    /// Nothing.
+    pub(crate) const NOTHING: After<'static> = After { bias: None, activation: Activation::Identity, pool: None };
+
+    /// The sizes of what is stored.
+    pub(crate) fn out_size(&self, g: &Geometry) -> [usize; 4] {
+        let [height, width] = self.pool.map_or(g.out_size, |border| border.out_size(g.out_size));
+        [g.batch, g.out_channels, height, width]
+    }
+
+    /// The size that maxima are taken of, if they are.
+    pub(crate) fn pooled_from(&self, g: &Geometry) -> Option<[usize; 2]> {
+        self.pool.map(|_| g.out_size)
+    }
+
+    /// A side of what is stored for a tile of `tile` pixels a side.
+    pub(crate) fn cell(&self, tile: usize) -> usize {
+        if self.pool.is_some() { tile / 2 } else { tile }
+    }
+}
+
 /// A two-dimensional convolution with stride 1: checked sizes and a choice of algorithm.
 ///
 /// Making one costs nothing, so it need not be kept.
@@ -57,6 +91,7 @@ pub struct Conv2d {
     algorithm: Algorithm,
     purpose: Purpose,
     precision: Precision,
+    pool: Option<Border>,
     isa: Isa,
 }
 
@@ -119,15 +154,27 @@ impl Weights {
         }
     }
 
-    fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
+    fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], after: After, y: &mut [f32]) {
         match self {
-            Weights::Direct(w) => direct::forward(isa, g, x, Source::Packed(w), bias, activation, y),
-            Weights::Winograd43(w) => winograd::forward::<6, 4>(isa, g, x, w, bias, activation, y),
-            Weights::Winograd63(w) => winograd::forward::<8, 6>(isa, g, x, w, bias, activation, y),
-            Weights::Winograd27(w) => winograd::forward::<8, 2>(isa, g, x, w, bias, activation, y),
-            Weights::Winograd47(w) => winograd::forward::<10, 4>(isa, g, x, w, bias, activation, y),
+            Weights::Direct(w) => direct_and_pool(isa, g, x, Source::Packed(w), after, y),
+            Weights::Winograd43(w) => winograd::forward::<6, 4>(isa, g, x, w, after, y),
+            Weights::Winograd63(w) => winograd::forward::<8, 6>(isa, g, x, w, after, y),
+            Weights::Winograd27(w) => winograd::forward::<8, 2>(isa, g, x, w, after, y),
+            Weights::Winograd47(w) => winograd::forward::<10, 4>(isa, g, x, w, after, y),
         }
     }
+}
+
+/// A direct convolution; its maxima, if these are wanted, by a pass of their own.
+fn direct_and_pool(isa: Isa, g: &Geometry, x: &[f32], weights: Source, after: After, y: &mut [f32]) {
+    let Some(border) = after.pool else { return direct::forward(isa, g, x, weights, after.bias, after.activation, y) };
+    let planes = g.batch * g.out_channels;
+    let mut sums = Scratch::take(planes * g.out_size[0] * g.out_size[1]);
+    direct::forward(isa, g, x, weights, after.bias, Activation::Identity, &mut sums);
+    let pool = MaxPool { planes, size: g.out_size, border, activation: after.activation };
+    let mut places = vec![0; y.len()];
+    let done = pool.forward(&sums, y, &mut places);
+    debug_assert!(done.is_ok(), "{done:?}");
 }
 
 impl Conv2d {
@@ -137,7 +184,14 @@ impl Conv2d {
     /// The convolution does not exist: a size is zero, or the kernel is larger than the padded input.
     pub fn new(shape: Conv2dShape, algorithm: Algorithm) -> Result<Conv2d, ShapeError> {
         shape.check()?;
-        Ok(Conv2d { shape, algorithm, purpose: Purpose::Training, precision: Precision::F32, isa: Isa::best() })
+        Ok(Conv2d {
+            shape,
+            algorithm,
+            purpose: Purpose::Training,
+            precision: Precision::F32,
+            pool: None,
+            isa: Isa::best(),
+        })
     }
 
     /// The same convolution on another instruction set, for comparisons.
@@ -158,15 +212,27 @@ impl Conv2d {
         Conv2d { precision, ..self }
     }
 
+    /// The same convolution whose forward passes give the maxima over windows of 2x2 pixels, PH x PW of them
+    /// ([`Border::out_size`]), and never store the pixels themselves. Gradients stay those of the convolution.
+    pub fn pooled(self, border: Border) -> Conv2d {
+        Conv2d { pool: Some(border), ..self }
+    }
+
     /// The sizes.
     pub fn shape(&self) -> &Conv2dShape {
         &self.shape
     }
 
+    /// N, K and the height and width of what forward passes give.
+    pub fn output_dims(&self) -> [usize; 4] {
+        self.after(None, Activation::Identity).out_size(&self.shape.geometry())
+    }
+
     /// `y = activation(x * w + bias)`.
     ///
     /// # Shapes
-    /// `x` `[N, C, H, W]`, `w` `[K, C, R, S]`, `bias` `[K]`, `y` `[N, K, OH, OW]`.
+    /// `x` `[N, C, H, W]`, `w` `[K, C, R, S]`, `bias` `[K]`, `y` `[N, K, OH, OW]`, or `[N, K, PH, PW]` if
+    /// [`pooled`](Self::pooled).
     ///
     /// # Errors
     /// A slice has another length.
@@ -183,7 +249,7 @@ impl Conv2d {
         if self.product_precision() == Precision::Bf16 {
             return self.forward_prepared(x, &self.prepare(w)?, bias, activation, y);
         }
-        self.multiply(&self.shape.geometry(), x, w, Turned::No, bias, activation, y);
+        self.multiply(&self.shape.geometry(), x, w, Turned::No, self.after(bias, activation), y);
         Ok(())
     }
 
@@ -227,7 +293,7 @@ impl Conv2d {
         if weights.key != self.key() {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
-        weights.weights.multiply(self.isa, &self.shape.geometry(), x, bias, activation, y);
+        weights.weights.multiply(self.isa, &self.shape.geometry(), x, self.after(bias, activation), y);
         Ok(())
     }
 
@@ -243,7 +309,7 @@ impl Conv2d {
         self.check_weight(w.len())?;
         self.check_input("the input's gradient", dx.len())?;
         let g = self.shape.geometry().transposed();
-        self.multiply(&g, dy, w, Turned::Yes, None, Activation::Identity, dx);
+        self.multiply(&g, dy, w, Turned::Yes, After::NOTHING, dx);
         Ok(())
     }
 
@@ -290,42 +356,36 @@ impl Conv2d {
     }
 
     /// The forward pass, or with turned weights and the transposed geometry the data gradient.
-    #[allow(clippy::too_many_arguments)] // The operands of one formula.
-    fn multiply(
-        &self,
-        g: &Geometry,
-        x: &[f32],
-        w: &[f32],
-        turned: Turned,
-        bias: Option<&[f32]>,
-        activation: Activation,
-        y: &mut [f32],
-    ) {
+    fn multiply(&self, g: &Geometry, x: &[f32], w: &[f32], turned: Turned, after: After, y: &mut [f32]) {
         let turn = turned == Turned::Yes;
         let (isa, method) = (self.isa, self.method(if turn { Purpose::Training } else { self.purpose }, g));
         match method {
             Method::Winograd43 if small_maps::suits_forward(g) => {
-                small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, bias, activation, y);
+                small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, after, y);
             }
-            Method::Winograd27 => small_maps::forward::<8, 2, 7>(isa, g, x, w, turn, bias, activation, y),
-            Method::Winograd47 => small_maps::forward::<10, 4, 7>(isa, g, x, w, turn, bias, activation, y),
+            Method::Winograd27 => small_maps::forward::<8, 2, 7>(isa, g, x, w, turn, after, y),
+            Method::Winograd47 => small_maps::forward::<10, 4, 7>(isa, g, x, w, turn, after, y),
             Method::Direct => {
                 let raw = Source::Raw(RawWeights::new(g, w, turn));
-                direct::forward(isa, g, x, raw, bias, activation, y);
+                direct_and_pool(isa, g, x, raw, after, y);
             }
             _ => {
                 let weights = match turned {
                     Turned::No => Weights::forward(method, Precision::F32, isa, g, w),
                     Turned::Yes => Weights::transposed(method, isa, g, w),
                 };
-                weights.multiply(isa, g, x, bias, activation, y);
+                weights.multiply(isa, g, x, after, y);
             }
         }
     }
 
+    fn after<'a>(&self, bias: Option<&'a [f32]>, activation: Activation) -> After<'a> {
+        After { bias, activation, pool: self.pool }
+    }
+
     fn check_forward(&self, x: &[f32], bias: Option<&[f32]>, y: &[f32]) -> Result<(), ShapeError> {
         self.check_input("the input", x.len())?;
-        self.check_output("the output", y.len())?;
+        check_len("the output", y.len(), &self.output_dims())?;
         bias.map_or(Ok(()), |bias| check_len("the bias", bias.len(), &[self.shape.out_channels]))
     }
 
@@ -425,6 +485,57 @@ mod tests {
                 for threads in [2, 3, 7] {
                     if on(threads) != one {
                         wrong.push(format!("{shape}, {algorithm:?} {precision:?}: {threads} threads differ from one"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn maxima_in_passing_are_those_of_a_pool_behind_the_convolution() {
+        let mut wrong = Vec::new();
+        for (channels, size, kernel, pad) in [
+            ([3, 20], [61, 45], 3, 1),
+            ([16, 33], [1, 1], 3, 1),
+            ([16, 16], [24, 134], 3, 1),
+            ([64, 64], [37, 50], 3, 1),
+            ([130, 130], [9, 7], 3, 1),
+            ([20, 36], [7, 9], 7, 3),
+            ([5, 7], [8, 5], 1, 0),
+        ] {
+            let shape = Conv2dShape::square(2, channels, size, kernel, pad);
+            let (mut x, w) = (noise(1, shape.input_len()), noise(2, shape.weight_len()));
+            let bias = noise(3, shape.out_channels);
+            // A value that is not a number must come through, wherever in a window it is.
+            let middle = x.len() / 2;
+            x[middle] = f32::NAN;
+            for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
+                for (isa, border) in Isa::available().into_iter().flat_map(|i| [(i, Border::Floor), (i, Border::Ceil)])
+                {
+                    let conv = Conv2d::new(shape, algorithm).unwrap().purpose(Purpose::Inference).on(isa);
+                    let mut pixels = vec![0.0; shape.output_len()];
+                    conv.forward(&x, &w, Some(&bias), Activation::Identity, &mut pixels).unwrap();
+                    let (size, planes) = ([shape.out_height(), shape.out_width()], shape.batch * shape.out_channels);
+                    let pool = MaxPool { planes, size, border, activation: Activation::Relu };
+                    let mut want = vec![0.0; planes * pool.out_size().iter().product::<usize>()];
+                    let mut places = vec![0; want.len()];
+                    pool.forward(&pixels, &mut want, &mut places).unwrap();
+                    let (mut raw, mut prepared) = (vec![7.0; want.len()], vec![7.0; want.len()]);
+                    let conv = conv.pooled(border);
+                    conv.forward(&x, &w, Some(&bias), Activation::Relu, &mut raw).unwrap();
+                    let weights = conv.prepare(&w).unwrap();
+                    conv.forward_prepared(&x, &weights, Some(&bias), Activation::Relu, &mut prepared).unwrap();
+                    let bits = |v: &[f32]| {
+                        v.iter().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect::<Vec<_>>()
+                    };
+                    if bits(&raw) != bits(&want) {
+                        wrong.push(format!("{shape}, {algorithm:?}, {isa:?}, {border:?}"));
+                    }
+                    // Prepared weights may go another way, with other roundings.
+                    let pairs = || prepared.iter().zip(&want).filter(|(_, want)| !want.is_nan());
+                    if pairs().any(|(got, want)| (got - want).abs() > 1e-3) {
+                        wrong.push(format!("prepared: {shape}, {algorithm:?}, {isa:?}, {border:?}"));
                     }
                 }
             }

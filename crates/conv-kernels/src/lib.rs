@@ -22,6 +22,7 @@
 //!   [`Algorithm::Fast`], and 7x7 as F(4, 7) with `Fast` or F(2, 7) with [`Algorithm::Accurate`]. Everything else, and
 //!   everything with [`Algorithm::Direct`], is a blocked matrix product. [`Conv2d::precision`] takes forward products in
 //!   bf16.
+//!   [`Conv2d::pooled`] takes the maxima over windows of 2x2 pixels in passing.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
 //!   transposed convolution that enlarges score maps. All forward and backward.
 //! * [`ConvTranspose2d`]: the same enlargement with a kernel that is learnt and mixes channels.

@@ -31,13 +31,20 @@ pub struct MaxPool {
 /// In a mask of [`MaxPool::forward`]: the activation stopped the maximum, so that nothing flows back.
 const STOPPED: u8 = 4;
 
-impl MaxPool {
-    /// H and W of the output.
-    pub fn out_size(&self) -> [usize; 2] {
-        self.size.map(|s| match self.border {
+impl Border {
+    /// Height and width of the maxima of so many rows and columns.
+    pub fn out_size(self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|s| match self {
             Border::Floor => s / 2,
             Border::Ceil => s.div_ceil(2),
         })
+    }
+}
+
+impl MaxPool {
+    /// H and W of the output.
+    pub fn out_size(&self) -> [usize; 2] {
+        self.border.out_size(self.size)
     }
 
     /// `y` = the maxima; `mask` says where each was found, for [`MaxPool::backward`]. The first of equals counts, and a

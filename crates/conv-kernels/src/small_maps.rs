@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::Activation;
+use crate::conv2d::After;
 use crate::kernel::gemm::MatMul;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
@@ -94,20 +94,20 @@ impl Input {
     }
 }
 
-/// out = x * w + bias, then the activation. `turned` makes it the data gradient: `g` is then the transposed geometry.
-#[allow(clippy::too_many_arguments)] // The operands of one formula.
+/// out = x * w, and what comes after. `turned` makes it the data gradient: `g` is then the transposed geometry.
 pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
     w: &[f32],
     turned: bool,
-    bias: Option<&[f32]>,
-    activation: Activation,
+    after: After,
     out: &mut [f32],
 ) {
-    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell: T, cells: TILES, channels: OUT_CHANNELS };
+    if out.is_empty() {
+        return;
+    }
+    let mut cut = Cut { size: after.out_size(g), cell: after.cell(T), cells: TILES, channels: OUT_CHANNELS };
     let runs = cut.shards().0;
     cut.cells = cut.cell_count().div_ceil(runs);
     let (runs, groups) = cut.shards();
@@ -151,8 +151,16 @@ pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
                     });
                 }
             }
-            let floor = activation.floor();
-            isa.run(FromPoints::<N, T> { from: &products, block, channels: rows, cut, to: &mut shard, bias, floor });
+            isa.run(FromPoints::<N, T> {
+                from: &products,
+                block,
+                channels: rows,
+                cut,
+                to: &mut shard,
+                bias: after.bias,
+                floor: after.activation.floor(),
+                pooled_from: after.pooled_from(g),
+            });
         });
     }
 }

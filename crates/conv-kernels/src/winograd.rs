@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::Activation;
+use crate::conv2d::After;
 use crate::kernel::gemm::{MatMul, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
@@ -106,18 +106,19 @@ fn tiles_of_a_task(isa: Isa, points: usize, depth: usize) -> (usize, bool) {
     if tiles >= 32 { (tiles.min(TILES), true) } else { (STREAMED_TILES, false) }
 }
 
-/// out = x * w + bias, then the activation.
+/// out = x * w, and what comes after.
 pub(crate) fn forward<const N: usize, const T: usize>(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
     weights: &WinogradWeights,
-    bias: Option<&[f32]>,
-    activation: Activation,
+    after: After,
     out: &mut [f32],
 ) {
-    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell: T, cells: 1, channels: g.out_channels };
+    if out.is_empty() {
+        return;
+    }
+    let mut cut = Cut { size: after.out_size(g), cell: after.cell(T), cells: 1, channels: g.out_channels };
     let (tiles, threads) = (cut.cell_count(), rayon::current_num_threads());
     let depth = weights.precision.words(g.channels);
     let (most, resident) = tiles_of_a_task(isa, N * N, depth);
@@ -130,7 +131,6 @@ pub(crate) fn forward<const N: usize, const T: usize>(
     // Channels whose products are kept at a time.
     let kept = if resident { GROUP } else { cut.channels }.min(g.out_channels);
 
-    let floor = activation.floor();
     let share = weights.block.len(N * N);
     let (runs, parts) = cut.shards();
     let sharded = Sharded::new(out, cut);
@@ -175,7 +175,16 @@ pub(crate) fn forward<const N: usize, const T: usize>(
                     isa.run_as(weights.precision, product);
                 }
             }
-            isa.run(FromPoints::<N, T> { from: &products, block: output, channels, cut, to: &mut shard, bias, floor });
+            isa.run(FromPoints::<N, T> {
+                from: &products,
+                block: output,
+                channels,
+                cut,
+                to: &mut shard,
+                bias: after.bias,
+                floor: after.activation.floor(),
+                pooled_from: after.pooled_from(g),
+            });
         }
     });
 }
@@ -406,6 +415,7 @@ fn sums_by_points<const N: usize, const T: usize>(operands: &Operands, tiles: us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Activation;
     use crate::reference::{self, close, noise};
     use crate::shape::Conv2dShape;
     use crate::small_maps;
@@ -427,24 +437,25 @@ mod tests {
         let want_dx = reference::backward_data(shape, &dy, &w);
         let want_dw = reference::backward_weight(shape, &x, &dy);
         let mut wrong = Vec::new();
+        let relu = After { bias: Some(&bias), activation: Activation::Relu, pool: None };
         for isa in Isa::available() {
             let (g, t) = (shape.geometry(), shape.geometry().transposed());
             let mut out = vec![f32::NAN; shape.output_len()];
             let weights = WinogradWeights::forward::<N, R>(isa, &g, &w, Precision::F32);
-            forward::<N, T>(isa, &g, &x, &weights, Some(&bias), Activation::Relu, &mut out);
+            forward::<N, T>(isa, &g, &x, &weights, relu, &mut out);
             wrong.extend(close(&format!("{isa:?} forward {shape}, scale {scale}"), &out, &want, limits[0]));
             let mut dx = vec![f32::NAN; shape.input_len()];
             let weights = WinogradWeights::transposed::<N, R>(isa, &t, &w);
-            forward::<N, T>(isa, &t, &dy, &weights, None, Activation::Identity, &mut dx);
+            forward::<N, T>(isa, &t, &dy, &weights, After::NOTHING, &mut dx);
             wrong.extend(close(&format!("{isa:?} data gradient {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
             let mut dw = vec![f32::NAN; shape.weight_len()];
             backward_weight::<N, T, R>(isa, &g, &x, &dy, &mut dw);
             wrong.extend(close(&format!("{isa:?} weight gradient {shape}, scale {scale}"), &dw, &want_dw, limits[2]));
 
             [&mut out, &mut dx, &mut dw].into_iter().for_each(|v| v.fill(f32::NAN));
-            small_maps::forward::<N, T, R>(isa, &g, &x, &w, false, Some(&bias), Activation::Relu, &mut out);
+            small_maps::forward::<N, T, R>(isa, &g, &x, &w, false, relu, &mut out);
             wrong.extend(close(&format!("{isa:?} small forward {shape}, scale {scale}"), &out, &want, limits[0]));
-            small_maps::forward::<N, T, R>(isa, &t, &dy, &w, true, None, Activation::Identity, &mut dx);
+            small_maps::forward::<N, T, R>(isa, &t, &dy, &w, true, After::NOTHING, &mut dx);
             wrong.extend(close(&format!("{isa:?} small data {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
             small_maps::backward_weight::<N, T, R>(isa, &g, &x, &dy, &mut dw);
             wrong.extend(close(&format!("{isa:?} small weight {shape}, scale {scale}"), &dw, &want_dw, limits[2]));

@@ -18,6 +18,7 @@ use crate::crf::{CrfParams, fault, memory_limit, room_for};
 use crate::data::augment::AugmentOptions;
 use crate::data::loader::{BatchPlan, Loader};
 use crate::data::{Dataset, SPLIT_SEED};
+use crate::device::is_cpu;
 use crate::draw::draw_scene;
 use crate::environment::peak_rss_bytes;
 use crate::host::with_values;
@@ -204,7 +205,7 @@ pub fn infer(options: &BenchOptions) -> Result<BenchRow> {
 /// # Errors
 /// A device other than the CPU: it works behind the caller's back, so that times of single layers mean nothing.
 pub fn infer_layers(options: &BenchOptions) -> Result<BenchRow> {
-    if options.device != Device::flex() {
+    if !is_cpu(&options.device) {
         return Err(Error::usage("times of single layers can be taken on the CPU only").hint("add --device cpu"));
     }
     let network = Frozen::new(network(options), options.weights);

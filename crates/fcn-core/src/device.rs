@@ -39,6 +39,11 @@ pub fn parse(name: &str) -> Result<Device> {
     }
 }
 
+/// Whether it is the processor that this program runs on.
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 /// The names that [`parse`] accepts in this build.
 pub fn available() -> Vec<&'static str> {
     let mut names = vec!["cpu"];

@@ -11,6 +11,7 @@ use std::path::Path;
 use burn::tensor::{Device, TensorData};
 use rayon::prelude::*;
 
+use crate::device::is_cpu;
 use crate::host::borrow;
 use crate::labels::{Classes, VOID};
 use crate::model::vgg16::channels_at_width;
@@ -400,7 +401,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
 /// # Errors
 /// As [`load`].
 pub fn load_mapped(path: &Path, device: &Device) -> Result<Fcn> {
-    if *device != Device::flex() {
+    if !is_cpu(device) {
         return load(path, device);
     }
     let (file, meta) = open_network(path)?;

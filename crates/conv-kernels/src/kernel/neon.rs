@@ -83,6 +83,7 @@ impl Simd for Neon {
         sub(a, b) = vsubq_f32(a, b);
         mul(a, b) = vmulq_f32(a, b);
         max(a, b) = vbslq_f32(vcgtq_f32(a, b), a, b);
+        larger(a, b) = vmaxq_f32(a, b);
         and(a, b) = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
         mul_add(a, b, c) = vfmaq_f32(c, a, b);
         neg_mul_add(a, b, c) = vfmsq_f32(c, a, b);

@@ -87,6 +87,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn larger(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] || a[i].is_nan() { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
     fn and(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |x, y| f32::from_bits(x.to_bits() & y.to_bits()))
     }

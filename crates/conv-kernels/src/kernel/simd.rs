@@ -48,6 +48,8 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lanewise maximum; lanes of `b` where either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanewise maximum; not a number where either is not.
+    fn larger(self, a: Self::V, b: Self::V) -> Self::V;
     /// The bits that are set in both.
     fn and(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lanewise a * b + c, fused where the instruction set has it.
@@ -388,6 +390,12 @@ mod tests {
             check("sub", &one(s.sub(va, vb)), zip(|x, y| x - y));
             check("mul", &one(s.mul(va, vb)), zip(|x, y| x * y));
             check("max", &one(s.max(va, vb)), zip(f32::max));
+            check("larger", &one(s.larger(va, vb)), zip(f32::max));
+            let (none, one_each) = (s.splat(f32::NAN), s.splat(1.0));
+            for (name, got) in [("first", s.larger(none, one_each)), ("second", s.larger(one_each, none))] {
+                let lost = one(got).iter().any(|v| !v.is_nan());
+                check(&format!("larger, {name} not a number"), &[f32::from(u8::from(lost))], vec![0.0]);
+            }
             let mask = s.splat(f32::from_bits(u32::MAX << 23));
             check(
                 "and",

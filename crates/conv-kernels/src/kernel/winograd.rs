@@ -321,7 +321,7 @@ fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
     }
 }
 
-/// Takes products at the points to output pixels: A^T m A, bias, activation.
+/// Takes products at the points to output pixels: A^T m A, bias, activation; or to the maxima of windows of 2x2 pixels.
 pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
     /// The block `[N * N]` of products of `channels` and the shard's tiles.
     pub from: &'a [f32],
@@ -329,7 +329,7 @@ pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
     pub channels: Range<usize>,
     /// Its layout.
     pub block: PointBlock,
-    /// How the output is cut.
+    /// How the output is cut: in cells of T pixels, or of T / 2 maxima.
     pub cut: Cut,
     /// Where the pixels go.
     pub to: &'a mut Shard<'b>,
@@ -337,6 +337,8 @@ pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
     pub bias: Option<&'a [f32]>,
     /// The smallest value to store: 0 for a rectifier, else minus infinity.
     pub floor: f32,
+    /// Height and width of the convolution's output, if what is stored are maxima.
+    pub pooled_from: Option<[usize; 2]>,
 }
 
 impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
@@ -346,6 +348,8 @@ impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
     fn run<S: Simd>(self, s: S) {
         let (channels, tiles) = (self.channels.len(), self.to.cells.len());
         assert!(self.block.holds(channels, tiles, N * N, self.from.len()), "{:?}", self.block);
+        let cell = if self.pooled_from.is_some() { T / 2 } else { T };
+        assert_eq!(self.cut.cell, cell, "cells of the output");
         let floor = s.splat(self.floor);
         let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
         for (row, k) in self.channels.clone().enumerate() {
@@ -355,21 +359,27 @@ impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
                 let mut t = 0;
                 while t < segment.count {
                     // SAFETY: the block has a row for each channel with room for a vector at the last tile.
-                    let pixels = unsafe {
+                    let mut pixels = unsafe {
                         let from = self.from.as_ptr().add(row * self.block.row + segment.offset + t);
                         tile_vector::<S, N, T>(s, from, self.block.point)
                     };
-                    let width = (wide - T * t).min(T * S::LANES);
+                    if let Some(size) = self.pooled_from {
+                        let first = [T * segment.row, T * (segment.column + t)];
+                        pixels = maxima(s, pixels, [size[0] - first[0], size[1] - first[1]]);
+                    }
+                    let width = (wide - cell * t).min(cell * S::LANES);
                     for (y, phases) in pixels.iter().enumerate().take(high) {
                         let mut phases = *phases;
-                        for v in phases.iter_mut() {
+                        for v in phases.iter_mut().take(cell) {
                             // In this order a value that is not a number stays one.
                             *v = s.max(floor, s.add(*v, bias));
                         }
-                        // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from 4 t on.
+                        // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from `cell` t on.
                         unsafe {
-                            let to = to.add(y * stride + T * t);
-                            if width == T * S::LANES {
+                            let to = to.add(y * stride + cell * t);
+                            if self.pooled_from.is_some() {
+                                store_half(s, to, phases, width);
+                            } else if width == T * S::LANES {
                                 store_phases(s, to, phases);
                             } else {
                                 // At most 6 x WIDEST values, and room for the last store.
@@ -384,6 +394,60 @@ impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
             }
         }
     }
+}
+
+/// The T / 2 rows of T / 2 phases of the maxima over windows of 2x2 pixels, in the first places of the result. Pixels
+/// beyond `inside`, the rows and columns that lie in the image, are in no window.
+#[inline(always)]
+fn maxima<S: Simd, const T: usize>(s: S, mut pixels: [[S::V; T]; T], inside: [usize; 2]) -> [[S::V; T]; T] {
+    let nothing = s.splat(f32::NEG_INFINITY);
+    for row in pixels.iter_mut().skip(inside[0]) {
+        *row = [nothing; T];
+    }
+    if inside[1] % 2 == 1 && inside[1] < T * S::LANES {
+        // The neighbour of the last column.
+        let (lane, phase) = (inside[1] / T, inside[1] % T);
+        for row in pixels.iter_mut() {
+            let mut lanes = [0.0; WIDEST];
+            // SAFETY: the array holds a vector.
+            unsafe {
+                s.store(lanes.as_mut_ptr(), row[phase]);
+                lanes[lane] = f32::NEG_INFINITY;
+                row[phase] = s.load(lanes.as_ptr());
+            }
+        }
+    }
+    let mut result = [[nothing; T]; T];
+    for i in 0..T / 2 {
+        for j in 0..T / 2 {
+            let upper = s.larger(pixels[2 * i][2 * j], pixels[2 * i][2 * j + 1]);
+            let lower = s.larger(pixels[2 * i + 1][2 * j], pixels[2 * i + 1][2 * j + 1]);
+            result[i][j] = s.larger(upper, lower);
+        }
+    }
+    result
+}
+
+/// Writes `width` of `T / 2 * LANES` values: value T / 2 t + j is lane t of vector j.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+unsafe fn store_half<S: Simd, const T: usize>(s: S, to: *mut f32, v: [S::V; T], width: usize) {
+    let half = T / 2;
+    let (mut phases, mut values) = ([[0.0; WIDEST]; T], [0.0; 5 * WIDEST]);
+    assert!(half * S::LANES <= values.len() && width <= half * S::LANES, "a vector of {half} phases");
+    for (phase, v) in phases.iter_mut().zip(v).take(half) {
+        // SAFETY: the array holds a vector.
+        unsafe { s.store(phase.as_mut_ptr(), v) };
+    }
+    for t in 0..S::LANES {
+        for (j, phase) in phases.iter().enumerate().take(half) {
+            values[half * t + j] = phase[t];
+        }
+    }
+    // SAFETY: `width` values, as the caller vouches.
+    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), to, width) };
 }
 
 /// Writes `T * LANES` values: value T t + j is lane t of vector j.

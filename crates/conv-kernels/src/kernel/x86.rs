@@ -223,6 +223,7 @@ impl Simd for Avx2 {
         sub(a, b) = _mm256_sub_ps(a, b);
         mul(a, b) = _mm256_mul_ps(a, b);
         max(a, b) = _mm256_max_ps(a, b);
+        larger(a, b) = _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
         and(a, b) = _mm256_and_ps(a, b);
         mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
         neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
@@ -362,6 +363,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         sub(a, b) = _mm512_sub_ps(a, b);
         mul(a, b) = _mm512_mul_ps(a, b);
         max(a, b) = _mm512_max_ps(a, b);
+        larger(a, b) = _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a);
         and(a, b) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
         mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
         neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);

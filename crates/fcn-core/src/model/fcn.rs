@@ -13,7 +13,7 @@
 use burn::tensor::module::{BatchNormTrainOutput, batch_norm_train};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use conv_kernels::{Activation, Algorithm};
+use conv_kernels::{Activation, Algorithm, Border};
 use rayon::prelude::*;
 
 use super::conv::{conv_transpose2d, conv2d, max_pool2d};
@@ -321,11 +321,12 @@ impl Fcn {
         let mut pools = Vec::with_capacity(STAGES.len()); // pools[i]: [N, C, H / 2^(i+1), W / 2^(i+1)]
         for (stage, layers) in self.layout.trunk.stages.iter().enumerate() {
             for (position, layer) in layers.iter().enumerate() {
-                // The last ReLU of a stage is behind the pooling: a quarter of the work, and the same result.
                 let is_last = position + 1 == layers.len();
-                x = self.convolve(x, layer, if is_last { Activation::Identity } else { Activation::Relu }, pass);
+                x = match is_last {
+                    true => self.convolve_and_pool(x, layer, pass),
+                    false => self.convolve(x, layer, Activation::Relu, pass),
+                };
             }
-            x = max_pool2d(x, Activation::Relu);
             pass.lap(POOLS[stage]);
             pools.push(x.clone());
         }
@@ -379,9 +380,27 @@ impl Fcn {
             },
             mode => self.convolve_with(x, self.shaped(layer.weight, mode), layer, after, pass),
         };
-        let name = &self.layout.table[layer.weight].name;
-        pass.lap(name.strip_suffix(".weight").unwrap_or(name));
+        pass.lap(self.name(layer));
         y
+    }
+
+    /// A convolution, the maximum over windows of 2 x 2, and the ReLU, which behind the pooling has a quarter of the work
+    /// and the same result.
+    fn convolve_and_pool(&self, x: Tensor<4>, layer: &Layer, pass: &mut Pass) -> Tensor<4> {
+        if let Mode::Inference(Some(weights)) = pass.mode
+            && let (conv, Weights::Transformed(ready)) = weights.of(self, layer, &x)
+        {
+            let y = ready.convolve(&conv.pooled(Border::Ceil), x, Activation::Relu);
+            pass.lap(self.name(layer));
+            return y;
+        }
+        max_pool2d(self.convolve(x, layer, Activation::Identity, pass), Activation::Relu)
+    }
+
+    /// Published name.
+    fn name(&self, layer: &Layer) -> &str {
+        let name = &self.layout.table[layer.weight].name;
+        name.strip_suffix(".weight").unwrap_or(name)
     }
 
     fn convolve_with(

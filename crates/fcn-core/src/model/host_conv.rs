@@ -79,14 +79,11 @@ pub(super) fn conv2d_prepared(
     bias: Option<&[f32]>,
     activation: Activation,
 ) -> Tensor<4> {
-    let mut output = Scratch::take(conv.shape().output_len());
+    let dims = conv.output_dims();
+    let mut output = Scratch::take(dims.iter().product());
     let x = host(x).to_contiguous();
     sizes_fit(conv.forward_prepared(values(&x), weights, bias, activation, &mut output));
-    Tensor::from_primitive::<Flex>(tensor(output, &output_dims(conv.shape())))
-}
-
-fn output_dims(shape: &Conv2dShape) -> [usize; 4] {
-    [shape.batch, shape.out_channels, shape.out_height(), shape.out_width()]
+    Tensor::from_primitive::<Flex>(tensor(output, &dims))
 }
 
 /// What the backward pass reads again.
@@ -112,8 +109,8 @@ impl Convolution {
     }
 
     fn forward(&self, x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
-        let shape = self.conv.shape();
-        let mut output = Scratch::take(shape.output_len());
+        let dims = self.conv.output_dims();
+        let mut output = Scratch::take(dims.iter().product());
         let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.map(FlexTensor::to_contiguous));
         sizes_fit(self.conv.forward(
             values(&x),
@@ -122,7 +119,7 @@ impl Convolution {
             self.activation,
             &mut output,
         ));
-        tensor(output, &output_dims(shape))
+        tensor(output, &dims)
     }
 
     /// The gradient with respect to the sums, from that with respect to the result.
@@ -139,7 +136,7 @@ impl Convolution {
                     *masked = if *output > 0.0 { *gradient } else { 0.0 };
                 }
             });
-        tensor(masked, &output_dims(self.conv.shape()))
+        tensor(masked, &self.conv.output_dims())
     }
 
     fn to_input(&self, gradient: &FlexTensor, weight: &FlexTensor) -> FlexTensor {

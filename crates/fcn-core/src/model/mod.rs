@@ -24,7 +24,7 @@ pub mod parameter;
 mod tape;
 pub mod vgg16;
 
-pub use conv_kernels::{Activation, Algorithm};
+pub use conv_kernels::{Activation, Algorithm, Precision};
 pub use fcn::{DropoutKey, Fcn, FcnOptions};
 pub use inference::{Frozen, LayerTime, WeightForm};
 pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count, trunk_table};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use fcn_core::bench::{self, BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow, LayerRow};
 use fcn_core::config::TrainConfig;
 use fcn_core::crf::{CrfParams, CrfPreset};
+use fcn_core::model::WeightForm;
 use fcn_core::{Error, Result, device};
 
 use super::{Global, Inference, choice};
@@ -109,13 +110,20 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         ..TrainConfig::default()
     };
     config.validate()?;
+    let device = device::parse(&global.device)?;
+    let weights = args.inference.weights(device::is_cpu(&device))?;
+    if weights != WeightForm::Transformed && args.what != What::Infer {
+        return Err(Error::usage(
+            "--dtype and --no-weight-cache belong to infer: training transforms f32 weights anew",
+        ));
+    }
     let options = BenchOptions {
         size: args.size.as_deref().map_or(Ok(size), parse_size)?,
         batch: args.batch.unwrap_or(batch).max(1),
         config,
-        weights: args.inference.weights(),
+        weights,
         runs: args.runs.max(1),
-        device: device::parse(&global.device)?,
+        device,
     };
     let data = || {
         args.data.as_deref().ok_or_else(|| {
