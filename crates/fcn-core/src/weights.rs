@@ -396,7 +396,8 @@ pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
 
 /// [`load`] for weights that will not change: on the CPU they are not read but mapped, so that a network of half a gigabyte
 /// is there at once and shares its memory with every other process that uses the file. See
-/// [`mapped_file`](crate::mapped_file) for what that asks of the file.
+/// [`mapped_file`](crate::mapped_file) for what that asks of the file. Kernels of 3x3 taps, a ninth of the whole, are read:
+/// [`Frozen`](crate::model::Frozen) transforms them and lets them go, which pages of a file would not do.
 ///
 /// # Errors
 /// As [`load`].
@@ -407,7 +408,8 @@ pub fn load_mapped(path: &Path, device: &Device) -> Result<Fcn> {
     let (file, meta) = open_network(path)?;
     let map = file.map()?;
     Fcn::from_data(meta, &FcnOptions::default(), device, |spec| {
-        let Some(bytes) = file.mapped(&map, &spec.name) else {
+        let mapped = if spec.shape.ends_with(&[3, 3]) { None } else { file.mapped(&map, &spec.name) };
+        let Some(bytes) = mapped else {
             let values = finite_values(&file, &spec.name, path)?;
             return Ok(TensorData::new(values, [spec.len()]));
         };

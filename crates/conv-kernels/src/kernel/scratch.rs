@@ -113,11 +113,11 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Rounds up to a size class: at most 25 % more than asked for.
+/// Rounds up to a size class: at most 25 % more than asked for, and at most a huge page.
 fn size_class(bytes: usize) -> usize {
     let bytes = bytes.max(4096);
     let quarter = (bytes.next_power_of_two() / 8).max(1024);
-    bytes.next_multiple_of(quarter)
+    bytes.next_multiple_of(quarter.min(HUGE_PAGE))
 }
 
 /// The smallest block that holds `bytes` and wastes at most three times as much; of equal ones the last, which is the most
