@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Precision, Purpose, ShapeError};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, Precision, Purpose, Scratch, ShapeError};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
@@ -46,11 +46,16 @@ fn answer(words: &[&str]) -> Result<Vec<f64>, Box<dyn Error>> {
         _ => (Purpose::Training, Precision::F32),
     };
     let conv = Conv2d::new(shape, algorithm)?.purpose(purpose).precision(precision);
-    let values = |len: usize| (0..len).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
+    // In memory of large pages, as a network keeps its tensors.
+    let values = |len: usize| {
+        let mut values = Scratch::take(len);
+        values.iter_mut().enumerate().for_each(|(i, value)| *value = (i * 7919 % 1000) as f32 / 500.0 - 1.0);
+        values
+    };
     let (x, weight, dy) = (values(shape.input_len()), values(shape.weight_len()), values(shape.output_len()));
     let bias = values(shape.out_channels);
     let prepared = if purpose == Purpose::Inference { Some(conv.prepare(&weight)?) } else { None };
-    let mut out = vec![0.0; x.len().max(weight.len()).max(dy.len())];
+    let mut out = Scratch::zeros(x.len().max(weight.len()).max(dy.len()));
     let mut round = || match (pass, &prepared) {
         (_, Some(prepared)) => conv.forward_prepared(&x, prepared, Some(&bias), Activation::Relu, &mut out[..dy.len()]),
         ("forward", _) => conv.forward(&x, &weight, Some(&bias), Activation::Relu, &mut out[..dy.len()]),

@@ -27,7 +27,8 @@ pub enum Algorithm {
 pub enum Purpose {
     /// Errors go into gradients and so into the next step: 3x3 is F(4, 3).
     Training,
-    /// Errors are seen once: with [`Algorithm::Fast`] 3x3 is F(6, 3) where that is faster, with about four times the error.
+    /// Errors are seen once: with [`Algorithm::Fast`] 3x3 is F(6, 3), at about four times the error, where that is faster:
+    /// from 64 to 128 channels, and not from fewer to more of them.
     Inference,
 }
 
@@ -260,9 +261,11 @@ impl Conv2d {
     /// longer to read.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.shape.geometry();
-        self.product_precision() == Precision::Bf16
-            || self.method(self.purpose, &g) == Method::Direct
-            || !small_maps::suits_forward(&g)
+        match self.method(self.purpose, &g) {
+            Method::Direct | Method::Winograd63 => true,
+            Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_forward(&g),
+            Method::Winograd27 | Method::Winograd47 => false,
+        }
     }
 
     /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
@@ -277,7 +280,7 @@ impl Conv2d {
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
-    /// As [`Conv2d::forward`], with prepared weights.
+    /// As [`Conv2d::forward`], with prepared weights: to the same bits, but for 7x7 Winograd, where the last ones differ.
     ///
     /// # Errors
     /// A slice has another length, or the weights were prepared for other channels or another kernel.
@@ -394,8 +397,7 @@ impl Conv2d {
             (Algorithm::Fast, [3, 3])
                 if purpose == Purpose::Inference
                     && self.precision == Precision::F32
-                    && winograd::suits_large_tiles(g)
-                    && !small_maps::suits_forward(g) =>
+                    && winograd::suits_large_tiles(g) =>
             {
                 Method::Winograd63
             }
@@ -557,6 +559,31 @@ mod tests {
                 assert!(y[24].is_nan(), "{algorithm:?}, {kernel}x{kernel}, {isa:?}, {precision:?}");
             }
         }
+    }
+
+    #[test]
+    fn prepared_weights_give_the_same_bits_on_maps_of_every_size() {
+        let mut wrong = Vec::new();
+        let vgg =
+            [[3, 64], [64, 64], [64, 128], [128, 128], [128, 256], [256, 256], [256, 512], [512, 512], [130, 150]];
+        for (channels, size) in vgg.into_iter().flat_map(|channels| [[6, 9], [29, 31]].map(|size| (channels, size))) {
+            for (kernel, precision) in [(3, Precision::F32), (3, Precision::Bf16), (1, Precision::F32)] {
+                let shape = Conv2dShape::square(1, channels, size, kernel, kernel / 2);
+                for purpose in [Purpose::Training, Purpose::Inference] {
+                    let conv = Conv2d::new(shape, Algorithm::Fast).unwrap().purpose(purpose).precision(precision);
+                    // Prepared at another size of map.
+                    let other = Conv2d { shape: Conv2dShape { height: 300, width: 300, ..shape }, ..conv };
+                    let weights = other.prepare(&noise(2, shape.weight_len())).unwrap();
+                    let (x, bias) = (noise(1, shape.input_len()), noise(4, shape.out_channels));
+                    let mut y = vec![f32::NAN; shape.output_len()];
+                    conv.forward_prepared(&x, &weights, Some(&bias), Activation::Relu, &mut y).unwrap();
+                    if y != forward(&conv) {
+                        wrong.push(format!("{shape}, {purpose:?}, {precision:?}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     /// The forward pass with rectifier.

@@ -19,9 +19,9 @@
 //! # What there is
 //! * [`Conv2d`]: stride 1, any kernel and padding; output with bias and rectifier, gradients of input, weight and bias.
 //!   Winograd's minimal filtering F(t, r) runs 3x3 as F(4, 3), or as F(6, 3) for [`Purpose::Inference`] with
-//!   [`Algorithm::Fast`], and 7x7 as F(4, 7) with `Fast` or F(2, 7) with [`Algorithm::Accurate`]. Everything else, and
-//!   everything with [`Algorithm::Direct`], is a blocked matrix product. [`Conv2d::precision`] takes forward products in
-//!   bf16.
+//!   [`Algorithm::Fast`] and 64 to 128 channels, and 7x7 as F(4, 7) with `Fast` or F(2, 7) with
+//!   [`Algorithm::Accurate`]. Everything else, and everything with [`Algorithm::Direct`], is a blocked matrix product.
+//!   [`Conv2d::precision`] takes forward products in bf16.
 //!   [`Conv2d::pooled`] takes the maxima over windows of 2x2 pixels in passing.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
 //!   transposed convolution that enlarges score maps. All forward and backward.
@@ -50,7 +50,7 @@
 //! # Many forward passes with the same weights
 //! [`Conv2d::prepare`] takes weights to the layout and domain of the kernels once, [`Conv2d::forward_prepared`] uses them with
 //! any batch and image size; a caller that caches them must prepare again when the weights change. They take 4 times the
-//! memory of 3x3 weights, 7.1 times for inference, 2 times in bf16; [`Conv2d::gains_from_preparing`] says where that is
+//! memory of 3x3 weights (7.1 times as F(6, 3), twice in bf16); [`Conv2d::gains_from_preparing`] says where that is
 //! worth it. Training, where weights change at every step, loses nothing by passing them as they are.
 //!
 //! # Memory

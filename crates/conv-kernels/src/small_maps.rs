@@ -11,7 +11,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
-use crate::kernel::gemm::MatMul;
+use crate::kernel::gemm::{DEPTH, MatMul};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -23,8 +23,14 @@ use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
 /// Tiles that are transformed at once.
 const TILES: usize = 512;
 
-/// Input channels that one task transforms.
+/// Input channels that one task transforms: few enough that their weights for [`OUT_CHANNELS`] at the points of a 7x7
+/// kernel stay in the second-level cache.
 const IN_CHANNELS: usize = 64;
+
+/// The same for the forward pass: with the fewer points of 3x3, sums add up block by block as in one long product.
+const fn in_channels(points: usize) -> usize {
+    if points <= 36 { DEPTH } else { IN_CHANNELS }
+}
 
 /// Output channels that one task takes: a multiple of every instruction set's panel.
 const OUT_CHANNELS: usize = 32;
@@ -47,22 +53,25 @@ fn tiles(g: &Geometry) -> usize {
     g.batch * g.out_size.iter().map(|s| s.div_ceil(4)).product::<usize>()
 }
 
-/// The input at the points, in groups of [`IN_CHANNELS`] channels: `[group][point][channel][tile]`.
+/// The input at the points, in groups of [`in_channels`] channels: `[group][point][channel][tile]`.
 struct Input {
     values: Scratch,
     block: PointBlock,
     channels: usize,
+    /// Channels of a group.
+    each: usize,
     points: usize,
 }
 
 impl Input {
     /// Transforms all channels of `tiles`.
     fn new<const N: usize, const T: usize>(isa: Isa, g: &Geometry, x: &[f32], cut: Cut, tiles: Range<usize>) -> Input {
-        let block = PointBlock::new(IN_CHANNELS.min(g.channels), tiles.len());
+        let each = in_channels(N * N);
+        let block = PointBlock::new(each.min(g.channels), tiles.len());
         let share = block.len(N * N);
-        let mut values = Scratch::take(g.channels.div_ceil(IN_CHANNELS) * share);
+        let mut values = Scratch::take(g.channels.div_ceil(each) * share);
         values.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
-            let channels = group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(g.channels);
+            let channels = group * each..((group + 1) * each).min(g.channels);
             let mut lines = Scratch::take(lines_len::<N, T>(Precision::F32, tiles.len(), g.size[1]));
             isa.run(ToPoints::<N, T, false> {
                 x,
@@ -77,7 +86,7 @@ impl Input {
                 lines: &mut lines,
             });
         });
-        Input { values, block, channels: g.channels, points: N * N }
+        Input { values, block, channels: g.channels, each, points: N * N }
     }
 
     /// Channels and values of each group.
@@ -85,12 +94,12 @@ impl Input {
         self.values
             .chunks(self.block.len(self.points))
             .enumerate()
-            .map(move |(group, values)| (group * IN_CHANNELS..((group + 1) * IN_CHANNELS).min(self.channels), values))
+            .map(move |(group, values)| (group * self.each..((group + 1) * self.each).min(self.channels), values))
     }
 
     /// Channels of the largest group.
     fn block_channels(&self) -> usize {
-        IN_CHANNELS.min(self.channels)
+        self.each.min(self.channels)
     }
 }
 

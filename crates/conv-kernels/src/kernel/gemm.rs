@@ -3,21 +3,18 @@
 //! * [`MatMul`]: C = A B, where A is packed in panels and vectors run along the columns of B and C;
 //! * [`DotMul`]: C += A B^T, where vectors run along the common dimension, so that neither operand is ever transposed.
 //!
-//! The register tile of both is at most `ROWS x 3` vectors. Loops are blocked so that the panel of B (24 KiB with eight
-//! lanes) stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
+//! The register tile of both is at most `ROWS x 3` vectors. Loops are blocked so that the panel of B stays in the first-level cache and the block of A in the second (Goto and van de Geijn, 2008).
 
 use super::simd::{Kernel, PairKernel, Simd};
 use super::winograd::WIDEST;
 
-/// Values in a vector-wide column of B's panel in [`MatMul`]: 8 KiB, so that three of them, 24 KiB, stay in the
-/// first-level cache.
-const COLUMN: usize = 2048;
-
 /// Values in a block of packed A: 128 KiB.
 const BLOCK: usize = 32 * 1024;
 
-/// Depth of a block at most: shorter sums round less.
-const DEPTH: usize = 256;
+/// Depth of a block: three vectors of B, at most 24 KiB, stay in the first-level cache, and short sums round less.
+///
+/// Who cuts a product along its depth into several, at multiples of this, gets the same bits as from one.
+pub(crate) const DEPTH: usize = 128;
 
 /// Rows of A in a block of [`DotMul`].
 const DOT_ROWS: usize = 16;
@@ -103,8 +100,9 @@ impl MatMul<'_> {
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
 
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
-        let mut blocks = Split::new(self.depth, (COLUMN / S::LANES).min(DEPTH));
-        while let Some((d0, depth)) = blocks.next() {
+        let mut d0 = 0;
+        while d0 < self.depth {
+            let depth = DEPTH.min(self.depth - d0);
             let accumulate = self.accumulate || d0 > 0;
             let block = (BLOCK / depth).next_multiple_of(S::ROWS);
             let mut i0 = 0;
@@ -139,6 +137,7 @@ impl MatMul<'_> {
                 }
                 i0 = i1;
             }
+            d0 += depth;
         }
     }
 }

@@ -14,7 +14,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
-use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Scratch};
+use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Purpose, Scratch};
 use rayon::prelude::*;
 
 use super::tape::{Tracked, host, listed, on_tape, sizes_fit, tensor, values};
@@ -33,8 +33,10 @@ pub(super) fn conv2d(
     algorithm: Algorithm,
 ) -> Tensor<4> {
     let [out_channels, _, taps, _] = weight.dims();
-    let conv = Convolution { conv: plan(&x, [out_channels, taps], padding, algorithm), activation };
     let tracked = x.is_autodiff() || weight.is_autodiff() || bias.as_ref().is_some_and(Tensor::is_autodiff);
+    let purpose = if tracked { Purpose::Training } else { Purpose::Inference };
+    let conv = plan(&x, [out_channels, taps], padding, algorithm).purpose(purpose);
+    let conv = Convolution { conv, activation };
     if !tracked {
         let bias = bias.map(host);
         return Tensor::from_primitive::<Flex>(conv.forward(&host(x), &host(weight), bias.as_ref()));

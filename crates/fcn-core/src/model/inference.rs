@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
-use conv_kernels::{Activation, BatchStatistics, Conv2d, Precision, PreparedWeights, fold_batch_norm};
+use conv_kernels::{Activation, BatchStatistics, Conv2d, Precision, PreparedWeights, Purpose, fold_batch_norm};
 
 use super::fcn::{Fcn, NORM_EPSILON};
 use super::host_conv::{conv2d_prepared, plan};
@@ -179,7 +179,8 @@ impl LayerWeights {
     pub(super) fn of(&self, fcn: &Fcn, layer: &Layer, x: &Tensor<4>) -> (Conv2d, Weights) {
         debug_assert!(is_host(x), "only the host has weights of its own");
         let [outputs, _, taps] = fcn.weight_shape(layer);
-        let conv = plan(x, [outputs, taps], layer.padding, fcn.options.algorithm).precision(self.precision);
+        let conv = plan(x, [outputs, taps], layer.padding, fcn.options.algorithm);
+        let conv = conv.purpose(Purpose::Inference).precision(self.precision);
         let mut weights = self.weights[layer.weight].lock().unwrap_or_else(PoisonError::into_inner);
         if let Weights::Stored(stored) = &*weights
             && (taps == TAPS || self.precision == Precision::Bf16)
