@@ -402,6 +402,7 @@ impl Conv2d {
                 Method::Winograd63
             }
             (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
+            (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate, [7, 7]) => Method::Winograd27,
             (Algorithm::Fast, [7, 7]) => Method::Winograd47,
             _ => Method::Direct,

@@ -29,9 +29,10 @@ fn a_thousand_calls_hold_what_a_few_held() {
     let (few, many) = pool(1).install(|| (calls(0, 10), calls(10, 1000)));
     assert!(few > 0 && many == few, "{few} bytes after 10 calls, {many} after 1000");
 
-    // With several threads it depends on who runs when, but each has at most what the one had.
+    // With several threads it depends on who runs when. Each needs at most what the one needed, but may get it in blocks
+    // that are larger, and the pool keeps an eighth more than was once in use: a half more for both, not a thousand times.
     let most = pool(3).install(|| calls(0, 1000));
-    assert!(most <= 3 * few, "{most} bytes with three threads, {few} with one");
+    assert!(most <= 3 * few * 3 / 2, "{most} bytes with three threads, {few} with one");
 
     release_scratch();
     assert_eq!(scratch_bytes(), 0);

@@ -23,8 +23,14 @@ use crate::device::is_cpu;
 use crate::host::is_host;
 use crate::weights::ModelMeta;
 
-/// Taps a side of the f32 kernels that are kept in transformed form.
-const TAPS: usize = 3;
+/// Whether kernels of so many taps a side are kept in transformed form. fc6's, of 7, never are: see above. Those of one tap
+/// would only be a copy, unless they are rounded.
+fn kept(taps: usize, precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => taps == 3,
+        Precision::Bf16 => taps <= 3,
+    }
+}
 
 /// In which form weights wait for the next pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +189,7 @@ impl LayerWeights {
         let conv = conv.purpose(Purpose::Inference).precision(self.precision);
         let mut weights = self.weights[layer.weight].lock().unwrap_or_else(PoisonError::into_inner);
         if let Weights::Stored(stored) = &*weights
-            && (taps == TAPS || self.precision == Precision::Bf16)
+            && kept(taps, self.precision)
             && conv.gains_from_preparing()
         {
             *weights = Weights::Transformed(Arc::new(Transformed::new(fcn, layer, &conv, stored)));
