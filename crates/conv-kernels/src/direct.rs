@@ -19,7 +19,8 @@ use crate::shape::Geometry;
 /// Output pixels in a block of the forward product.
 const PIXELS: usize = 96;
 
-/// Output pixels up to which the whole unrolled matrix is kept, and weights are packed where they are used.
+/// Output pixels up to which the whole unrolled matrix is kept, and weights are packed where they are used; not for a
+/// single [`GROUP`] of output channels, which would use it only once.
 const FEW_PIXELS: usize = 1024;
 
 /// Output pixels in a block of the weight gradient.
@@ -192,7 +193,7 @@ pub(crate) fn forward(
 ) {
     let pixels = g.batch * g.out_size[0] * g.out_size[1];
     match weights {
-        _ if pixels <= FEW_PIXELS => few_pixels(isa, g, x, weights, bias, activation, out),
+        _ if pixels <= FEW_PIXELS && g.out_channels > GROUP => few_pixels(isa, g, x, weights, bias, activation, out),
         Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
         Source::Raw(raw) => {
             many_pixels(isa, g, x, &DirectWeights::new(isa, raw, Precision::F32), bias, activation, out)
@@ -211,7 +212,10 @@ fn many_pixels(
     out: &mut [f32],
 ) {
     let (depth, rows, precision) = (g.depth(), g.out_channels, weights.precision);
-    let cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
+    let mut cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
+    // Some blocks for each thread. The cut may follow their number, since it changes no output value.
+    let share = cut.cell_count().div_ceil(2 * rayon::current_num_threads());
+    cut.cells = share.next_multiple_of(isa.lanes()).min(PIXELS);
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
@@ -339,7 +343,9 @@ fn finish(cut: Cut, shard: &mut Shard, product: &[f32], stride: usize, bias: Opt
 pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
     let pixels = size[0] * size[2] * size[3];
-    if pixels <= FEW_PIXELS {
+    // Transposing pays if many output channels use the result.
+    let few = if g.out_channels > GROUP { FEW_PIXELS } else { DOT_PIXELS - 1 };
+    if pixels <= few {
         weight_of_few_pixels(isa, g, x, dy, dw);
     } else {
         weight_of_many_pixels(isa, g, x, dy, dw);
