@@ -250,7 +250,7 @@ impl Conv2d {
         if self.product_precision() == Precision::Bf16 {
             return self.forward_prepared(x, &self.prepare(w)?, bias, activation, y);
         }
-        self.multiply(&self.shape.geometry(), x, w, Turned::No, self.after(bias, activation), y);
+        self.multiply(&self.geometry(), x, w, Turned::No, self.after(bias, activation), y);
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl Conv2d {
     /// they are used, and prepared ones (four to seven times the size of 3x3 weights, twice that of 7x7) would only be
     /// longer to read.
     pub fn gains_from_preparing(&self) -> bool {
-        let g = self.shape.geometry();
+        let g = self.geometry();
         match self.method(self.purpose, &g) {
             Method::Direct | Method::Winograd63 => true,
             Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_forward(&g),
@@ -274,7 +274,7 @@ impl Conv2d {
     /// `w` is not `[K, C, R, S]`.
     pub fn prepare(&self, w: &[f32]) -> Result<PreparedWeights, ShapeError> {
         self.check_weight(w.len())?;
-        let g = self.shape.geometry();
+        let g = self.geometry();
         let method = self.method(self.purpose, &g);
         let weights = Weights::forward(method, self.product_precision(), self.isa, &g, w);
         Ok(PreparedWeights { weights, key: self.key() })
@@ -296,7 +296,7 @@ impl Conv2d {
         if weights.key != self.key() {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
-        weights.weights.multiply(self.isa, &self.shape.geometry(), x, self.after(bias, activation), y);
+        weights.weights.multiply(self.isa, &self.geometry(), x, self.after(bias, activation), y);
         Ok(())
     }
 
@@ -311,7 +311,7 @@ impl Conv2d {
         self.check_output("the output's gradient", dy.len())?;
         self.check_weight(w.len())?;
         self.check_input("the input's gradient", dx.len())?;
-        let g = self.shape.geometry().transposed();
+        let g = self.geometry().transposed();
         self.multiply(&g, dy, w, Turned::Yes, After::NOTHING, dx);
         Ok(())
     }
@@ -327,7 +327,7 @@ impl Conv2d {
         self.check_input("the input", x.len())?;
         self.check_output("the output's gradient", dy.len())?;
         self.check_weight(dw.len())?;
-        let g = self.shape.geometry();
+        let g = self.geometry();
         let isa = self.isa;
         let few = small_maps::suits_weight(&g);
         match self.method(Purpose::Training, &g) {
@@ -414,12 +414,22 @@ impl Conv2d {
     /// That of the forward products, a function of the algorithm, the kernel and the channels.
     fn product_precision(&self) -> Precision {
         let Conv2dShape { in_channels, out_channels, .. } = self.shape;
-        let pays = match self.method(self.purpose, &self.shape.geometry()) {
+        let pays = match self.method(self.purpose, &self.geometry()) {
             Method::Winograd43 => in_channels >= 16,
             Method::Direct => self.shape.depth() >= 64 && out_channels >= 64,
             _ => false,
         };
         if pays { self.precision } else { Precision::F32 }
+    }
+
+    /// The sizes as the kernels see them. A plane of a 1x1 convolution is one row: its pixels have no neighbours, and long
+    /// rows are faster to copy than short ones. A pool behind it gives them neighbours.
+    fn geometry(&self) -> Geometry {
+        let mut g = self.shape.geometry();
+        if g.kernel == [1, 1] && g.offset == [0, 0] && self.pool.is_none() {
+            [g.size, g.out_size] = [g.size, g.out_size].map(|[height, width]| [1, height * width]);
+        }
+        g
     }
 
     fn key(&self) -> [usize; 4] {

@@ -180,17 +180,14 @@ impl Conv2dShape {
         Ok(())
     }
 
-    /// The sizes as the kernels see them. A plane of a 1x1 convolution is one row: its pixels have no neighbours, and long
-    /// rows are faster to copy than short ones.
+    /// The sizes as the kernels see them.
     pub(crate) fn geometry(&self) -> Geometry {
-        let pixels = self.kernel == [1, 1] && self.pad == [0, 0];
-        let plane = |height, width| if pixels { [1, height * width] } else { [height, width] };
         Geometry {
             batch: self.batch,
             channels: self.in_channels,
-            size: plane(self.height, self.width),
+            size: [self.height, self.width],
             out_channels: self.out_channels,
-            out_size: plane(self.out_height(), self.out_width()),
+            out_size: [self.out_height(), self.out_width()],
             kernel: self.kernel,
             offset: [self.pad[0] as isize, self.pad[1] as isize],
         }
