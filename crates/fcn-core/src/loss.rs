@@ -4,14 +4,17 @@
 //!
 //! The loss of a pixel is `ln sum_k exp z_k - z_label`, in nats; void pixels have none, and no gradient. Its gradient
 //! with respect to the logits is `softmax(z) - onehot(label)`, known in closed form. Both are computed in one pass over
-//! the pixels, and the graph holds that gradient and nothing else: a chain of recorded operations would hold several
-//! tensors of the logits' size.
+//! the pixels, and the graph holds that gradient and nothing else, in recycled memory on the CPU: a chain of recorded
+//! operations would hold several tensors of the logits' size.
 
 use burn::tensor::{Tensor, TensorData};
+use burn_flex::FlexTensor;
+use conv_kernels::Scratch;
 use rayon::prelude::*;
 
-use crate::host::with_values;
+use crate::host::{is_host, with_values};
 use crate::labels::VOID;
+use crate::model::tape::{Gradient, listed, record, tensor, values};
 use crate::{Error, Result};
 
 /// Pixels that one task works on; small enough for its row of every class to stay in the cache.
@@ -46,11 +49,16 @@ impl PixelLoss {
         let device = logits.device().inner();
         let (loss, gradient) =
             with_values(&logits, |values| cross_entropy(values, labels_nhw, classes, rows * columns))?;
-        let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [images, classes, rows, columns]), &device);
-        let loss = Tensor::<1>::from_data(TensorData::new(vec![loss as f32], [1]), &device);
+        let loss = vec![loss as f32];
+        if is_host(&logits) {
+            let gradient = LossGradient(tensor(gradient, &logits.dims()));
+            return Ok(record(logits, listed(loss), gradient));
+        }
+        let loss = Tensor::<1>::from_data(TensorData::new(loss, [1]), &device);
         if !logits.is_autodiff() {
             return Ok(loss);
         }
+        let gradient = Tensor::<4>::from_data(TensorData::new(gradient.to_vec(), logits.dims()), &device);
         // The value of this product is of no interest, its derivative is the gradient: take the value away again.
         let product = (logits * gradient.autodiff()).sum();
         Ok(product.clone() - product.detach() + loss.autodiff())
@@ -62,6 +70,24 @@ impl PixelLoss {
             Reduction::Mean => valid.max(1) as f64,
             Reduction::Sum => 1.0,
         }
+    }
+}
+
+/// The gradient of the logits where that of the loss is 1.
+#[derive(Clone, Debug)]
+struct LossGradient(FlexTensor);
+
+impl Gradient for LossGradient {
+    fn of_input(&self, of_output: &[f32]) -> FlexTensor {
+        let factor = of_output[0];
+        if factor == 1.0 {
+            return self.0.clone();
+        }
+        let from = values(&self.0);
+        let mut scaled = Scratch::take(from.len());
+        let chunks = scaled.par_chunks_mut(PIXELS_PER_TASK).zip(from.par_chunks(PIXELS_PER_TASK));
+        chunks.for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, from)| *to = from * factor));
+        tensor(scaled, &self.0.layout().shape().to_vec())
     }
 }
 
@@ -88,8 +114,8 @@ fn check_labels(labels: &[u8], [images, classes, rows, columns]: [usize; 4]) -> 
 }
 
 /// The summed loss and its gradient `[N, K, H W]`. Sums run in a fixed order, so that they do not depend on threads.
-fn cross_entropy(logits: &[f32], labels: &[u8], classes: usize, pixels: usize) -> (f64, Vec<f32>) {
-    let mut gradient = vec![0.0f32; logits.len()];
+fn cross_entropy(logits: &[f32], labels: &[u8], classes: usize, pixels: usize) -> (f64, Scratch) {
+    let mut gradient = Scratch::take(logits.len());
     if gradient.is_empty() {
         return (0.0, gradient);
     }
@@ -225,7 +251,7 @@ mod tests {
         let (loss, gradient) = run(&values[1..2].repeat(4), &[VOID, VOID], [1, 2, 1, 2], 1.0);
         assert_eq!((loss, gradient), (0.0, vec![0.0; 4]));
         let (loss, gradient) = cross_entropy(&values, &[VOID; 2], 2, 2);
-        assert_eq!((loss, gradient), (0.0, vec![0.0; 4]));
+        assert_eq!((loss, gradient.to_vec()), (0.0, vec![0.0; 4]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod import;
 pub mod inference;
 mod initial;
 pub mod parameter;
-mod tape;
+pub(crate) mod tape;
 pub mod vgg16;
 
 pub use conv_kernels::{Activation, Algorithm, Precision};

@@ -19,13 +19,17 @@ use crate::host::borrow;
 pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// What an operation with one input does on the way back.
-pub(super) trait Gradient: Clone + Debug + Send + Sync + 'static {
+pub(crate) trait Gradient: Clone + Debug + Send + Sync + 'static {
     /// The gradient of the input, given that of the output.
     fn of_input(&self, of_output: &[f32]) -> FlexTensor;
 }
 
 /// Puts `output`, computed from `x`, on the tape of `x` if that has one.
-pub(super) fn record(x: Tensor<4>, output: FlexTensor, gradient: impl Gradient) -> Tensor<4> {
+pub(crate) fn record<const I: usize, const O: usize>(
+    x: Tensor<I>,
+    output: FlexTensor,
+    gradient: impl Gradient,
+) -> Tensor<O> {
     if !x.is_autodiff() {
         return Tensor::from_primitive::<Flex>(output);
     }
@@ -66,7 +70,7 @@ pub(super) fn on_tape<const D: usize>(tensor: Tensor<D>) -> Tracked {
 }
 
 /// The values of a contiguous tensor.
-pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
     let start = tensor.layout().start_offset();
     &tensor.storage::<f32>()[start..start + tensor.layout().num_elements()]
 }
@@ -81,12 +85,12 @@ impl AsRef<[u8]> for Recycled {
 }
 
 /// A tensor of these values, without a copy; when it is dropped its memory is used again.
-pub(super) fn tensor(values: Scratch, dims: &[usize]) -> FlexTensor {
+pub(crate) fn tensor(values: Scratch, dims: &[usize]) -> FlexTensor {
     FlexTensor::from_data(borrow(Bytes::from_owner(Recycled(values)), dims))
 }
 
 /// A short list of values as a tensor with one axis.
-pub(super) fn listed(values: Vec<f32>) -> FlexTensor {
+pub(crate) fn listed(values: Vec<f32>) -> FlexTensor {
     let len = values.len();
     FlexTensor::from_data(TensorData::new(values, [len]))
 }
