@@ -1,39 +1,71 @@
-//! Rows that start on a cache line: a register-wide access that straddles two lines costs twice.
+//! Large arrays: on huge pages where the system has them, and from a cache line on: a register-wide access that
+//! straddles two lines costs twice.
 
-/// Floats that start at a multiple of 64 bytes.
-pub(crate) struct AlignedRows {
-    floats: Vec<f32>,
+use crate::simd::advise_huge_pages;
+
+/// Values that start at a multiple of 64 bytes; if there are many, on huge pages.
+pub(crate) struct Aligned<T> {
+    values: Vec<T>,
     skip: usize,
+    len: usize,
 }
 
-/// Floats in a cache line.
-const LINE: usize = 16;
+/// Bytes in a cache line.
+const LINE: usize = 64;
+/// Bytes in a huge page.
+const HUGE_PAGE: usize = 2 << 20;
 
-impl AlignedRows {
-    /// `len` zeros.
+impl<T: Copy + Default> Aligned<T> {
+    /// `len` zeros. Memory that the system gives afresh is first touched by whoever fills it.
     pub(crate) fn zeroed(len: usize) -> Self {
-        let floats = vec![0.0_f32; len + LINE];
+        let align = if len * size_of::<T>() < HUGE_PAGE { LINE } else { HUGE_PAGE };
+        let slack = align / size_of::<T>();
+        let mut values = vec![T::default(); len + slack];
         // The buffer is never resized, so that the offset stays right.
-        let skip = floats.as_ptr().align_offset(4 * LINE).min(LINE);
-        Self { floats, skip }
+        let skip = values.as_ptr().align_offset(align).min(slack);
+        if align == HUGE_PAGE {
+            // Whole huge pages, and a last one that is mostly used.
+            let huge = HUGE_PAGE / size_of::<T>();
+            let end = (len + huge / 2) / huge * huge;
+            advise_huge_pages(&mut values[skip..len + slack], end);
+        }
+        Self { values, skip, len }
     }
 }
 
-impl std::ops::Deref for AlignedRows {
-    type Target = [f32];
+impl<T> std::ops::Deref for Aligned<T> {
+    type Target = [T];
 
     #[inline(always)]
-    fn deref(&self) -> &[f32] {
-        let end = self.floats.len() - LINE + self.skip;
-        &self.floats[self.skip..end]
+    fn deref(&self) -> &[T] {
+        &self.values[self.skip..][..self.len]
     }
 }
 
-impl std::ops::DerefMut for AlignedRows {
+impl<T> std::ops::DerefMut for Aligned<T> {
     #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [f32] {
-        let end = self.floats.len() - LINE + self.skip;
-        &mut self.floats[self.skip..end]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.values[self.skip..][..self.len]
+    }
+}
+
+impl<T: Copy + Default> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: PartialEq> PartialEq for Aligned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Aligned<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -42,12 +74,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_aligned_and_as_long_as_asked() {
-        for len in [0, 1, 24, 1000] {
-            let mut rows = AlignedRows::zeroed(len);
-            assert_eq!((rows.len(), rows.as_ptr() as usize % 64), (len, 0));
+    fn arrays_are_aligned_and_as_long_as_asked() {
+        for len in [0, 1, 24, 1000, 524_288, 900_000, 1_500_000] {
+            let mut rows = Aligned::<f32>::zeroed(len);
+            let align = if len < 524_288 { LINE } else { HUGE_PAGE };
+            assert_eq!((rows.len(), rows.as_ptr() as usize % align), (len, 0));
+            assert!(rows.iter().all(|v| *v == 0.0));
             rows.fill(1.0);
             assert!(rows.iter().all(|v| *v == 1.0));
+            assert!(rows == rows.clone());
         }
     }
 }

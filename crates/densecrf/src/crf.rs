@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
 use crate::embed::Features;
 use crate::inference::{Pairwise, Solver, row_shape};
 use crate::lattice::PermutohedralLattice;
@@ -31,7 +32,7 @@ pub struct DenseCrf {
     height: usize,
     labels: usize,
     /// Negative energies, \[N, C\], and `WIDEST` values that are read but mean nothing; empty before `unary`.
-    scores: Vec<f32>,
+    scores: Aligned<f32>,
     kernels: Vec<Pairwise>,
     mode: Mode,
     memory_limit: u64,
@@ -66,7 +67,7 @@ impl DenseCrf {
             width,
             height,
             labels,
-            scores: Vec::new(),
+            scores: Aligned::zeroed(0),
             kernels: Vec::new(),
             mode: Mode::default(),
             memory_limit: DEFAULT_MEMORY_LIMIT,
@@ -90,7 +91,6 @@ impl DenseCrf {
     pub fn unary(mut self, unary: Unary<'_>) -> Result<Self, CrfError> {
         self.check_memory(0)?;
         self.scores = unary.scores(self.width, self.height, self.labels, WIDEST)?;
-        self.scores.resize(self.scores.len() + WIDEST, f32::NEG_INFINITY);
         Ok(self)
     }
 
@@ -175,7 +175,7 @@ impl DenseCrf {
 pub struct Marginals {
     labels: usize,
     /// \[N, C\]
-    rows: Vec<f32>,
+    rows: Aligned<f32>,
 }
 
 impl Marginals {

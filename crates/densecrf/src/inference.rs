@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::aligned::AlignedRows;
+use crate::aligned::Aligned;
 use crate::lattice::PermutohedralLattice;
 use crate::pass::{Blur, Output, PixelPass, Price, SplatRun, Term};
 use crate::pipeline::in_order;
@@ -21,7 +21,7 @@ pub(crate) struct Pairwise {
     lattice: PermutohedralLattice,
     normalization: Normalization,
     compat: Compatibility,
-    scale: OnceLock<Vec<f32>>,
+    scale: OnceLock<Aligned<f32>>,
 }
 
 impl Pairwise {
@@ -38,7 +38,7 @@ impl Pairwise {
     fn scale(&self, level: Level) -> &[f32] {
         self.scale.get_or_init(|| {
             if self.normalization == Normalization::None {
-                return Vec::new();
+                return Aligned::zeroed(0);
             }
             let mut n = self.lattice.filter_ones(level);
             let symmetric = self.normalization == Normalization::Symmetric;
@@ -126,7 +126,7 @@ impl Solver<'_> {
     }
 
     /// Marginals \[N, C\] after a number of iterations.
-    pub(crate) fn infer(&self, iterations: usize) -> Vec<f32> {
+    pub(crate) fn infer(&self, iterations: usize) -> Aligned<f32> {
         self.prepare();
         match self.mode {
             Mode::Exact => self.iterate::<false>(iterations),
@@ -134,12 +134,12 @@ impl Solver<'_> {
         }
     }
 
-    fn iterate<const FAST: bool>(&self, iterations: usize) -> Vec<f32> {
+    fn iterate<const FAST: bool>(&self, iterations: usize) -> Aligned<f32> {
         let (_, stride) = row_shape(self.labels);
         let prices: Vec<Price> = self.kernels.iter().map(|k| k.price(self.labels, stride)).collect();
         let terms: Vec<Term<'_>> = self.kernels.iter().zip(&prices).map(|(k, p)| k.term(p, self.level)).collect();
-        let values = || -> Vec<AlignedRows> {
-            self.kernels.iter().map(|k| AlignedRows::zeroed((k.vertices() + 1) * stride)).collect()
+        let values = || -> Vec<Aligned<f32>> {
+            self.kernels.iter().map(|k| Aligned::zeroed((k.vertices() + 1) * stride)).collect()
         };
         let mut blurred = values();
         if iterations > 0 {
@@ -147,7 +147,7 @@ impl Solver<'_> {
             let threads = rayon::current_num_threads();
             let run = (RUN_FLOATS / stride).clamp(16, 2048);
             let slots = if threads > 1 { (RUNS_AHEAD * threads).min(self.pixels.div_ceil(run)) } else { 0 };
-            let mut slots: Vec<AlignedRows> = (0..slots).map(|_| AlignedRows::zeroed(run * stride)).collect();
+            let mut slots: Vec<Aligned<f32>> = (0..slots).map(|_| Aligned::zeroed(run * stride)).collect();
             for iteration in 0..iterations {
                 let values = (iteration > 0).then_some(&blurred[..]);
                 self.splat::<FAST>(&terms, values, run, &mut slots, &mut splatted);
@@ -159,7 +159,7 @@ impl Solver<'_> {
                 });
             }
         }
-        let mut rows = vec![0.0; self.pixels * self.labels];
+        let mut rows = Aligned::zeroed(self.pixels * self.labels);
         let run = 4096;
         rows.par_chunks_mut(run * self.labels).enumerate().for_each(|(i, rows)| {
             let range = i * run..i * run + rows.len() / self.labels;
@@ -172,10 +172,10 @@ impl Solver<'_> {
     fn splat<const FAST: bool>(
         &self,
         terms: &[Term<'_>],
-        values: Option<&[AlignedRows]>,
+        values: Option<&[Aligned<f32>]>,
         run: usize,
-        slots: &mut [AlignedRows],
-        targets: &mut [AlignedRows],
+        slots: &mut [Aligned<f32>],
+        targets: &mut [Aligned<f32>],
     ) {
         if slots.len() <= 1 {
             self.pass::<FAST>(terms, values, 0..self.pixels, Output::Splat(targets));
@@ -183,10 +183,10 @@ impl Solver<'_> {
         }
         let (width, stride) = row_shape(self.labels);
         let range = |i: usize| i * run..self.pixels.min((i + 1) * run);
-        let produce = |i, slot: &mut AlignedRows| {
+        let produce = |i, slot: &mut Aligned<f32>| {
             self.pass::<FAST>(terms, values, range(i), Output::Rows(slot, stride));
         };
-        let commit = |k: usize, i, slot: &AlignedRows, values: &mut AlignedRows| {
+        let commit = |k: usize, i, slot: &Aligned<f32>, values: &mut Aligned<f32>| {
             let (term, start, rows) = (&terms[k], i * run, &slot[..range(i).len() * stride]);
             dispatch(self.level, width, SplatRun::<FAST> { stride, term, start, rows, values });
         };
@@ -197,7 +197,7 @@ impl Solver<'_> {
     fn pass<const FAST: bool>(
         &self,
         terms: &[Term<'_>],
-        values: Option<&[AlignedRows]>,
+        values: Option<&[Aligned<f32>]>,
         range: Range<usize>,
         output: Output<'_>,
     ) {
@@ -208,7 +208,7 @@ impl Solver<'_> {
     }
 
     /// Blurs all axes in order; the result is in `values`.
-    fn blur(&self, lattice: &PermutohedralLattice, values: &mut AlignedRows, scratch: &mut AlignedRows) {
+    fn blur(&self, lattice: &PermutohedralLattice, values: &mut Aligned<f32>, scratch: &mut Aligned<f32>) {
         let (width, stride) = row_shape(self.labels);
         let real = lattice.vertices * stride;
         // With a kernel for each thread, kernels are blurred side by side, and threads need not meet after each axis.

@@ -7,25 +7,19 @@
 use rayon::prelude::*;
 
 use crate::CrfError;
+use crate::aligned::Aligned;
 use crate::embed::{Features, GROUP, Lanes, Simplices, embed};
 use crate::index::{Dense, Hashed, Index, Key};
 use crate::simd::{Level, PlainTask, dispatch_plain};
-
-/// One vertex of a pixel's simplex.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Corner {
-    /// Number of the vertex.
-    pub(crate) vertex: u32,
-    /// Barycentric weight.
-    pub(crate) weight: f32,
-}
 
 /// A lattice over the pixels of an image.
 pub(crate) struct PermutohedralLattice {
     /// Vertices of a simplex: 3 or 6.
     pub(crate) simplex: usize,
-    /// \[N, D\]
-    pub(crate) corners: Vec<Corner>,
+    /// The vertices of each pixel's simplex, \[N, D\].
+    pub(crate) corners: Aligned<u32>,
+    /// Their barycentric weights, \[N, D\].
+    pub(crate) weights: Aligned<f32>,
     /// \[D, M\]: the two neighbours along each axis; M stands for "none".
     pub(crate) neighbours: Vec<[u32; 2]>,
     /// M.
@@ -44,10 +38,10 @@ impl PermutohedralLattice {
     }
 
     /// Splat, blur and slice of an image of ones, in the order that pydensecrf uses for one channel.
-    pub(crate) fn filter_ones(&self, level: Level) -> Vec<f32> {
+    pub(crate) fn filter_ones(&self, level: Level) -> Aligned<f32> {
         let mut v = vec![0.0_f32; self.vertices + 1];
-        for corner in &self.corners {
-            v[corner.vertex as usize] += corner.weight;
+        for (&corner, weight) in self.corners.iter().zip(self.weights.iter()) {
+            v[corner as usize] += weight;
         }
         let mut blurred = v.clone();
         for axis in self.neighbours.chunks_exact(self.vertices) {
@@ -56,11 +50,12 @@ impl PermutohedralLattice {
             }
             std::mem::swap(&mut v, &mut blurred);
         }
-        let mut out = vec![0.0; self.corners.len() / self.simplex];
-        let runs = out.par_chunks_mut(8192).zip(self.corners.par_chunks(8192 * self.simplex));
-        runs.for_each(|(out, corners)| match self.simplex {
-            3 => dispatch_plain(level, SliceOnes::<3> { corners, values: &v, alpha: self.alpha(), out }),
-            _ => dispatch_plain(level, SliceOnes::<6> { corners, values: &v, alpha: self.alpha(), out }),
+        let mut out = Aligned::zeroed(self.corners.len() / self.simplex);
+        let run = 8192 * self.simplex;
+        let runs = out.par_chunks_mut(8192).zip(self.corners.par_chunks(run).zip(self.weights.par_chunks(run)));
+        runs.for_each(|(out, (corners, weights))| match self.simplex {
+            3 => dispatch_plain(level, SliceOnes::<3> { corners, weights, values: &v, alpha: self.alpha(), out }),
+            _ => dispatch_plain(level, SliceOnes::<6> { corners, weights, values: &v, alpha: self.alpha(), out }),
         });
         out
     }
@@ -68,7 +63,8 @@ impl PermutohedralLattice {
 
 /// Slices a single channel for a run of pixels.
 struct SliceOnes<'a, const D: usize> {
-    corners: &'a [Corner],
+    corners: &'a [u32],
+    weights: &'a [f32],
     values: &'a [f32],
     alpha: f32,
     out: &'a mut [f32],
@@ -77,9 +73,10 @@ struct SliceOnes<'a, const D: usize> {
 impl<const D: usize> PlainTask for SliceOnes<'_, D> {
     #[inline(always)]
     fn run(self) {
-        for (out, corners) in self.out.iter_mut().zip(self.corners.chunks_exact(D)) {
-            let term = |acc: f32, c: &Corner| acc + c.weight * self.values[c.vertex as usize] * self.alpha;
-            *out = corners[..D].iter().fold(0.0, term);
+        let simplices = self.corners.chunks_exact(D).zip(self.weights.chunks_exact(D));
+        for (out, (corners, weights)) in self.out.iter_mut().zip(simplices) {
+            let term = |acc: f32, k: usize| acc + weights[k] * self.values[corners[k] as usize] * self.alpha;
+            *out = (0..D).fold(0.0, term);
         }
     }
 }
@@ -180,7 +177,8 @@ struct Chunk<'a, const D: usize, K, I> {
     features: &'a Features<'a>,
     packing: &'a Packing<K>,
     start: usize,
-    corners: &'a mut [Corner],
+    corners: &'a mut [u32],
+    weights: &'a mut [f32],
     index: &'a mut I,
     keys: &'a mut Vec<K>,
 }
@@ -188,13 +186,15 @@ struct Chunk<'a, const D: usize, K, I> {
 impl<const D: usize, K: Key, I: Index<K>> PlainTask for Chunk<'_, D, K, I> {
     #[inline(always)]
     fn run(self) {
-        for (g, corners) in self.corners.chunks_mut(GROUP * D).enumerate() {
+        let groups = self.corners.chunks_mut(GROUP * D).zip(self.weights.chunks_mut(GROUP * D));
+        for (g, (corners, weights)) in groups.enumerate() {
             let simplices = embed::<D>(self.features, self.start + g * GROUP);
             let keys = self.packing.keys(&simplices);
-            for (lane, corners) in corners.chunks_exact_mut(D).enumerate() {
-                for (k, corner) in corners[..D].iter_mut().enumerate() {
-                    let vertex = self.index.insert(keys[k][lane], self.keys);
-                    *corner = Corner { vertex, weight: simplices.weight[k][lane] };
+            let pixels = corners.chunks_exact_mut(D).zip(weights.chunks_exact_mut(D));
+            for (lane, (corners, weights)) in pixels.enumerate() {
+                for k in 0..D {
+                    corners[k] = self.index.insert(keys[k][lane], self.keys);
+                    weights[k] = simplices.weight[k][lane];
                 }
             }
         }
@@ -209,16 +209,16 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
 ) -> PermutohedralLattice {
     let packing = Packing::<K>::new(packed);
     let pixels = features.pixels();
-    let mut corners = vec![Corner::default(); pixels * D];
+    let (mut corners, mut weights) = (Aligned::zeroed(pixels * D), Aligned::zeroed(pixels * D));
     let chunk = pixels.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP).max(1 << 14);
     let parts: Vec<(I, Vec<K>)> = corners
         .par_chunks_mut(chunk * D)
+        .zip(weights.par_chunks_mut(chunk * D))
         .enumerate()
-        .map(|(part, corners)| {
+        .map(|(part, (corners, weights))| {
             let (mut index, mut keys) = (I::new(range), Vec::new());
-            let start = part * chunk;
-            let task =
-                Chunk::<D, K, I> { features, packing: &packing, start, corners, index: &mut index, keys: &mut keys };
+            let (start, packing, out) = (part * chunk, &packing, (&mut index, &mut keys));
+            let task = Chunk::<D, K, I> { features, packing, start, corners, weights, index: out.0, keys: out.1 };
             dispatch_plain(level, task);
             (index, keys)
         })
@@ -242,7 +242,7 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
             }
         }
     });
-    PermutohedralLattice { simplex: D, corners, neighbours, vertices }
+    PermutohedralLattice { simplex: D, corners, weights, neighbours, vertices }
 }
 
 /// The simplex of the zero vector: all coordinates 0, ties ranked downwards.
@@ -254,7 +254,7 @@ fn at_origin<const D: usize>() -> Simplices<D> {
 /// Joins the parts' indices into that of the first and renumbers the other parts' corners.
 fn merge<const D: usize, K: Key, I: Index<K>>(
     parts: Vec<(I, Vec<K>)>,
-    corners: &mut [Corner],
+    corners: &mut [u32],
     chunk: usize,
     last: impl FnOnce(&mut I, &mut Vec<K>),
 ) -> (I, Vec<K>) {
@@ -264,7 +264,7 @@ fn merge<const D: usize, K: Key, I: Index<K>>(
         parts.map(|(_, own)| own.into_iter().map(|key| index.insert(key, &mut keys)).collect()).collect();
     let first = chunk.min(corners.len());
     corners[first..].par_chunks_mut(chunk).zip(&renumbered).for_each(|(corners, numbers)| {
-        corners.iter_mut().for_each(|c| c.vertex = numbers[c.vertex as usize]);
+        corners.iter_mut().for_each(|c| *c = numbers[*c as usize]);
     });
     last(&mut index, &mut keys);
     (index, keys)
@@ -301,8 +301,8 @@ mod tests {
                         .install(|| PermutohedralLattice::new(&features, sigmas.len() == 5, level))
                         .expect("within range");
                     let what = format!("{width}x{height} {sigmas:?} {level:?} {threads} threads");
-                    let weights = |(a, b): (&Corner, &(usize, f32))| a.weight.to_bits() == b.1.to_bits();
-                    assert!(fast.corners.iter().zip(slow.simplices.iter().flatten()).all(weights), "{what}");
+                    let weights = |(a, b): (&f32, &(usize, f32))| a.to_bits() == b.1.to_bits();
+                    assert!(fast.weights.iter().zip(slow.simplices.iter().flatten()).all(weights), "{what}");
                     assert_eq!(fast.vertices, slow.vertices(), "{what}");
                     let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                     assert_eq!(bits(&fast.filter_ones(level)), bits(&ones), "{what}");

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::aligned::AlignedRows;
+use crate::aligned::Aligned;
 use crate::exponential::multiply_add;
 use crate::lattice::PermutohedralLattice;
 use crate::simd::{Row, Task, prefetch};
@@ -36,7 +36,7 @@ pub(crate) struct Term<'a> {
 /// What becomes of the marginals.
 pub(crate) enum Output<'a> {
     /// Splat into the lattice values of each term.
-    Splat(&'a mut [AlignedRows]),
+    Splat(&'a mut [Aligned<f32>]),
     /// Write rows of the given number of values, C or `stride`, one for each pixel of the range.
     Rows(&'a mut [f32], usize),
 }
@@ -50,7 +50,7 @@ pub(crate) struct PixelPass<'a, const FAST: bool> {
     pub(crate) scores: &'a [f32],
     pub(crate) terms: &'a [Term<'a>],
     /// Blurred values of each term, \[M + 1, stride\]; `None` for the first pass, which knows no messages.
-    pub(crate) values: Option<&'a [AlignedRows]>,
+    pub(crate) values: Option<&'a [Aligned<f32>]>,
     pub(crate) range: Range<usize>,
     pub(crate) output: Output<'a>,
 }
@@ -79,7 +79,9 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
     fn prefetch(&self, range: Range<usize>) {
         prefetch(&self.scores[range.start * self.labels..range.end * self.labels]);
         for term in self.terms {
-            prefetch(&term.lattice.corners[range.start * term.lattice.simplex..range.end * term.lattice.simplex]);
+            let corners = range.start * term.lattice.simplex..range.end * term.lattice.simplex;
+            prefetch(&term.lattice.corners[corners.clone()]);
+            prefetch(&term.lattice.weights[corners]);
         }
     }
 
@@ -88,12 +90,12 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
     fn batches<R: Row>(mut self, stride: usize) {
         let labels = self.labels;
         let batch = (BATCH_FLOATS / stride).clamp(1, BATCH);
-        let mut buffer = AlignedRows::zeroed(batch * stride);
-        let mut messages = AlignedRows::zeroed(batch * stride);
+        let mut buffer = Aligned::zeroed(batch * stride);
+        let mut messages = Aligned::zeroed(batch * stride);
         // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
         let in_fours = if 2 * labels + self.pixels >= 20 { self.pixels / 4 * 4 } else { 0 };
         // Adding a row of these keeps the labels, to the sign of zero, and makes the padding impossible.
-        let mut padding = AlignedRows::zeroed(stride);
+        let mut padding = Aligned::zeroed(stride);
         padding[..labels].fill(-0.0);
         padding[labels..].fill(f32::NEG_INFINITY);
         for start in self.range.clone().step_by(batch) {
@@ -137,6 +139,13 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
     }
 }
 
+/// Vertices and weights of the pixels from `start` on.
+#[inline(always)]
+fn simplices<'a, const D: usize>(term: &Term<'a>, start: usize) -> impl Iterator<Item = (&'a [u32; D], &'a [f32; D])> {
+    let PermutohedralLattice { corners, weights, .. } = term.lattice;
+    corners[start * D..].as_chunks().0.iter().zip(weights[start * D..].as_chunks().0)
+}
+
 /// Adds the messages of one term to the scores `t` of the pixels from `start` on, or, for a matrix price, writes them
 /// to `t`.
 #[inline(always)]
@@ -148,21 +157,20 @@ fn slice<R: Row, const D: usize, const FAST: bool>(
     stride: usize,
     t: &mut [f32],
 ) {
-    let corners = &term.lattice.corners[start * D..];
     let alpha = term.lattice.alpha();
-    for (row, (t, corners)) in t.chunks_exact_mut(stride).zip(corners.chunks_exact(D)).enumerate() {
+    for (row, (t, (corners, weights))) in t.chunks_exact_mut(stride).zip(simplices::<D>(term, start)).enumerate() {
         let after = if term.after.is_empty() { 1.0 } else { term.after[start + row] };
         let after = if FAST { after * alpha } else { after };
         for block in (0..stride).step_by(R::LANES) {
             let mut acc = R::splat(0.0);
-            for corner in &corners[..D] {
-                let v = R::load(values, corner.vertex as usize * stride + block);
+            for (&corner, &weight) in corners.iter().zip(weights) {
+                let v = R::load(values, corner as usize * stride + block);
                 acc = if FAST {
-                    v.fused(R::splat(corner.weight), acc)
+                    v.fused(R::splat(weight), acc)
                 } else if small {
-                    acc.add(R::splat(corner.weight).mul(v).mul(R::splat(alpha)))
+                    acc.add(R::splat(weight).mul(v).mul(R::splat(alpha)))
                 } else {
-                    acc.add(R::splat(corner.weight * alpha).mul(v))
+                    acc.add(R::splat(weight * alpha).mul(v))
                 };
             }
             let message = acc.mul(R::splat(after));
@@ -221,14 +229,13 @@ fn splat_simplices<R: Row, const D: usize, const FAST: bool>(
     stride: usize,
     q: &[f32],
 ) {
-    let corners = &term.lattice.corners[start * D..];
-    for (row, (q, corners)) in q.chunks_exact(stride).zip(corners.chunks_exact(D)).enumerate() {
+    for (row, (q, (corners, weights))) in q.chunks_exact(stride).zip(simplices::<D>(term, start)).enumerate() {
         let before = if term.before.is_empty() { 1.0 } else { term.before[start + row] };
         for block in (0..stride).step_by(R::LANES) {
             let x = R::load(q, block).mul(R::splat(before));
-            for corner in &corners[..D] {
-                let at = corner.vertex as usize * stride + block;
-                multiply_add::<R, FAST>(R::splat(corner.weight), x, R::load(values, at)).store(values, at);
+            for (&corner, &weight) in corners.iter().zip(weights) {
+                let at = corner as usize * stride + block;
+                multiply_add::<R, FAST>(R::splat(weight), x, R::load(values, at)).store(values, at);
             }
         }
     }

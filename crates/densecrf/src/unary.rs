@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::CrfError;
+use crate::aligned::Aligned;
 use crate::params::LARGEST;
 
 /// Unary energies -ln p, given as probabilities, energies or labels. Checked when they are handed to a CRF.
@@ -36,18 +37,18 @@ impl<'a> Unary<'a> {
         Self(Source::Labels { hw, confidence })
     }
 
-    /// Scores (negative energies), \[N, C\]. There is room for `slack` more values behind them.
+    /// Scores (negative energies), \[N, C\], and `slack` more values that mean nothing.
     pub(crate) fn scores(
         &self,
         width: usize,
         height: usize,
         labels: usize,
         slack: usize,
-    ) -> Result<Vec<f32>, CrfError> {
+    ) -> Result<Aligned<f32>, CrfError> {
         let pixels = width * height;
-        // Zeroed and cut, not allocated and extended: the pages are then first touched by the threads that fill them.
-        let mut scores = vec![0.0; pixels * labels + slack];
-        scores.truncate(pixels * labels);
+        let mut all = Aligned::zeroed(pixels * labels + slack);
+        let (scores, rest) = all.split_at_mut(pixels * labels);
+        rest.fill(f32::NEG_INFINITY);
         match self.0 {
             Source::Probabilities { chw, clip } => {
                 if !(0.0..=1.0).contains(&clip) {
@@ -61,18 +62,23 @@ impl<'a> Unary<'a> {
                     labels,
                     "expected [labels, height, width]",
                 )?;
-                transpose(chw, &mut scores, labels, |p| {
+                transpose(chw, scores, labels, |p| {
                     let usable = (-1e-3..=1.001).contains(&p);
                     if usable { ln(p.clamp(clip, 1.0)) } else { f32::NAN }
                 });
             }
             Source::Energies { chw } => {
                 check_size("the energy array", chw.len(), width, height, labels, "expected [labels, height, width]")?;
-                transpose(chw, &mut scores, labels, |u| {
-                    if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN }
-                });
+                transpose(
+                    chw,
+                    scores,
+                    labels,
+                    |u| {
+                        if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN }
+                    },
+                );
             }
-            Source::Labels { hw, confidence } => label_scores(hw, confidence, &mut scores, width, height, labels)?,
+            Source::Labels { hw, confidence } => label_scores(hw, confidence, scores, width, height, labels)?,
         }
         match scores
             .par_chunks(labels)
@@ -80,7 +86,7 @@ impl<'a> Unary<'a> {
             .position_first(|s| !s.iter().any(|v| v.is_finite()) || s.iter().any(|v| v.is_nan()))
         {
             Some(pixel) => Err(self.fault(pixel, width, pixels, labels, &scores[pixel * labels..][..labels])),
-            None => Ok(scores),
+            None => Ok(all),
         }
     }
 
@@ -242,8 +248,8 @@ mod tests {
     fn planes_undo_the_transposition() {
         let chw: Vec<f32> = (0..10 * 13 * 7).map(|v| v as f32).collect();
         let rows = Unary::from_energies(&chw).scores(13, 7, 10, 32).expect("valid");
-        assert!((rows.len(), rows.capacity() >= 942) == (910, true));
-        let back: Vec<f32> = planes(&rows, 10).iter().map(|v| -v).collect();
+        assert_eq!(rows.len(), 942);
+        let back: Vec<f32> = planes(&rows[..910], 10).iter().map(|v| -v).collect();
         assert_eq!(back, chw);
     }
 
