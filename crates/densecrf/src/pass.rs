@@ -73,42 +73,50 @@ fn known_stride<R: Row>(stride: usize) -> usize {
 /// Floats of a batch of rows: a quarter of a usual first-level cache.
 const BATCH_FLOATS: usize = 2048;
 
-impl<const FAST: bool> PixelPass<'_, FAST> {
-    /// Asks for what is read once and in order. Asking for the vertices' rows too costs more than it saves.
-    #[inline(always)]
-    fn prefetch(&self, range: Range<usize>) {
-        prefetch(&self.scores[range.start * self.labels..range.end * self.labels]);
-        for term in self.terms {
-            let corners = range.start * term.lattice.simplex..range.end * term.lattice.simplex;
-            prefetch(&term.lattice.corners[corners.clone()]);
-            prefetch(&term.lattice.weights[corners]);
-        }
+/// Asks for what a pass reads but once of some pixels. Asking for the vertices' rows too costs more than it saves, and
+/// so does asking for much at a time, which holds up what else is read.
+#[inline(always)]
+fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], range: Range<usize>) {
+    prefetch(&scores[range.start * labels..range.end * labels]);
+    for lattice in terms.iter().map(|t| t.lattice) {
+        let range = range.start * lattice.simplex..range.end * lattice.simplex;
+        prefetch(&lattice.weights[range.clone()]);
+        prefetch(&lattice.corners[range]);
     }
+}
 
+impl<const FAST: bool> PixelPass<'_, FAST> {
     /// Runs each step over a batch of pixels before the next step, for the reason given at [`softmax_rows`].
     #[inline(always)]
-    fn batches<R: Row>(mut self, stride: usize) {
-        let labels = self.labels;
+    fn batches<R: Row>(self, stride: usize) {
+        let Self { labels, pixels, scores, terms, values, range, mut output, .. } = self;
         let batch = (BATCH_FLOATS / stride).clamp(1, BATCH);
         let mut buffer = Aligned::zeroed(batch * stride);
+        let shares = 2 * terms.len() + 2;
         let mut messages = Aligned::zeroed(batch * stride);
         // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
-        let in_fours = if 2 * labels + self.pixels >= 20 { self.pixels / 4 * 4 } else { 0 };
+        let in_fours = if 2 * labels + pixels >= 20 { pixels / 4 * 4 } else { 0 };
         // Adding a row of these keeps the labels, to the sign of zero, and makes the padding impossible.
         let mut padding = Aligned::zeroed(stride);
         padding[..labels].fill(-0.0);
         padding[labels..].fill(f32::NEG_INFINITY);
-        for start in self.range.clone().step_by(batch) {
-            let count = batch.min(self.range.end - start);
-            self.prefetch(start + count..(start + count + batch).min(self.range.end));
+        for start in range.clone().step_by(batch) {
+            let count = batch.min(range.end - start);
+            let end = start + count;
+            let next = |share: usize| {
+                let at = |share: usize| (end + batch * share / shares).min(range.end);
+                prefetch_pixels(scores, labels, terms, at(share)..at(share + 1));
+            };
+            next(0);
             let t = &mut buffer[..count * stride];
             for (row, pixel) in t.chunks_exact_mut(stride).zip(start..) {
                 for block in (0..stride).step_by(R::LANES) {
-                    let score = R::load(self.scores, pixel * labels + block);
+                    let score = R::load(scores, pixel * labels + block);
                     score.add(R::load(&padding, block)).store(row, block);
                 }
             }
-            for (term, values) in self.terms.iter().zip(self.values.unwrap_or_default()) {
+            for ((term, values), share) in terms.iter().zip(values.unwrap_or_default()).zip(1..) {
+                next(share);
                 let matrix = if let Price::Matrix(w) = term.price { Some(w) } else { None };
                 let out = if matrix.is_some() { &mut messages[..count * stride] } else { &mut *t };
                 if term.lattice.simplex == 3 {
@@ -121,16 +129,19 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
                     subtract_product::<R, FAST>(w, message, t, labels, i < in_fours);
                 }
             }
-            softmax_rows::<R, FAST>(t, stride, self.labels);
-            match &mut self.output {
+            next(terms.len() + 1);
+            softmax_rows::<R, FAST>(t, stride, labels);
+            match &mut output {
                 Output::Rows(rows, width) => {
-                    let rows = rows[(start - self.range.start) * *width..].chunks_exact_mut(*width);
+                    (terms.len() + 2..shares).for_each(next);
+                    let rows = rows[(start - range.start) * *width..].chunks_exact_mut(*width);
                     for (out, row) in rows.zip(t.chunks_exact(stride)) {
                         out.copy_from_slice(&row[..*width]);
                     }
                 }
                 Output::Splat(targets) => {
-                    for (term, target) in self.terms.iter().zip(targets.iter_mut()) {
+                    for ((term, target), share) in terms.iter().zip(targets.iter_mut()).zip(terms.len() + 2..) {
+                        next(share);
                         splat::<R, FAST>(term, target, start, stride, t);
                     }
                 }
