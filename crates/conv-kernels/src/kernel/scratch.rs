@@ -60,7 +60,7 @@ impl Drop for Block {
 }
 
 struct Pool {
-    /// The longest idle first.
+    /// The most recently used last.
     free: Vec<Block>,
     /// Bytes in `free`.
     idle: usize,
@@ -73,10 +73,13 @@ struct Pool {
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), idle: 0, used: 0, peak: 0 });
 
 impl Pool {
-    /// Takes a block of at least `bytes` out of the pool. Without one, takes out those that have been idle longest and are
-    /// to be freed, to make room for a fresh one.
+    /// Takes a block of at least `bytes` out of the pool. Without one, takes out what is to be freed to make room for a fresh
+    /// one.
     fn take(&mut self, bytes: usize) -> Result<Block, Vec<Block>> {
-        let found = best_fit(self.free.iter().map(|block| block.layout.size()), bytes);
+        let sizes = || self.free.iter().map(|block| block.layout.size());
+        // Rather a block that is far too large than to free it for a fresh one: page faults cost more.
+        let full = self.used + self.idle + bytes > self.allowed();
+        let found = best_fit(sizes(), bytes, 4).or_else(|| if full { best_fit(sizes(), bytes, 16) } else { None });
         let size = found.map_or(bytes, |at| self.free[at].layout.size());
         self.used += size;
         self.peak = self.peak.max(self.used);
@@ -97,14 +100,23 @@ impl Pool {
         self.surplus()
     }
 
+    /// What the pool may hold, in use and idle.
+    fn allowed(&self) -> usize {
+        self.peak + self.peak / SLACK
+    }
+
+    /// Takes out what is to be freed: the smallest idle block that is enough, or the largest as long as none is.
     fn surplus(&mut self) -> Vec<Block> {
-        let allowed = self.peak + self.peak / SLACK;
-        let mut count = 0;
-        while self.used + self.idle > allowed && count < self.free.len() {
-            self.idle -= self.free[count].layout.size();
-            count += 1;
+        let mut surplus = Vec::new();
+        while self.used + self.idle > self.allowed() && !self.free.is_empty() {
+            let excess = self.used + self.idle - self.allowed();
+            let sizes = || self.free.iter().map(|block| block.layout.size()).enumerate();
+            let enough = sizes().filter(|(_, size)| *size >= excess).min_by_key(|(_, size)| *size);
+            let Some((at, size)) = enough.or_else(|| sizes().max_by_key(|(_, size)| *size)) else { break };
+            self.idle -= size;
+            surplus.push(self.free.remove(at));
         }
-        self.free.drain(..count).collect()
+        surplus
     }
 }
 
@@ -120,10 +132,10 @@ fn size_class(bytes: usize) -> usize {
     bytes.next_multiple_of(quarter.min(HUGE_PAGE))
 }
 
-/// The smallest block that holds `bytes` and wastes at most three times as much; of equal ones the last, which is the most
+/// The smallest block that holds `bytes` and is at most `most` times as large; of equal ones the last, which is the most
 /// recently used. A network's maps shrink from stage to stage: those of the later stages fit in the blocks of the first.
-fn best_fit(blocks: impl Iterator<Item = usize>, bytes: usize) -> Option<usize> {
-    let fitting = blocks.enumerate().filter(|(_, size)| (bytes..=4 * bytes).contains(size));
+fn best_fit(blocks: impl Iterator<Item = usize>, bytes: usize, most: usize) -> Option<usize> {
+    let fitting = blocks.enumerate().filter(|(_, size)| (bytes..=most * bytes).contains(size));
     fitting.min_by_key(|(at, size)| (*size, std::cmp::Reverse(*at))).map(|(at, _)| at)
 }
 
@@ -223,9 +235,10 @@ mod tests {
         let blocks = || [8, 2, 4, 2, 16].into_iter();
         let cases = [(1, Some(3)), (2, Some(3)), (3, Some(2)), (5, Some(0)), (8, Some(0)), (9, Some(4)), (17, None)];
         for (bytes, expected) in cases {
-            assert_eq!(best_fit(blocks(), bytes), expected, "{bytes}");
+            assert_eq!(best_fit(blocks(), bytes, 4), expected, "{bytes}");
         }
-        assert_eq!(best_fit([9].into_iter(), 2), None);
+        assert_eq!(best_fit([9].into_iter(), 2, 4), None);
+        assert_eq!(best_fit([9].into_iter(), 2, 16), Some(0));
     }
 
     #[test]
@@ -246,11 +259,22 @@ mod tests {
             }
         }
         assert_eq!((pool.idle, pool.used, pool.peak), (7 << 20, 0, 7 << 20));
-        // Another size that nothing fits: the longest idle make room.
+        // Another size that nothing fits: others make room.
         let large = take(&mut pool, 6 << 20);
         assert!(pool.used + pool.idle <= pool.peak + pool.peak / SLACK, "{} {}", pool.used, pool.idle);
         assert!(pool.give(large).is_empty());
         assert!(pool.free.iter().any(|block| block.layout.size() == 6 << 20));
+    }
+
+    #[test]
+    fn a_full_pool_gives_what_is_far_too_large_rather_than_a_fresh_block() {
+        let mut pool = Pool { free: Vec::new(), idle: 0, used: 0, peak: 0 };
+        assert!(pool.take(16 << 20).is_err());
+        assert!(pool.give(Block::allocate(16 << 20)).is_empty());
+        assert!(pool.take(1 << 20).is_err(), "there is room for one that fits");
+        assert!(pool.give(Block::allocate(1 << 20)).is_empty());
+        let size = pool.take(3 << 20).ok().map(|block| block.layout.size());
+        assert_eq!(size, Some(16 << 20));
     }
 
     #[test]

@@ -318,7 +318,9 @@ impl Fcn {
         };
         let mut x = frame.put(images);
         pass.lap("frame");
-        let mut pools = Vec::with_capacity(STAGES.len()); // pools[i]: [N, C, H / 2^(i+1), W / 2^(i+1)]
+        let steps = decoder(self.meta.variant);
+        let skipped = |stage: usize| steps.iter().any(|step| step.skip.is_some_and(|(_, from)| from == stage));
+        let mut pools: [Option<Tensor<4>>; STAGES.len()] = Default::default(); // [N, C, H / 2^(i+1), W / 2^(i+1)]
         for (stage, layers) in self.layout.trunk.stages.iter().enumerate() {
             for (position, layer) in layers.iter().enumerate() {
                 let is_last = position + 1 == layers.len();
@@ -328,21 +330,21 @@ impl Fcn {
                 };
             }
             pass.lap(POOLS[stage]);
-            pools.push(x.clone());
+            pools[stage] = skipped(stage).then(|| x.clone());
         }
         for (index, layer) in [&self.layout.trunk.fc6, &self.layout.trunk.fc7].into_iter().enumerate() {
             x = self.convolve(x, layer, Activation::Relu, pass); // [N, 4096, H/32, W/32]
             x = self.drop_values(x, index, pass.mode);
         }
         x = self.convolve(x, &self.layout.score_fr, Activation::Identity, pass); // [N, K, H/32, W/32]
-        for (step, (kernel, skip)) in decoder(self.meta.variant).iter().zip(&self.layout.decoder) {
+        for (step, (kernel, skip)) in steps.iter().zip(&self.layout.decoder) {
             let padding = step.padding(self.meta.geometry);
             x = conv_transpose2d(x, self.shaped(*kernel, pass.mode), step.stride, padding);
             pass.lap(step.name);
-            match (skip, step.skip) {
-                (Some(layer), Some((_, stage))) => {
+            match (skip, step.skip.and_then(|(_, stage)| pools[stage].take())) {
+                (Some(layer), Some(pool)) => {
                     let [_, _, rows, columns] = x.dims();
-                    let score = self.convolve(pools[stage].clone(), layer, Activation::Identity, pass);
+                    let score = self.convolve(pool, layer, Activation::Identity, pass);
                     let offset = if self.meta.geometry == Geometry::Caffe { step.crop } else { 0 };
                     x = x + crop(score, offset, offset, rows, columns);
                 }
