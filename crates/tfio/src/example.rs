@@ -22,6 +22,11 @@ use thiserror::Error;
 pub use crate::wire::WireError;
 use crate::wire::{Field, Message, Value, delimited_len, put_header, put_varint, varint_len};
 
+/// The most features of an Example, and the most values in all of them: each takes more in memory than in the record.
+/// Real ones have a dozen of one value each; a list may be an image.
+const MAX_FEATURES: usize = 1 << 14;
+const MAX_VALUES: usize = 1 << 20;
+
 /// A feature's values: one of three kinds of list, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Feature<'a> {
@@ -119,6 +124,14 @@ pub enum ExampleError {
     /// The bytes are not an Example.
     #[error("not a tf.train.Example: {0}")]
     Wire(#[from] WireError),
+    /// More features or values than are accepted.
+    #[error("an Example of more than {limit} {what}: the record is damaged, or holds something other than images")]
+    TooMany {
+        /// `features` or `values`.
+        what: &'static str,
+        /// The most that are accepted.
+        limit: usize,
+    },
     /// There is no feature of that name.
     #[error("feature '{key}' is missing; the record has {}", listed(.present))]
     Missing {
@@ -286,17 +299,21 @@ impl<'a> Example<'a> {
     /// name the last counts, as in protobuf.
     ///
     /// # Errors
-    /// [`ExampleError::Wire`] with the offset in `record`.
+    /// [`ExampleError::Wire`] with the offset in `record`; [`ExampleError::TooMany`].
     pub fn decode(record: &'a [u8]) -> Result<Self, ExampleError> {
         let mut example = Self::new();
         let mut message = Message::new(record);
+        let mut room = MAX_VALUES;
         while let Some(field) = message.field()? {
             if field.number == 1 {
                 let mut features = field.message()?;
                 while let Some(entry) = features.field()? {
                     if entry.number == 1 {
-                        let (key, feature) = decode_entry(entry.message()?)?;
+                        let (key, feature) = decode_entry(entry.message()?, &mut room)?;
                         example.features.insert(Cow::Borrowed(key), feature);
+                        if example.features.len() > MAX_FEATURES {
+                            return Err(ExampleError::TooMany { what: "features", limit: MAX_FEATURES });
+                        }
                     }
                 }
             }
@@ -316,13 +333,14 @@ fn wrong_kind(key: &str, expected: Kind, found: &Feature) -> ExampleError {
     ExampleError::WrongKind { key: key.to_string(), expected, found: found.kind() }
 }
 
-/// A map entry `{ string key = 1; Feature value = 2; }`; absent parts have their defaults.
-fn decode_entry(mut entry: Message<'_>) -> Result<(&str, Feature<'_>), WireError> {
+/// A map entry `{ string key = 1; Feature value = 2; }`; absent parts have their defaults. `room` is the number of values
+/// that the Example may still have.
+fn decode_entry<'a>(mut entry: Message<'a>, room: &mut usize) -> Result<(&'a str, Feature<'a>), ExampleError> {
     let (mut key, mut feature) = ("", Feature::Unset);
     while let Some(field) = entry.field()? {
         match field.number {
             1 => key = field.message()?.text()?,
-            2 => merge_feature(&mut feature, field.message()?)?,
+            2 => merge_feature(&mut feature, field.message()?, room)?,
             _ => {}
         }
     }
@@ -330,7 +348,11 @@ fn decode_entry(mut entry: Message<'_>) -> Result<(&str, Feature<'_>), WireError
 }
 
 /// Protobuf's merge of a `oneof`: a list of the same kind grows, one of another kind replaces what was there.
-fn merge_feature<'a>(feature: &mut Feature<'a>, mut message: Message<'a>) -> Result<(), WireError> {
+fn merge_feature<'a>(
+    feature: &mut Feature<'a>,
+    mut message: Message<'a>,
+    room: &mut usize,
+) -> Result<(), ExampleError> {
     while let Some(field) = message.field()? {
         let kind = match field.number {
             1 => Kind::Bytes,
@@ -348,31 +370,49 @@ fn merge_feature<'a>(feature: &mut Feature<'a>, mut message: Message<'a>) -> Res
         let mut list = field.message()?;
         while let Some(value) = list.field()? {
             if value.number == 1 {
-                push_value(feature, value)?;
+                push_value(feature, value, room)?;
             }
         }
     }
     Ok(())
 }
 
-fn push_value<'a>(feature: &mut Feature<'a>, field: Field<'a>) -> Result<(), WireError> {
+fn push_value<'a>(feature: &mut Feature<'a>, field: Field<'a>, room: &mut usize) -> Result<(), ExampleError> {
+    let mut take = |count: usize| match room.checked_sub(count) {
+        Some(left) => {
+            *room = left;
+            Ok(())
+        }
+        None => Err(ExampleError::TooMany { what: "values", limit: MAX_VALUES }),
+    };
     match (feature, field.value) {
-        (Feature::Bytes(values), _) => values.push(Cow::Borrowed(field.message()?.bytes())),
-        (Feature::Float(values), Value::Fixed32(value)) => values.push(f32::from_le_bytes(value)),
+        (Feature::Bytes(values), _) => {
+            take(1)?;
+            values.push(Cow::Borrowed(field.message()?.bytes()));
+        }
+        (Feature::Float(values), Value::Fixed32(value)) => {
+            take(1)?;
+            values.push(f32::from_le_bytes(value));
+        }
         (Feature::Float(values), Value::Bytes(mut packed)) => {
+            take(packed.bytes().len() / 4)?;
             values.reserve(packed.bytes().len() / 4);
             while !packed.is_empty() {
                 values.push(f32::from_le_bytes(packed.fixed32()?));
             }
         }
-        (Feature::Int64(values), Value::Varint(value)) => values.push(value as i64),
+        (Feature::Int64(values), Value::Varint(value)) => {
+            take(1)?;
+            values.push(value as i64);
+        }
         (Feature::Int64(values), Value::Bytes(mut packed)) => {
             while !packed.is_empty() {
+                take(1)?;
                 values.push(packed.varint()? as i64);
             }
         }
-        (Feature::Float(_), _) => return Err(field.wrong_type("2 (packed) or 5 (32-bit)")),
-        (_, _) => return Err(field.wrong_type("2 (packed) or 0 (varint)")),
+        (Feature::Float(_), _) => return Err(field.wrong_type("2 (packed) or 5 (32-bit)").into()),
+        (_, _) => return Err(field.wrong_type("2 (packed) or 0 (varint)").into()),
     }
     Ok(())
 }
@@ -462,8 +502,27 @@ mod tests {
         let unpacked_floats =
             [&[0x12, 10][..], &[0x0d], &1.5f32.to_le_bytes(), &[0x0d], &2.5f32.to_le_bytes()].concat();
         let mut feature = Feature::Unset;
-        merge_feature(&mut feature, Message::new(&unpacked_floats)).unwrap();
+        merge_feature(&mut feature, Message::new(&unpacked_floats), &mut 2).unwrap();
         assert_eq!(feature, Feature::Float(vec![1.5, 2.5]));
+    }
+
+    #[test]
+    fn lists_that_take_more_memory_than_bytes_are_refused() {
+        let ones = vec![1; MAX_VALUES + 1];
+        let integers = |count: usize| Example::new().with("k", Feature::Int64(ones[..count].to_vec())).encode();
+        let strings = Example::new().with("k", Feature::Bytes(vec![Cow::Borrowed(&b""[..]); MAX_VALUES + 1])).encode();
+        let floats = Example::new().with("k", Feature::Float(vec![0.0; MAX_VALUES + 1])).encode();
+        let features = (0..=MAX_FEATURES).fold(Example::new(), |all, key| all.with(key.to_string(), Feature::Unset));
+        assert!(Example::decode(&integers(MAX_VALUES)).is_ok());
+        for (what, bytes) in [
+            ("values", integers(MAX_VALUES + 1)),
+            ("values", strings),
+            ("values", floats),
+            ("features", features.encode()),
+        ] {
+            let error = Example::decode(&bytes).unwrap_err();
+            assert!(matches!(error, ExampleError::TooMany { what: found, .. } if found == what), "{what}: {error}");
+        }
     }
 
     #[test]

@@ -26,8 +26,8 @@ const IN_ZIP64: u64 = 0xffff_ffff;
 const ZIP64_EXTRA: u16 = 1;
 const ENCRYPTED: u16 = 1;
 
-/// The largest central directory: some hundred thousand entries.
-const MAX_DIRECTORY_BYTES: u64 = 16 << 20;
+/// The largest central directory: some forty thousand entries.
+const MAX_DIRECTORY_BYTES: u64 = 4 << 20;
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 20;

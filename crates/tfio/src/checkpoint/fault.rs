@@ -144,6 +144,16 @@ pub enum Fault {
         /// The dimensions found.
         shape: Vec<i64>,
     },
+    /// A tensor has more dimensions than TensorFlow allows.
+    #[error("tensor '{name}' has {found} dimensions, expected at most {limit}")]
+    Rank {
+        /// The tensor's name.
+        name: String,
+        /// The number of dimensions found.
+        found: usize,
+        /// The most that a tensor may have.
+        limit: usize,
+    },
     /// A tensor's slices do not cover it exactly once.
     #[error("tensor '{name}' of shape {shape:?}: {reason}")]
     Slices {

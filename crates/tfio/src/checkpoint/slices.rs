@@ -15,7 +15,10 @@ const MAX_SLICES: usize = 1024;
 /// the address space at eight bytes an element.
 pub(super) fn checked_shape(name: &str, proto: Option<&TensorShapeProto>) -> Result<Vec<usize>, Fault> {
     let dims: Vec<i64> = proto.map(|shape| shape.dim.iter().map(|dim| dim.size).collect()).unwrap_or_default();
-    let known = proto.is_none_or(|shape| !shape.unknown_rank) && dims.len() <= MAX_RANK;
+    if dims.len() > MAX_RANK {
+        return Err(Fault::Rank { name: name.to_string(), found: dims.len(), limit: MAX_RANK });
+    }
+    let known = proto.is_none_or(|shape| !shape.unknown_rank);
     let shape: Option<Vec<usize>> = dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
     let fits = |shape: &Vec<usize>| {
         let volume = shape.iter().try_fold(8usize, |volume, &dim| volume.checked_mul(dim.max(1)));

@@ -33,10 +33,10 @@ pub(super) const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
 const FOOTER_BYTES: u64 = 48;
 /// Type and checksum behind each block.
 const TRAILER_BYTES: u64 = 5;
-/// The largest index block: tens of thousands of blocks.
-const MAX_INDEX_BYTES: u64 = 4 << 20;
-/// The largest compressed block, unpacked. TensorFlow compresses no V1 file; others' are read if their blocks are small.
-const MAX_UNPACKED_BYTES: u64 = 1 << 30;
+/// The largest index block, also when it is unpacked: tens of thousands of blocks.
+const MAX_INDEX_BYTES: u64 = 1 << 20;
+/// The largest compressed block, unpacked, which is held in memory: sixty of TensorFlow's. It compresses no V1 file.
+const MAX_UNPACKED_BYTES: u64 = 16 << 20;
 /// Snappy's densest element copies 64 bytes for 3, so a block that claims more is lying.
 const MAX_SNAPPY_RATIO: u64 = 22;
 /// TensorFlow's names are paths of a few hundred bytes.
@@ -139,7 +139,7 @@ impl Table {
     fn data_blocks(&self, index: Handle) -> Result<Vec<Block>, Fault> {
         let mut blocks: Vec<Block> = vec![];
         let mut free = 0;
-        let contents = self.contents_of(index)?;
+        let contents = self.contents_of(index, MAX_INDEX_BYTES)?;
         walk(&contents, &mut |_, offset, end| {
             let value = contents.take(offset, end, MAX_HANDLE_BYTES, "a block handle's size")?;
             let handle = self.handle(&mut Message::new(&value), offset, index.offset)?;
@@ -203,29 +203,30 @@ impl Table {
 
     /// The contents of data block `block`, verified or not.
     pub fn contents(&self, block: usize) -> Result<Contents<'_>, Fault> {
-        self.contents_of(self.blocks[block].handle)
+        self.contents_of(self.blocks[block].handle, MAX_UNPACKED_BYTES)
     }
 
-    fn contents_of(&self, Handle { offset, size }: Handle) -> Result<Contents<'_>, Fault> {
+    /// The contents of a block; of a compressed one if they are no larger than `limit`.
+    fn contents_of(&self, Handle { offset, size }: Handle, limit: u64) -> Result<Contents<'_>, Fault> {
         let end = offset + size;
         let mut block_type = [0];
         self.storage.read_exact_at(end, &mut block_type)?;
         match block_type {
             [0] => Ok(Contents::Raw { storage: &self.storage, start: offset, end }),
-            [1] => Ok(Contents::Unpacked(Storage::Memory(self.unpack(offset, size)?))),
+            [1] => Ok(Contents::Unpacked(Storage::Memory(self.unpack(offset, size, limit)?))),
             [found] => Err(Fault::BlockType { offset: end, found }),
         }
     }
 
-    fn unpack(&self, offset: u64, size: u64) -> Result<Vec<u8>, Fault> {
+    fn unpack(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, Fault> {
         let what = "a compressed block's size";
-        if size > MAX_UNPACKED_BYTES {
-            return Err(Fault::OutOfRange { offset, what, found: size, limit: MAX_UNPACKED_BYTES });
+        if size > limit {
+            return Err(Fault::OutOfRange { offset, what, found: size, limit });
         }
         let invalid = |error: snap::Error| Fault::Snappy { offset, reason: error.to_string() };
         let packed = self.storage.read_vec(offset, size)?;
         let found = snap::raw::decompress_len(&packed).map_err(invalid)? as u64;
-        let limit = (size * MAX_SNAPPY_RATIO).min(MAX_UNPACKED_BYTES);
+        let limit = limit.min(size * MAX_SNAPPY_RATIO);
         if found > limit {
             return Err(Fault::OutOfRange { offset, what: "a block's unpacked size", found, limit });
         }
@@ -431,7 +432,16 @@ mod tests {
         // A varint of 512 MiB, then one literal byte.
         let packed = [0x80, 0x80, 0x80, 0x80, 0x02, 0x00, 0x00];
         let table = Table { storage: Storage::Memory(packed.to_vec()), blocks: vec![] };
-        let error = table.unpack(0, 7).unwrap_err();
+        let error = table.unpack(0, 7, MAX_UNPACKED_BYTES).unwrap_err();
         assert!(matches!(error, Fault::OutOfRange { found: 0x2000_0000, limit: 154, .. }), "{error}");
+        // One long enough for what it claims is refused for that.
+        let mut packed = packed.to_vec();
+        packed.resize(32 << 20, 0);
+        let table = Table { storage: Storage::Memory(packed), blocks: vec![] };
+        for (size, limit) in [(8 << 20, MAX_UNPACKED_BYTES), (32 << 20, MAX_UNPACKED_BYTES), (1 << 20, MAX_INDEX_BYTES)]
+        {
+            let error = table.unpack(0, size, limit).unwrap_err();
+            assert!(matches!(error, Fault::OutOfRange { limit: found, .. } if found == limit), "{error}");
+        }
     }
 }

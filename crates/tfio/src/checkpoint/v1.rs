@@ -26,8 +26,9 @@ use super::{Fault, TensorInfo};
 
 /// The newest format that is understood (`TF_CHECKPOINT_VERSION`).
 const VERSION: i32 = 1;
-/// The largest description: tens of thousands of tensors. VGG-16's has 3 kB.
-const MAX_META_BYTES: u64 = 4 << 20;
+/// The largest description: thousands of tensors. VGG-16's has 3 kB. Decoded, two bytes of it can take fifty times their
+/// size.
+const MAX_META_BYTES: u64 = 512 << 10;
 /// The largest name or slice inside a value.
 const MAX_NAME_BYTES: u64 = 64 << 10;
 /// The buffer that a message's head is read through, and values that are varints.
@@ -431,6 +432,8 @@ mod tests {
     fn faults_are_named() {
         let whole = [rows(0, 2)];
         let tensor = described("t", 1, 2, &whole);
+        let mut many_axes = tensor.clone();
+        many_axes.shape = Some(TensorShapeProto { dim: vec![Dim { size: 1 }; 255], unknown_rank: false });
         let one = [tensor.clone()];
         let with = |tensors: &[SavedSliceMeta], values: &[Vec<u8>]| {
             read(file(meta(tensors, 0), values, 1, false), "t").unwrap_err().to_string()
@@ -458,6 +461,8 @@ mod tests {
                 with(&[described("t", 1, 1 << 40, &[rows(0, 1 << 40)])], &[saved("t", &rows(0, 1 << 40), &[])]),
                 "bytes at most",
             ),
+            (with(&vec![described("t", 1, 2, &whole); 1 << 15], &sound), "expected at most 524288"),
+            (with(&[many_axes], &sound), "tensor 't' has 255 dimensions, expected at most 254"),
             (read(too_new, "t").unwrap_err().to_string(), "the format version required is 2, expected at most 1"),
             (read(headless, "t").unwrap_err().to_string(), "no SavedTensorSliceMeta under the empty key"),
             (read(write_table(&[], 1, false), "t").unwrap_err().to_string(), "no SavedTensorSliceMeta"),

@@ -23,8 +23,12 @@ use crate::masked_crc::{mask, matches};
 
 /// The newest format that is understood (`kTensorBundleVersion`).
 const VERSION: i32 = 1;
-/// The largest index file: a hundred thousand tensors. VGG-16's has 2 kB.
-const MAX_INDEX_BYTES: u64 = 16 << 20;
+/// The largest index file, and its entries unpacked: tens of thousands of tensors. VGG-16's has 2 kB.
+const MAX_INDEX_BYTES: u64 = 4 << 20;
+/// The most entries of an index, and the most slices of all tensors together: each takes more here than in the file.
+const MAX_ENTRIES: usize = 1 << 16;
+/// The largest entry. One tensor's has 50 bytes, or 10 a slice.
+const MAX_ENTRY_BYTES: u64 = 256 << 10;
 /// The most data files; one a parameter server is usual.
 const MAX_SHARDS: i32 = 1 << 16;
 /// Tensors are decoded in pieces of this size, a multiple of every width.
@@ -76,11 +80,13 @@ impl V2 {
         if let Shards::Files { count: files, .. } = &mut shards {
             *files = count;
         }
-        let (mut tensors, mut infos) = (vec![], vec![]);
+        let (mut tensors, mut infos, mut slices) = (vec![], vec![], 0);
         for (key, value) in &entries.0 {
             // Names do not begin with a zero byte: that is how the keys of slices begin.
             if key.first().is_some_and(|&byte| byte != 0) {
                 let (info, stored) = entries.tensor(key, value, count).map_err(in_index)?;
+                slices += stored.len();
+                check_count("the number of slices", slices).map_err(in_index)?;
                 infos.push(info);
                 tensors.push(stored);
             }
@@ -206,7 +212,8 @@ impl Entries {
                 if entries.last().is_some_and(|(last, _)| last.as_slice() >= key) {
                     return Err(Fault::KeyOrder { offset: start });
                 }
-                entries.push((key.to_vec(), contents.take(start, end, MAX_INDEX_BYTES, "an entry's size")?));
+                entries.push((key.to_vec(), contents.take(start, end, MAX_ENTRY_BYTES, "an entry's size")?));
+                check_count("the number of entries", entries.len())?;
                 Ok(())
             })?;
         }
@@ -271,6 +278,13 @@ impl Entries {
             parts.push(stored(&info, slice, &entry, shards)?);
         }
         Ok((info, parts))
+    }
+}
+
+fn check_count(what: &'static str, count: usize) -> Result<(), Fault> {
+    match count <= MAX_ENTRIES {
+        true => Ok(()),
+        false => Err(Fault::OutOfRange { offset: 0, what, found: count as u64, limit: MAX_ENTRIES as u64 }),
     }
 }
 
@@ -409,6 +423,21 @@ mod tests {
         ];
         let wrong: Vec<_> = cases.iter().filter(|(found, expected)| !found.contains(expected)).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn entries_that_take_more_memory_than_bytes_are_refused() {
+        let keys: Vec<[u8; 4]> = (0..=MAX_ENTRIES as u32).map(|number| (number | 0xff << 24).to_be_bytes()).collect();
+        let many: Vec<(&[u8], BundleEntryProto)> =
+            keys.iter().map(|key| (&key[..], BundleEntryProto::default())).collect();
+        let empty = TensorSliceProto { extent: vec![Extent { start: 0, length: Some(0) }] };
+        let slices = vec![empty; MAX_ENTRY_BYTES as usize / 6];
+        let large = [(&b"t"[..], BundleEntryProto { slices, ..entry() })];
+        for (entries, expected) in [(&many[..], "the number of entries"), (&large[..], "an entry's size")] {
+            let error = read(header(1, 0, 0), entries, &DATA).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(check_count("the number of slices", MAX_ENTRIES + 1).is_err());
     }
 
     #[test]
