@@ -26,19 +26,45 @@ pub fn open(kind: ErrorKind, what: &str, path: &Path) -> Result<File> {
     File::open(path).map_err(fault)
 }
 
+/// Hands everything that `reader` gives to `take`, a block at a time.
+///
+/// # Errors
+/// What the system refuses.
+pub fn each_block(reader: &mut impl Read, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
+    /// Enough for several threads to share.
+    const BLOCK_BYTES: usize = 4 << 20;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(count) => take(&block[..count]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// All bytes of a regular file.
 ///
 /// # Errors
 /// What the system refuses (exit 5); a file that is not regular, or of more than [`MAX_BYTES`] (exit 3).
 pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
+    read_at_most(MAX_BYTES, what, path)
+}
+
+/// All bytes of a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_at_most(limit: u64, what: &str, path: &Path) -> Result<Vec<u8>> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
     let file = open(ErrorKind::Data, what, path)?;
     let length = file.metadata().map_err(fault)?.len();
-    if length > MAX_BYTES {
-        return Err(Error::data(format!("{what} has {length} bytes; at most {MAX_BYTES} are read at once")).at(path));
+    if length > limit {
+        return Err(Error::data(format!("{what} has {length} bytes; at most {limit} are read at once")).at(path));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fault)?;
+    file.take(limit).read_to_end(&mut bytes).map_err(fault)?;
     Ok(bytes)
 }
 
@@ -97,5 +123,8 @@ mod tests {
         let sparse = File::create(folder.path().join("sparse")).unwrap();
         sparse.set_len(MAX_BYTES + 1).unwrap();
         assert_eq!(read("the list", &folder.path().join("sparse")).unwrap_err().kind, ErrorKind::Data);
+        assert_eq!(read_at_most(2, "the list", &path).unwrap(), b"a\n");
+        let error = read_at_most(1, "the list", &path).unwrap_err();
+        assert!(error.message.contains("has 2 bytes; at most 1"), "{error}");
     }
 }

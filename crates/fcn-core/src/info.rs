@@ -218,7 +218,8 @@ fn tensors(path: &Path, size: [usize; 2]) -> Result<Info> {
     let file = TensorFile::open(path)?;
     let lines: Vec<TensorLine> = file
         .tensors()
-        .map(|(name, shape)| TensorLine { name: name.into(), dtype: file.dtype(name), shape: shape.to_vec() })
+        .zip(file.dtypes())
+        .map(|((name, shape), dtype)| TensorLine { name: name.into(), dtype, shape: shape.to_vec() })
         .collect();
     let Ok(contents) = Contents::from_header(file.metadata()) else { return foreign(path) };
     let network = contents.network().cloned();
@@ -234,7 +235,12 @@ fn tensors(path: &Path, size: [usize; 2]) -> Result<Info> {
 }
 
 fn parsed_metadata(texts: &BTreeMap<String, String>) -> BTreeMap<String, serde_json::Value> {
-    let parsed = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
+    // Parsed, two bytes can take thirty; a network's longest value is its palette.
+    const MAX_PARSED_BYTES: usize = 64 << 10;
+    let parsed = |text: &String| match text.len() <= MAX_PARSED_BYTES {
+        true => serde_json::from_str(text).unwrap_or_else(|_| text.clone().into()),
+        false => text.clone().into(),
+    };
     texts.iter().map(|(key, text)| (key.clone(), parsed(text))).collect()
 }
 
@@ -293,11 +299,13 @@ fn foreign(path: &Path) -> Result<Info> {
 }
 
 fn records(path: &Path) -> Result<Records> {
+    /// A hundred photographs with their masks: what a file may make this hold at once.
+    const LIMITS: tfio::Limits = tfio::Limits { max_record_bytes: 24 << 20 };
     let fault = |e: tfio::RecordError| Error::data(e.to_string()).at(path);
     let io = |e: std::io::Error| Error::io("read the record file", path, &e);
     let file = File::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
-    let mut reader = tfio::RecordReader::new(BufReader::new(file));
+    let mut reader = tfio::RecordReader::with_limits(BufReader::new(file), LIMITS);
     let mut found = Records { records: 0, bytes, features: BTreeMap::new() };
     let mut data = Vec::new();
     while reader.read_into(&mut data).map_err(fault)?.is_some() {

@@ -147,7 +147,7 @@ impl MaskCoding {
 
     /// Reads a class list file; see [`MaskCoding::parse`].
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = crate::file::read("the class list", path)?;
+        let bytes = crate::file::read_at_most(MAX_LIST_BYTES, "the class list", path)?;
         let text =
             String::from_utf8(bytes).map_err(|e| Error::data(format!("the class list is not UTF-8: {e}")).at(path))?;
         Self::parse(&text).map_err(|e| e.at(path))
@@ -213,6 +213,9 @@ impl MaskCoding {
         Ok(coding)
     }
 }
+
+/// The longest class list: 256 classes with names as long as pages.
+const MAX_LIST_BYTES: u64 = 1 << 20;
 
 const CLASS_LIST_HINT: &str =
     "one class a line: `id name` or `id name r g b`, for example `0 background` and `1 cat 64 0 0`";

@@ -1,7 +1,6 @@
 //! Weights that a run starts from: a file of this program, a run folder, or anything that can be imported, which is
 //! then converted once and kept beside its source.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
@@ -14,9 +13,6 @@ use crate::model::{Fcn, ParameterKind};
 use crate::tensor_file::TensorFile;
 use crate::weights::{Backbone, Contents, Geometry, ModelMeta, TrunkMeta, refuse_not_finite};
 use crate::{Error, ErrorKind, Result};
-
-/// Bytes hashed at a time.
-const BLOCK_BYTES: usize = 4 << 20;
 
 /// Digits of a source's hash in the name of its conversion.
 const HASH_DIGITS: usize = 16;
@@ -180,16 +176,13 @@ fn conversion_name(path: &Path) -> Result<String> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&IMPORT_VERSION.to_le_bytes()).update(name.as_bytes());
-    let mut block = vec![0; BLOCK_BYTES];
     for part in parts(path)? {
         let io = |e: std::io::Error| Error::io("read", &part, &e);
         let mut file = file::open(ErrorKind::Weights, "the file of weights", &part)?;
-        loop {
-            match file.read(&mut block).map_err(io)? {
-                0 => break,
-                count => drop(hasher.update_rayon(&block[..count])),
-            }
-        }
+        file::each_block(&mut file, |block| {
+            hasher.update_rayon(block);
+        })
+        .map_err(io)?;
     }
     Ok(format!("{name}.{}.safetensors", &hasher.finalize().to_hex()[..HASH_DIGITS]))
 }

@@ -19,8 +19,10 @@ use crate::host::with_values;
 use crate::mapped_file;
 use crate::{Error, ErrorKind, Result};
 
-/// Longest header that is read; safetensors' own limit.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Longest header that is read: ten thousand tensors at a hundred bytes each. An FCN's has 6 kB, the largest of published
+/// image and language models some 300 kB a file. safetensors' own limit is a hundred times higher, but parsed, two bytes
+/// of a header can take sixty, so that a file of nothing else would cost seconds and gigabytes.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// Headers end at a multiple of this, filled with spaces, so that values are aligned.
 const ALIGNMENT: usize = 8;
@@ -215,8 +217,11 @@ impl TensorFile {
         }
         file.read_exact(&mut prefix).map_err(io)?;
         let header_bytes = u64::from_le_bytes(prefix);
-        if header_bytes > MAX_HEADER_BYTES || header_bytes > length - 8 {
+        if header_bytes > length - 8 {
             return Err(wrong(format!("its header is {header_bytes} bytes long, the file {length}")));
+        }
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(wrong(format!("its header is {header_bytes} bytes long; at most {MAX_HEADER_BYTES} are read")));
         }
         let mut header = vec![0; header_bytes as usize];
         file.read_exact(&mut header).map_err(io)?;
@@ -245,12 +250,9 @@ impl TensorFile {
         self.tensors.iter().map(|(name, info)| (name.as_str(), &info.shape[..]))
     }
 
-    /// The type of a tensor in safetensors' spelling, `F32` for example; empty where there is no such tensor.
-    pub fn dtype(&self, name: &str) -> String {
-        self.tensors
-            .iter()
-            .find(|(other, _)| other == name)
-            .map_or(String::new(), |(_, info)| format!("{:?}", info.dtype))
+    /// Type of every tensor in safetensors' spelling, `F32` for example, in the order of the file.
+    pub fn dtypes(&self) -> impl Iterator<Item = String> {
+        self.tensors.iter().map(|(_, info)| format!("{:?}", info.dtype))
     }
 
     /// The values of a float tensor, in C order; F16, BF16 and F64 are converted. 32-bit floats are read by all threads,
@@ -422,6 +424,29 @@ mod tests {
             assert!(TensorFile::open(&path).is_err(), "header of {header} bytes");
         }
         assert!(TensorFile::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_longer_header_than_any_network_s_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        let shape = "0,".repeat(45_000_000);
+        let json = format!(r#"{{"a":{{"dtype":"F32","shape":[{shape}0],"data_offsets":[0,0]}}}}"#);
+        let (found, limit) = (json.len(), MAX_HEADER_BYTES);
+        std::fs::write(&path, [&(found as u64).to_le_bytes(), json.as_bytes()].concat()).unwrap();
+        let started = std::time::Instant::now();
+        let error = TensorFile::open(&path).unwrap_err();
+        assert!(started.elapsed() < std::time::Duration::from_millis(200), "{:?}", started.elapsed());
+        assert_eq!(error.kind, ErrorKind::Weights);
+        assert!(error.message.contains(&format!("{found} bytes long; at most {limit}")), "{error}");
+        // As many tensors as fit are told in no time.
+        let line =
+            |i: usize| format!(r#""{i:x}":{{"dtype":"F32","shape":[],"data_offsets":[{},{}]}}"#, 4 * i, 4 * i + 4);
+        let lines: Vec<String> = (0..15_000).map(line).collect();
+        let json = format!("{{{}}}", lines.join(","));
+        std::fs::write(&path, [&(json.len() as u64).to_le_bytes(), json.as_bytes(), &[0; 60_000]].concat()).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!((file.tensors().count(), file.dtypes().filter(|dtype| dtype == "F32").count()), (15_000, 15_000));
     }
 
     #[test]

@@ -178,6 +178,25 @@ fn an_input_convention_that_nothing_tells_is_asked_for() {
 }
 
 #[test]
+fn torchvision_s_names_of_old_give_the_same_trunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("vgg16.safetensors"), folder.path().join("out.safetensors"));
+    imported("vgg16.safetensors", &out, Some(Convention::CaffeVgg)).unwrap();
+    let expected = contents(&out);
+    let mut tensors = torchvision_tensors();
+    for (name, ..) in &mut tensors {
+        *name = name.replace("classifier.0", "classifier.1").replace("classifier.3", "classifier.4");
+    }
+    write(&path, &BTreeMap::new(), &tensors);
+    let named = folder.path().join("vgg16-00b39a1b.safetensors");
+    std::fs::rename(&path, &named).unwrap();
+    let report = import(&named, &out, &ImportOptions::default()).unwrap();
+    assert_eq!(report.names, "torchvision vgg16 of before 0.1.7");
+    assert_eq!(report.preprocessing, Convention::CaffeVgg.preprocessing());
+    assert!(contents(&out) == expected, "other values than under today's names");
+}
+
+#[test]
 fn a_trunk_is_refused_where_a_network_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("vgg16.safetensors");

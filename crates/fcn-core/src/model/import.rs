@@ -147,7 +147,8 @@ pub struct Description {
     pub preprocessing: Option<(Preprocessing, String)>,
 }
 
-/// Says what the file at `path` holds, without reading values.
+/// Says what the file at `path` holds, without reading values; an input convention that only the hash of all of it would
+/// tell is left open.
 ///
 /// # Errors
 /// A file of no known format or damaged; what the system refuses.
@@ -158,7 +159,7 @@ pub fn inspect(path: &Path) -> Result<Description> {
     let metadata = source.metadata();
     let preprocessing = scheme.and_then(|scheme| {
         let is_network = variant_of(&sort_out(scheme, &source).1).is_some();
-        preprocessing_of(scheme, is_network, &metadata, &mut source, &ImportOptions::default()).ok()
+        preprocessing_of(scheme, is_network, &metadata, &mut source, &ImportOptions::default()).ok().flatten()
     });
     let names = scheme.map(Scheme::label);
     let (format, notes) = (source.format(), source.notes());
@@ -223,8 +224,11 @@ impl Plan {
 
         let trunk = trunk_of(scheme, &present);
         let variant = variant_of(&present);
-        let (preprocessing, preprocessing_from) =
-            preprocessing_of(scheme, variant.is_some(), &metadata, source, options)?;
+        let told = match preprocessing_of(scheme, variant.is_some(), &metadata, source, options)? {
+            None => Convention::of_content(&source.path)?.map(|(known, by)| (known.preprocessing(), by)),
+            told => told,
+        };
+        let Some((preprocessing, preprocessing_from)) = told else { return Err(untold_convention()) };
         let trunk = TrunkMeta { preprocessing, ..trunk };
         let contents = match variant {
             None => Contents::Trunk(trunk),
@@ -371,14 +375,15 @@ fn variant_of(present: &Shapes) -> Option<Variant> {
 
 const BY_LAYER_NAMES: &str = "the layer names";
 
+/// How the input must be prepared and what tells it, as far as that is told without hashing the file.
 fn preprocessing_of(
     scheme: Scheme,
     is_network: bool,
     metadata: &BTreeMap<String, String>,
     source: &mut Source,
     options: &ImportOptions,
-) -> Result<(Preprocessing, String)> {
-    let found = |preprocessing: Preprocessing, from: &str| Ok((preprocessing, from.to_string()));
+) -> Result<Option<(Preprocessing, String)>> {
+    let found = |preprocessing: Preprocessing, from: &str| Ok(Some((preprocessing, from.to_string())));
     if let Some(convention) = options.convention {
         return found(convention.preprocessing(), "--input-convention");
     }
@@ -402,12 +407,17 @@ fn preprocessing_of(
     if scheme == Scheme::Layers && is_network {
         return found(Convention::Caffe.preprocessing(), BY_LAYER_NAMES);
     }
-    Err(Error::usage("nothing tells how the input of these weights must be prepared (channel order, scale, mean)")
-        .hint(format!(
+    Ok(None)
+}
+
+fn untold_convention() -> Error {
+    Error::usage("nothing tells how the input of these weights must be prepared (channel order, scale, mean)").hint(
+        format!(
             "say --input-convention {}; torchvision's own weights are `torchvision`, those that come from Caffe \
              (vgg16_from_caffe.pth) are `caffe`",
             Convention::words().replace(", ", "|")
-        )))
+        ),
+    )
 }
 
 /// The classes of a network: as told, or as many names as there are outputs.

@@ -18,7 +18,14 @@ use crate::{Error, ErrorKind, Result};
 const MAX_PART_BYTES: u64 = 1 << 20;
 
 /// All parts together.
-const MAX_HELD_BYTES: u64 = 32 << 20;
+const MAX_HELD_BYTES: u64 = 8 << 20;
+
+/// The most tensors, values, kinds of operators and pairs of metadata together: each takes more here than in the file.
+const MAX_PARTS: u64 = 1 << 16;
+
+/// Longest description of a value that goes in or comes out, and the most axes of anything: more than any runtime takes.
+const MAX_VALUE_BYTES: u64 = 16 << 10;
+const MAX_AXES: usize = 64;
 
 /// Fields of all messages together: what a hostile file may cost in time.
 const MAX_FIELDS: u64 = 4_000_000;
@@ -85,7 +92,7 @@ impl OnnxFile {
     /// # Errors
     /// As [`OnnxFile::open`].
     pub fn read(reader: impl Read + Seek, length: u64) -> Result<Self> {
-        let mut skim = Skim { reader: BufReader::new(reader), at: 0, held: 0, fields: 0 };
+        let mut skim = Skim { reader: BufReader::new(reader), at: 0, held: 0, fields: 0, parts: 0 };
         skim.model(length).map_err(|fault| match fault {
             Fault::Io(e) => Error::new(ErrorKind::Io, format!("cannot read: {e}")),
             Fault::Format(message) => Error::weights(format!("not a usable ONNX file: {message}")),
@@ -113,6 +120,7 @@ struct Skim<R: Read + Seek> {
     at: u64,
     held: u64,
     fields: u64,
+    parts: u64,
 }
 
 impl<R: Read + Seek> Skim<R> {
@@ -197,6 +205,15 @@ impl<R: Read + Seek> Skim<R> {
         Ok(bytes)
     }
 
+    /// Counts something that will be kept.
+    fn part(&mut self) -> Skimmed<()> {
+        self.parts += 1;
+        match self.parts > MAX_PARTS {
+            true => self.fault(format!("more than {MAX_PARTS} tensors, values, operators and metadata")),
+            false => Ok(()),
+        }
+    }
+
     /// A string, or how long it is where it is too long to be read.
     fn text(&mut self, length: u64) -> Skimmed<String> {
         if length > MAX_PART_BYTES {
@@ -228,11 +245,13 @@ impl<R: Read + Seek> Skim<R> {
                     self.graph(self.at + length, &mut found)?;
                 }
                 (8, Content::Bytes(length)) => {
+                    self.part()?;
                     let set: OperatorSetIdProto = self.message(length)?;
                     let name = if set.domain.is_empty() { "ai.onnx".into() } else { set.domain };
                     found.opsets.insert(name, set.version);
                 }
                 (14, Content::Bytes(length)) => {
+                    self.part()?;
                     let (key, value) = self.pair(self.at + length)?;
                     found.metadata.insert(key, value);
                 }
@@ -262,18 +281,38 @@ impl<R: Read + Seek> Skim<R> {
             match (number, content) {
                 (1, Content::Bytes(length)) => {
                     let operator = self.operator(self.at + length)?;
-                    *found.operators.entry(operator).or_default() += 1;
+                    match found.operators.get_mut(&operator) {
+                        Some(count) => *count += 1,
+                        None => {
+                            self.part()?;
+                            found.operators.insert(operator, 1);
+                        }
+                    }
                 }
                 (GRAPH_INITIALIZER, Content::Bytes(length)) => {
+                    self.part()?;
                     let tensor = self.tensor(self.at + length)?;
                     found.tensors.push(tensor);
                 }
-                (11, Content::Bytes(length)) => found.inputs.push(shown(&self.message(length)?)),
-                (12, Content::Bytes(length)) => found.outputs.push(shown(&self.message(length)?)),
+                (11, Content::Bytes(length)) => found.inputs.push(self.value(length)?),
+                (12, Content::Bytes(length)) => found.outputs.push(self.value(length)?),
                 (_, other) => self.pass_over(other)?,
             }
         }
         Ok(())
+    }
+
+    /// The description of a value that goes in or comes out.
+    fn value(&mut self, length: u64) -> Skimmed<OnnxValue> {
+        self.part()?;
+        if length > MAX_VALUE_BYTES {
+            return self.fault(format!("a value is described by {length} bytes; at most {MAX_VALUE_BYTES} are read"));
+        }
+        let value = shown(&self.message(length)?);
+        match value.shape.len() <= MAX_AXES {
+            true => Ok(value),
+            false => self.fault(format!("before it {} has more than {MAX_AXES} axes", value.name)),
+        }
     }
 
     /// The operator of a node.
@@ -323,8 +362,6 @@ impl<R: Read + Seek> Skim<R> {
     }
 
     fn side(&mut self, side: u64, shape: &mut Vec<usize>) -> Skimmed<()> {
-        /// More axes than any runtime takes.
-        const MAX_AXES: usize = 64;
         match i64::try_from(side) {
             Ok(side) if shape.len() < MAX_AXES => shape.push(side as usize),
             Ok(_) => return self.fault(format!("a tensor of more than {MAX_AXES} axes")),
@@ -398,6 +435,41 @@ mod tests {
             let kind = read(&bytes).map_err(|e| e.kind).err();
             assert!(matches!(kind, None | Some(ErrorKind::Weights)), "byte {at}: {kind:?}");
         }
+    }
+
+    #[test]
+    fn parts_that_take_more_memory_than_bytes_are_refused() {
+        let field = |number: u8, content: &[u8]| {
+            let mut bytes = vec![number << 3 | 2];
+            prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+            [&bytes, content].concat()
+        };
+        let file = |graph: &[u8], rest: &[u8]| [&[0x08, 8][..], &field(7, graph), rest].concat();
+        let more = MAX_PARTS as usize + 1;
+        let numbered = |number: u8, inner: u8| {
+            let each = |i: usize| field(number, &field(inner, &i.to_be_bytes()));
+            (0..more).flat_map(each).collect::<Vec<u8>>()
+        };
+        // A shape of 65 unknown axes, two bytes each, inside a type inside a value.
+        let axes = field(2, &field(1, &field(2, &[0x0a, 0].repeat(65))));
+        let cases = [
+            ("tensors", file(&[0x2a, 0].repeat(more), b""), "more than"),
+            ("inputs", file(&[0x5a, 0].repeat(more), b""), "more than"),
+            ("operators", file(&numbered(1, 4), b""), "more than"),
+            ("metadata", file(b"", &numbered(14, 1)), "more than"),
+            ("axes", file(&field(11, &axes), b""), "more than 64 axes"),
+            ("a long value", file(&field(11, &vec![0; MAX_VALUE_BYTES as usize + 1]), b""), "is described by"),
+        ];
+        let mut wrong = Vec::new();
+        for (what, bytes, expected) in cases {
+            match read(&bytes) {
+                Err(error) if error.message.contains(expected) => {}
+                found => wrong.push(format!("{what}: {:?}", found.map(|_| "accepted"))),
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        // Nodes of one kind are counted, not kept.
+        assert_eq!(read(&file(&[0x0a, 0].repeat(more), b"")).unwrap().operators.len(), 1);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! What published weights expect to see: the input convention belongs to them, and a wrong one costs points without a
 //! word (torchvision's weights fed as Caffe's, or the other way round, lose an FCN about five).
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use crate::file;
 use crate::weights::{Channels, Preprocessing};
+use crate::{Error, ErrorKind, Result};
 
 /// A published input convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,14 +33,36 @@ pub const CONVENTIONS: [(&str, Convention); 4] = [
     ("tf-slim", Convention::TfSlim),
 ];
 
-/// Published files by a part of their names. The eight digits are the beginning of the file's SHA-256, which is how
-/// torchvision and others name what they publish.
-const KNOWN_FILES: [(&str, Convention); 4] = [
-    ("vgg16-397923af", Convention::Torchvision),
-    ("vgg16_bn-6c64b313", Convention::Torchvision),
-    ("vgg16-00b39a1b", Convention::CaffeVgg),
-    ("vgg16_from_caffe", Convention::Caffe),
+/// A file that somebody published.
+struct Published {
+    /// A part of its name.
+    name: &'static str,
+    hash: Hash,
+    convention: Convention,
+}
+
+/// What is published of a file's hash, in hexadecimal digits.
+enum Hash {
+    /// The beginning of the SHA-256, with which torchvision and others name what they publish.
+    Sha256(&'static str),
+    /// As the code that downloads the file checks it.
+    Md5(&'static str),
+}
+
+/// torchvision's `models/vgg.py`, jcjohnson/pytorch-vgg, and wkentaro/pytorch-fcn's `torchfcn/models/vgg.py`.
+const KNOWN_FILES: [Published; 4] = [
+    Published { name: "vgg16-397923af", hash: Hash::Sha256("397923af"), convention: Convention::Torchvision },
+    Published { name: "vgg16_bn-6c64b313", hash: Hash::Sha256("6c64b313"), convention: Convention::Torchvision },
+    Published { name: "vgg16-00b39a1b", hash: Hash::Sha256("00b39a1b"), convention: Convention::CaffeVgg },
+    Published {
+        name: "vgg16_from_caffe",
+        hash: Hash::Md5("aa75b158f4181e7f6230029eb96c1b13"),
+        convention: Convention::Caffe,
+    },
 ];
+
+/// Sizes that these files can have: VGG-16's 138,357,544 values, and a little that describes them. No other file is hashed.
+const KNOWN_BYTES: RangeInclusive<u64> = 553_430_176..=554_430_176;
 
 impl Convention {
     /// The convention as a formula.
@@ -56,13 +84,41 @@ impl Convention {
     /// That of a published file, by its name.
     pub fn of_file(path: &Path) -> Option<Convention> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
-        KNOWN_FILES.iter().find(|(known, _)| name.contains(known)).map(|(_, convention)| *convention)
+        KNOWN_FILES.iter().find(|known| name.contains(known.name)).map(|known| known.convention)
+    }
+
+    /// That of a published file under whatever name, by its content, and what tells it.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn of_content(path: &Path) -> Result<Option<(Convention, String)>> {
+        of_content(path, &KNOWN_BYTES, &KNOWN_FILES)
     }
 
     /// The words for all conventions.
     pub fn words() -> String {
         CONVENTIONS.map(|(word, _)| word).join(", ")
     }
+}
+
+fn of_content(path: &Path, sizes: &RangeInclusive<u64>, known: &[Published]) -> Result<Option<(Convention, String)>> {
+    let io = |e: std::io::Error| Error::io("read", path, &e);
+    let mut file = file::open(ErrorKind::Weights, "the file of weights", path)?;
+    if !sizes.contains(&file.metadata().map_err(io)?.len()) {
+        return Ok(None);
+    }
+    let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
+    file::each_block(&mut file, |block| {
+        rayon::join(|| sha256.update(block), || md5.update(block));
+    })
+    .map_err(io)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (sha256, md5) = (hex(&sha256.finalize()), hex(&md5.finalize()));
+    let told = |hash: &Hash| match hash {
+        Hash::Sha256(start) => sha256.starts_with(start).then(|| format!("the file's SHA-256, {start}...")),
+        Hash::Md5(whole) => (md5 == *whole).then(|| format!("the file's MD5, {whole}")),
+    };
+    Ok(known.iter().find_map(|known| Some((known.convention, told(&known.hash)?))))
 }
 
 #[cfg(test)]
@@ -82,8 +138,36 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(Convention::of_file(Path::new(path)), expected, "{path}");
         }
+        // The digits in a name are those of the hash.
+        for Published { name, hash, .. } in KNOWN_FILES {
+            assert!(
+                matches!(hash, Hash::Sha256(start) if name.ends_with(start)) || name == "vgg16_from_caffe",
+                "{name}"
+            );
+        }
         for (word, convention) in CONVENTIONS {
             assert_eq!(serde_json::to_value(convention).unwrap(), word);
         }
+    }
+
+    #[test]
+    fn a_published_file_is_known_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.pth");
+        std::fs::write(&path, b"abc").unwrap();
+        // The test vectors of FIPS 180-2 and RFC 1321.
+        let sha256 = Published { name: "a", hash: Hash::Sha256("ba7816bf"), convention: Convention::Torchvision };
+        let md5 =
+            Published { name: "b", hash: Hash::Md5("900150983cd24fb0d6963f7d28e17f72"), convention: Convention::Caffe };
+        let other = Published { name: "c", hash: Hash::Md5("900150983cd24fb0"), convention: Convention::CaffeVgg };
+        let found = |known: &[Published]| of_content(&path, &(3..=3), known).unwrap();
+        let (convention, told_by) = found(&[other, md5]).unwrap();
+        assert!(convention == Convention::Caffe && told_by.contains("MD5"), "{told_by}");
+        let known = [sha256];
+        let (convention, told_by) = found(&known).unwrap();
+        assert!(convention == Convention::Torchvision && told_by.contains("ba7816bf"), "{told_by}");
+        assert_eq!(found(&[]), None);
+        assert_eq!(of_content(&path, &(4..=9), &known).unwrap(), None, "a file of another size is not read");
+        assert_eq!(Convention::of_content(&path).unwrap(), None);
     }
 }

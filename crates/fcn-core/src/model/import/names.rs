@@ -10,6 +10,8 @@ pub(crate) enum Scheme {
     Slim,
     /// torchvision's `vgg16`, with heads under their published names if it has any.
     Torchvision,
+    /// The same before torchvision 0.1.7, which had the dropouts first: so is the published `vgg16-00b39a1b.pth`.
+    TorchvisionOld,
     /// torchvision's `vgg16_bn`, likewise.
     TorchvisionBn,
     /// The published layer names themselves: pytorch-fcn, and this program.
@@ -50,7 +52,9 @@ impl Scheme {
             let layers = LAYERS.iter().map(|(layer, ..)| format!("{layer}.weight"));
             layers.filter(|name| names.contains(scheme.name(name).as_str())).count()
         };
-        let best = [Scheme::Slim, torchvision, Scheme::Layers].into_iter().max_by_key(|scheme| known(*scheme));
+        // Of equal ones the last: convolutions alone are torchvision's of today.
+        let all = [Scheme::Slim, Scheme::TorchvisionOld, torchvision, Scheme::Layers];
+        let best = all.into_iter().max_by_key(|scheme| known(*scheme));
         best.filter(|scheme| known(*scheme) > 0)
     }
 
@@ -59,6 +63,7 @@ impl Scheme {
         match self {
             Scheme::Slim => "TF-slim vgg_16",
             Scheme::Torchvision => "torchvision vgg16",
+            Scheme::TorchvisionOld => "torchvision vgg16 of before 0.1.7",
             Scheme::TorchvisionBn => "torchvision vgg16_bn",
             Scheme::Layers => "published layer names (pytorch-fcn, fcn)",
         }
@@ -77,6 +82,11 @@ impl Scheme {
                 }
             }
             (Scheme::Torchvision, Some((_, place, _))) => format!("{place}.{role}"),
+            (Scheme::TorchvisionOld, Some((_, place, _))) => match *place {
+                "classifier.0" => format!("classifier.1.{role}"),
+                "classifier.3" => format!("classifier.4.{role}"),
+                place => format!("{place}.{role}"),
+            },
             (Scheme::TorchvisionBn, Some((_, _, place))) => match role.strip_prefix("norm.") {
                 None => format!("{place}.{role}"),
                 Some(role) => {
@@ -107,7 +117,11 @@ impl Scheme {
             Scheme::Slim if name == "global_step" => Some("a counter"),
             Scheme::Slim if name == MEAN_RGB => Some("stored as the input convention"),
             Scheme::Slim if name.starts_with("vgg_16/fc8/") => Some(IMAGENET),
-            Scheme::Torchvision | Scheme::TorchvisionBn if name.starts_with("classifier.6.") => Some(IMAGENET),
+            Scheme::Torchvision | Scheme::TorchvisionOld | Scheme::TorchvisionBn
+                if name.starts_with("classifier.6.") =>
+            {
+                Some(IMAGENET)
+            }
             Scheme::Layers if name.starts_with("fc8.") => Some(IMAGENET),
             _ if name.ends_with(".num_batches_tracked") => Some("a counter"),
             _ => None,
@@ -130,6 +144,9 @@ mod tests {
             (Scheme::Torchvision, "conv4_2.bias", "features.19.bias"),
             (Scheme::Torchvision, "fc7.weight", "classifier.3.weight"),
             (Scheme::Torchvision, "score_fr.weight", "score_fr.weight"),
+            (Scheme::TorchvisionOld, "conv1_2.bias", "features.2.bias"),
+            (Scheme::TorchvisionOld, "fc6.bias", "classifier.1.bias"),
+            (Scheme::TorchvisionOld, "fc7.weight", "classifier.4.weight"),
             (Scheme::TorchvisionBn, "conv5_3.norm.running_var", "features.41.running_var"),
             (Scheme::TorchvisionBn, "conv1_1.norm.weight", "features.1.weight"),
             (Scheme::TorchvisionBn, "fc6.bias", "classifier.0.bias"),
@@ -159,9 +176,10 @@ mod tests {
 
     #[test]
     fn a_source_is_recognised_even_with_tensors_missing() {
-        let cases: [(&[&str], Option<Scheme>); 6] = [
+        let cases: [(&[&str], Option<Scheme>); 7] = [
             (&["vgg_16/fc7/weights", "global_step"], Some(Scheme::Slim)),
             (&["features.5.weight", "x"], Some(Scheme::Torchvision)),
+            (&["features.5.weight", "classifier.1.weight"], Some(Scheme::TorchvisionOld)),
             (&["features.0.weight", "features.1.running_mean"], Some(Scheme::TorchvisionBn)),
             (&["conv1_2.weight"], Some(Scheme::Layers)),
             (&["layer1.0.conv1.weight"], None),

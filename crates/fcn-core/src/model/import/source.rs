@@ -65,7 +65,7 @@ impl Source {
                 file.tensors().iter().map(|t| tensor(&t.name, format!("{:?}", t.dtype), &t.shape)).collect()
             }
             Reader::Safetensors(file) => {
-                file.tensors().map(|(name, shape)| tensor(name, file.dtype(name), shape)).collect()
+                file.tensors().zip(file.dtypes()).map(|((name, shape), dtype)| tensor(name, dtype, shape)).collect()
             }
         };
         let parallel = !tensors.is_empty() && tensors.iter().all(|t| t.name.starts_with(PARALLEL_PREFIX));
