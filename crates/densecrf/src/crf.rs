@@ -141,10 +141,8 @@ impl DenseCrf {
         let pixels = (self.width * self.height) as u64;
         let row = 4 * row_shape(self.labels).1 as u64;
         let vertices: u64 = self.kernels.iter().map(|k| k.vertices() as u64).sum();
-        // Scores and marginals; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values. In
-        // fast mode at most a run of 13 numbers and a place for each pixel, and about as many extra rows as vertices.
-        let (order, sets) = if self.mode == Mode::Fast { (53, 4) } else { (0, 2) };
-        pixels * (8 * self.labels as u64 + kernels as u64 * (52 + order)) + sets * vertices * row
+        // Scores and marginals; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values.
+        pixels * (8 * self.labels as u64 + kernels as u64 * 52) + 2 * vertices * row
     }
 
     fn check_memory(&self, kernels: usize) -> Result<(), CrfError> {
@@ -158,8 +156,8 @@ impl DenseCrf {
     }
 
     fn solver(&self) -> Solver<'_> {
-        let Self { width, height, labels, level, mode, .. } = *self;
-        Solver { labels, width, height, scores: &self.scores, kernels: &self.kernels, level, mode }
+        let Self { labels, level, mode, .. } = *self;
+        Solver { labels, pixels: self.width * self.height, scores: &self.scores, kernels: &self.kernels, level, mode }
     }
 
     /// Mean-field inference. Zero iterations give the softmax of the negative energies.

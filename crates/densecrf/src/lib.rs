@@ -45,8 +45,7 @@
 //!
 //! `embed` places pixels in the lattice, `index` numbers its vertices, `lattice` ties both; `pass` is everything that
 //! happens to a pixel or a vertex in one iteration, written once over the registers of `simd`, the only module with
-//! unsafe code; `tiles` is the same for fast mode, in an order of its own; `pipeline` lets threads work ahead and splat in
-//! order; `inference` decides which pass runs where. The
+//! unsafe code; `pipeline` lets threads work ahead and splat in order; `inference` decides which pass runs where. The
 //! specification as a slow program is `oracle`, in tests.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -66,7 +65,6 @@ mod pass;
 mod pipeline;
 mod simd;
 mod softmax;
-mod tiles;
 mod unary;
 
 pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals, Mode};

@@ -42,7 +42,7 @@ pub(crate) enum Output<'a> {
 }
 
 /// The pass over a range of pixels.
-pub(crate) struct PixelPass<'a> {
+pub(crate) struct PixelPass<'a, const FAST: bool> {
     pub(crate) labels: usize,
     pub(crate) stride: usize,
     pub(crate) pixels: usize,
@@ -55,7 +55,7 @@ pub(crate) struct PixelPass<'a> {
     pub(crate) output: Output<'a>,
 }
 
-impl Task for PixelPass<'_> {
+impl<const FAST: bool> Task for PixelPass<'_, FAST> {
     #[inline(always)]
     fn run<R: Row>(self) {
         let stride = known_stride::<R>(self.stride);
@@ -66,16 +66,8 @@ impl Task for PixelPass<'_> {
 /// The stride as a constant where the row width implies it, which makes every inner loop a straight line: strides of
 /// more than one row occur with rows of 16 and, on processors without wide registers, of 8 lanes.
 #[inline(always)]
-pub(crate) fn known_stride<R: Row>(stride: usize) -> usize {
+fn known_stride<R: Row>(stride: usize) -> usize {
     if matches!(R::LANES, 4 | 24 | 32) { R::LANES } else { stride }
-}
-
-/// Adding a row of these keeps the labels, to the sign of zero, and makes the padding impossible.
-pub(crate) fn padding(labels: usize, stride: usize) -> Aligned<f32> {
-    let mut padding = Aligned::zeroed(stride);
-    padding[..labels].fill(-0.0);
-    padding[labels..].fill(f32::NEG_INFINITY);
-    padding
 }
 
 /// Floats of a batch of rows: a quarter of a usual first-level cache.
@@ -84,18 +76,16 @@ const BATCH_FLOATS: usize = 2048;
 /// Asks for what a pass reads but once of some pixels. Asking for the vertices' rows too costs more than it saves, and
 /// so does asking for much at a time, which holds up what else is read.
 #[inline(always)]
-pub(crate) fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], corners: bool, range: Range<usize>) {
+fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], range: Range<usize>) {
     prefetch(&scores[range.start * labels..range.end * labels]);
     for lattice in terms.iter().map(|t| t.lattice) {
         let range = range.start * lattice.simplex..range.end * lattice.simplex;
         prefetch(&lattice.weights[range.clone()]);
-        if corners {
-            prefetch(&lattice.corners[range]);
-        }
+        prefetch(&lattice.corners[range]);
     }
 }
 
-impl PixelPass<'_> {
+impl<const FAST: bool> PixelPass<'_, FAST> {
     /// Runs each step over a batch of pixels before the next step, for the reason given at [`softmax_rows`].
     #[inline(always)]
     fn batches<R: Row>(self, stride: usize) {
@@ -106,13 +96,16 @@ impl PixelPass<'_> {
         let mut messages = Aligned::zeroed(batch * stride);
         // Eigen multiplies a matrix by four columns at a time unless the product is tiny.
         let in_fours = if 2 * labels + pixels >= 20 { pixels / 4 * 4 } else { 0 };
-        let padding = padding(labels, stride);
+        // Adding a row of these keeps the labels, to the sign of zero, and makes the padding impossible.
+        let mut padding = Aligned::zeroed(stride);
+        padding[..labels].fill(-0.0);
+        padding[labels..].fill(f32::NEG_INFINITY);
         for start in range.clone().step_by(batch) {
             let count = batch.min(range.end - start);
             let end = start + count;
             let next = |share: usize| {
                 let at = |share: usize| (end + batch * share / shares).min(range.end);
-                prefetch_pixels(scores, labels, terms, true, at(share)..at(share + 1));
+                prefetch_pixels(scores, labels, terms, at(share)..at(share + 1));
             };
             next(0);
             let t = &mut buffer[..count * stride];
@@ -127,17 +120,17 @@ impl PixelPass<'_> {
                 let matrix = if let Price::Matrix(w) = term.price { Some(w) } else { None };
                 let out = if matrix.is_some() { &mut messages[..count * stride] } else { &mut *t };
                 if term.lattice.simplex == 3 {
-                    slice::<R, 3>(term, values, start, labels <= 2, stride, out);
+                    slice::<R, 3, FAST>(term, values, start, labels <= 2, stride, out);
                 } else {
-                    slice::<R, 6>(term, values, start, labels <= 2, stride, out);
+                    slice::<R, 6, FAST>(term, values, start, labels <= 2, stride, out);
                 }
                 let rows = t.chunks_exact_mut(stride).zip(messages.chunks_exact(stride));
                 for (w, (i, (t, message))) in matrix.into_iter().cycle().zip((start..).zip(rows)) {
-                    subtract_product::<R, false>(w, message, t, labels, i < in_fours);
+                    subtract_product::<R, FAST>(w, message, t, labels, i < in_fours);
                 }
             }
             next(terms.len() + 1);
-            softmax_rows::<R, false>(t, stride, labels);
+            softmax_rows::<R, FAST>(t, stride, labels);
             match &mut output {
                 Output::Rows(rows, width) => {
                     (terms.len() + 2..shares).for_each(next);
@@ -149,7 +142,7 @@ impl PixelPass<'_> {
                 Output::Splat(targets) => {
                     for ((term, target), share) in terms.iter().zip(targets.iter_mut()).zip(terms.len() + 2..) {
                         next(share);
-                        splat::<R>(term, target, start, stride, t);
+                        splat::<R, FAST>(term, target, start, stride, t);
                     }
                 }
             }
@@ -167,7 +160,7 @@ fn simplices<'a, const D: usize>(term: &Term<'a>, start: usize) -> impl Iterator
 /// Adds the messages of one term to the scores `t` of the pixels from `start` on, or, for a matrix price, writes them
 /// to `t`.
 #[inline(always)]
-fn slice<R: Row, const D: usize>(
+fn slice<R: Row, const D: usize, const FAST: bool>(
     term: &Term<'_>,
     values: &[f32],
     start: usize,
@@ -178,11 +171,14 @@ fn slice<R: Row, const D: usize>(
     let alpha = term.lattice.alpha();
     for (row, (t, (corners, weights))) in t.chunks_exact_mut(stride).zip(simplices::<D>(term, start)).enumerate() {
         let after = if term.after.is_empty() { 1.0 } else { term.after[start + row] };
+        let after = if FAST { after * alpha } else { after };
         for block in (0..stride).step_by(R::LANES) {
             let mut acc = R::splat(0.0);
             for (&corner, &weight) in corners.iter().zip(weights) {
                 let v = R::load(values, corner as usize * stride + block);
-                acc = if small {
+                acc = if FAST {
+                    v.fused(R::splat(weight), acc)
+                } else if small {
                     acc.add(R::splat(weight).mul(v).mul(R::splat(alpha)))
                 } else {
                     acc.add(R::splat(weight * alpha).mul(v))
@@ -191,7 +187,7 @@ fn slice<R: Row, const D: usize>(
             let message = acc.mul(R::splat(after));
             let old = R::load(t, block);
             let new = match term.price {
-                Price::Potts(w) => old.add(message.mul(R::splat(*w))),
+                Price::Potts(w) => multiply_add::<R, FAST>(message, R::splat(*w), old),
                 Price::Diagonal(v) => old.sub(R::load(v, block).mul(message)),
                 Price::Matrix(_) => message,
             };
@@ -202,13 +198,7 @@ fn slice<R: Row, const D: usize>(
 
 /// t -= W m, in the order of Eigen's matrix product: see `oracle::product`.
 #[inline(always)]
-pub(crate) fn subtract_product<R: Row, const FAST: bool>(
-    w: &[f32],
-    m: &[f32],
-    t: &mut [f32],
-    labels: usize,
-    four_columns: bool,
-) {
+fn subtract_product<R: Row, const FAST: bool>(w: &[f32], m: &[f32], t: &mut [f32], labels: usize, four_columns: bool) {
     let stride = t.len();
     let packed = labels / 4 * 4;
     let mut tail = [0.0_f32; 3];
@@ -234,16 +224,16 @@ pub(crate) fn subtract_product<R: Row, const FAST: bool>(
 
 /// Adds the marginals `q` of the pixels from `start` on to the values of their vertices.
 #[inline(always)]
-fn splat<R: Row>(term: &Term<'_>, values: &mut [f32], start: usize, stride: usize, q: &[f32]) {
+fn splat<R: Row, const FAST: bool>(term: &Term<'_>, values: &mut [f32], start: usize, stride: usize, q: &[f32]) {
     if term.lattice.simplex == 3 {
-        splat_simplices::<R, 3>(term, values, start, stride, q);
+        splat_simplices::<R, 3, FAST>(term, values, start, stride, q);
     } else {
-        splat_simplices::<R, 6>(term, values, start, stride, q);
+        splat_simplices::<R, 6, FAST>(term, values, start, stride, q);
     }
 }
 
 #[inline(always)]
-fn splat_simplices<R: Row, const D: usize>(
+fn splat_simplices<R: Row, const D: usize, const FAST: bool>(
     term: &Term<'_>,
     values: &mut [f32],
     start: usize,
@@ -256,14 +246,14 @@ fn splat_simplices<R: Row, const D: usize>(
             let x = R::load(q, block).mul(R::splat(before));
             for (&corner, &weight) in corners.iter().zip(weights) {
                 let at = corner as usize * stride + block;
-                R::load(values, at).add(R::splat(weight).mul(x)).store(values, at);
+                multiply_add::<R, FAST>(R::splat(weight), x, R::load(values, at)).store(values, at);
             }
         }
     }
 }
 
 /// Splats a run of marginals that a [`PixelPass`] wrote out.
-pub(crate) struct SplatRun<'a> {
+pub(crate) struct SplatRun<'a, const FAST: bool> {
     pub(crate) stride: usize,
     pub(crate) term: &'a Term<'a>,
     /// The first pixel of the run.
@@ -273,11 +263,11 @@ pub(crate) struct SplatRun<'a> {
     pub(crate) values: &'a mut [f32],
 }
 
-impl Task for SplatRun<'_> {
+impl<const FAST: bool> Task for SplatRun<'_, FAST> {
     #[inline(always)]
     fn run<R: Row>(self) {
         let stride = known_stride::<R>(self.stride);
-        splat::<R>(self.term, self.values, self.start, stride, self.rows);
+        splat::<R, FAST>(self.term, self.values, self.start, stride, self.rows);
     }
 }
 
@@ -286,7 +276,7 @@ pub(crate) struct Blur<'a> {
     pub(crate) stride: usize,
     /// \[M + 1, stride\]; the last row is zero.
     pub(crate) values: &'a [f32],
-    /// Neighbours of the vertices whose rows start at `first`.
+    /// Neighbours of the vertices from `first` on.
     pub(crate) neighbours: &'a [[u32; 2]],
     pub(crate) first: usize,
     pub(crate) out: &'a mut [f32],
