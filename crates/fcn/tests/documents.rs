@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Documents whose every path and command is checked.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/export.md",
     "docs/formats.md",
     "docs/numerics.md",
+    "docs/performance.md",
     "docs/release.md",
     "docs/reproduce.md",
     "docs/weights.md",
