@@ -14,6 +14,9 @@ use crate::{TorchError, legacy};
 /// Keys under which training scripts keep the state dict, in the order in which they are looked for.
 const STATE_DICT_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
 
+/// The most tensors of a file: each takes more here than in the file. The largest published models have some thousands.
+const MAX_TENSORS: usize = 1 << 15;
+
 /// The two containers of `torch.save`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
@@ -243,6 +246,10 @@ impl<R: Read + Seek> TorchFile<R> {
 
     fn collect_tensors(&mut self, arena: &Arena, state: Id) -> Result<(), TorchError> {
         let Value::Dict(pairs) = arena.get(state) else { return Ok(()) };
+        if pairs.len() > MAX_TENSORS {
+            let (found, limit) = (pairs.len() as u64, MAX_TENSORS as u64);
+            return Err(TorchError::Limit { offset: 0, what: "the number of tensors", found, limit });
+        }
         for &(id, value) in pairs {
             let Some(name) = arena.text(id).map(|text| text.into_owned()) else {
                 return Err(TorchError::NotATensor {

@@ -13,8 +13,9 @@ use crate::value::{Arena, Global, Id, Value, is_harmful};
 /// The largest pickle. VGG-16's state dict has 4 kB, a training checkpoint with the optimiser's state 20 kB.
 pub(crate) const MAX_PICKLE_BYTES: u64 = 8 << 20;
 
-/// The most values that one file may build, and the most entries on the stack.
-const MAX_VALUES: usize = 1 << 19;
+/// The most values that one file may build, and the most entries on the stack: fifteen a tensor are usual, and each takes a
+/// few dozen times its bytes.
+const MAX_VALUES: usize = 1 << 18;
 
 /// The most bytes of an integer that is kept; `torch.save`'s magic number has 10.
 const MAX_INTEGER_BYTES: usize = 16;

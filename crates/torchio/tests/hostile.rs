@@ -226,7 +226,7 @@ fn views_that_reach_out_of_their_storage_are_refused() {
 fn a_call_repeated_on_a_large_value_costs_it_once() {
     let repeated = |head: &[u8], call: &[u8], times: usize| [head, &call.repeat(times), b"0N."].concat();
     let text = [&b"\x80\x02X\x00\x00\x40\x00"[..], &vec![b'a'; 4 << 20], b"q\x00"].concat();
-    let list = [&b"\x80\x02("[..], &b"N".repeat(1 << 18), b"tq\x00"].concat();
+    let list = [&b"\x80\x02("[..], &b"N".repeat(1 << 17), b"tq\x00"].concat();
     let cases = [
         ("names", repeated(&text, b"h\x00h\x00\x930", 400_000)),
         ("encode", repeated(&text, b"c_codecs\nencode\nh\x00\x85R0", 100_000)),
@@ -242,6 +242,16 @@ fn a_call_repeated_on_a_large_value_costs_it_once() {
         assert!(contents(bytes).is_err(), "{what}");
         assert!(started.elapsed() < Duration::from_secs(1), "{what}: {:?}", started.elapsed());
     }
+}
+
+#[test]
+fn a_file_of_more_tensors_than_any_model_s_is_refused() {
+    let pairs: Vec<u8> = (0..=1u32 << 15)
+        .flat_map(|i| [&b"X\x04\x00\x00\x00"[..], format!("{i:04x}").as_bytes(), b"K\x00"].concat())
+        .collect();
+    let pickle = [&b"\x80\x02}("[..], &pairs, b"u."].concat();
+    let error = contents(archive(&pickle, &[]).finish()).unwrap_err();
+    assert!(matches!(error, TorchError::Limit { what: "the number of tensors", .. }), "{error}");
 }
 
 #[test]

@@ -362,7 +362,9 @@ impl<R: Read + Seek> Skim<R> {
     }
 
     fn side(&mut self, side: u64, shape: &mut Vec<usize>) -> Skimmed<()> {
+        self.held += size_of::<usize>() as u64;
         match i64::try_from(side) {
+            Ok(_) if self.held > MAX_HELD_BYTES => return self.fault("more axes than are kept"),
             Ok(side) if shape.len() < MAX_AXES => shape.push(side as usize),
             Ok(_) => return self.fault(format!("a tensor of more than {MAX_AXES} axes")),
             Err(_) => return self.fault("a tensor with a negative extent"),
@@ -447,7 +449,7 @@ mod tests {
         let file = |graph: &[u8], rest: &[u8]| [&[0x08, 8][..], &field(7, graph), rest].concat();
         let more = MAX_PARTS as usize + 1;
         let numbered = |number: u8, inner: u8| {
-            let each = |i: usize| field(number, &field(inner, &i.to_be_bytes()));
+            let each = |i: usize| field(number, &field(inner, format!("{i:05x}").as_bytes()));
             (0..more).flat_map(each).collect::<Vec<u8>>()
         };
         // A shape of 65 unknown axes, two bytes each, inside a type inside a value.
