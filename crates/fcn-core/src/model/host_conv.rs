@@ -7,17 +7,15 @@
 //! its weight and, where there is a ReLU, its result, which is the next layer's input anyway. Maps and gradients are in
 //! the kernels' recycled memory: a training step takes from the system what the one before it gave back.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Purpose, Scratch};
 use rayon::prelude::*;
 
-use super::tape::{Tracked, host, listed, on_tape, sizes_fit, tensor, values};
+use super::tape::{Tracked, host, listed, on_tape, record_keeping, sizes_fit, tensor, values};
 
 /// Values that one task masks.
 const CHUNK: usize = 1 << 16;
@@ -42,28 +40,17 @@ pub(super) fn conv2d(
         return Tensor::from_primitive::<Flex>(conv.forward(&host(x), &host(weight), bias.as_ref()));
     }
     let [x, weight] = [x, weight].map(on_tape);
-    let result = match bias.map(on_tape) {
+    let kept = |output: &FlexTensor| conv.keep(&x, &weight, output);
+    match bias.map(on_tape) {
         Some(bias) => {
             let output = conv.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
-            match conv
-                .clone()
-                .prepare::<NoCheckpointing>([x.node(), weight.node(), bias.node()])
-                .compute_bound()
-                .stateful()
-            {
-                OpsKind::Tracked(graph) => graph.finish(conv.keep(&x, &weight, &output), output),
-                OpsKind::UnTracked(graph) => graph.finish(output),
-            }
+            record_keeping(conv.clone(), [&x, &weight, &bias], kept, output)
         }
         None => {
             let output = conv.forward(x.primitive(), weight.primitive(), None);
-            match conv.clone().prepare::<NoCheckpointing>([x.node(), weight.node()]).compute_bound().stateful() {
-                OpsKind::Tracked(graph) => graph.finish(conv.keep(&x, &weight, &output), output),
-                OpsKind::UnTracked(graph) => graph.finish(output),
-            }
+            record_keeping(conv.clone(), [&x, &weight], kept, output)
         }
-    };
-    Tensor::from_primitive::<Autodiff<Flex>>(result)
+    }
 }
 
 /// The convolution of `x` `[N, C, H, W]` with `[O, C, k, k]` weights, given as `[O, k]`.

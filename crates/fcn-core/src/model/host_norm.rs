@@ -7,16 +7,14 @@
 //! what single precision loses over them, seventeen normalisations amplify to a tenth of a gradient. The operation keeps
 //! its input and four numbers a channel; the stock operations keep three maps.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{Activation, BatchNorm, BatchStatistics, Scratch};
 
-use super::tape::{host, listed, on_tape, sizes_fit, tensor, values};
+use super::tape::{host, listed, on_tape, record_keeping, sizes_fit, tensor, values};
 
 /// A normalised and rectified batch, and what it was normalised with.
 pub(super) struct Normalised {
@@ -46,15 +44,9 @@ pub(super) fn batch_norm_relu(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, 
     let output = tensor(output, &dims);
     let [mean, variance] =
         [&statistics.mean, &statistics.variance].map(|list| Tensor::from_primitive::<Flex>(listed(list.clone())));
-    let nodes = [x.node(), scale.node(), shift.node()];
-    let result = match NormRelu.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(graph) => {
-            let lines = lines.map(FlexTensor::clone);
-            graph.finish(Kept { x: input, dims, norm, lines, statistics }, output)
-        }
-        OpsKind::UnTracked(graph) => graph.finish(output),
-    };
-    Normalised { output: Tensor::from_primitive::<Autodiff<Flex>>(result), mean, variance }
+    let kept = |_: &FlexTensor| Kept { x: input, dims, norm, lines: lines.map(FlexTensor::clone), statistics };
+    let output = record_keeping(NormRelu, [&x, &scale, &shift], kept, output);
+    Normalised { output, mean, variance }
 }
 
 /// Normalises `x` `[N, C, H, W]` by statistics `[mean, variance]` that are given, scales and shifts it by channel, and

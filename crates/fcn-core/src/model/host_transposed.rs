@@ -2,16 +2,14 @@
 //!
 //! `N` images, `C` channels in, `O` channels out, `H x W` pixels.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{ConvTranspose2d, Scratch};
 
-use super::tape::{host, on_tape, sizes_fit, tensor, values};
+use super::tape::{host, on_tape, record_keeping, sizes_fit, tensor, values};
 
 /// `x` `[N, C, H, W]` and `weight` `[C, O, 2 stride, 2 stride]`, both on the CPU, to `[N, O, stride (H + 1) - 2 padding, ..]`.
 pub(super) fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
@@ -25,13 +23,8 @@ pub(super) fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, p
     }
     let [x, weight] = [x, weight].map(on_tape);
     let output = forward(&plan, x.primitive(), weight.primitive());
-    let kept = Kept { x: x.primitive().clone(), weight: weight.primitive().clone() };
-    let operation = TransposedConvolution(plan).prepare::<NoCheckpointing>([x.node(), weight.node()]);
-    let result = match operation.compute_bound().stateful() {
-        OpsKind::Tracked(graph) => graph.finish(kept, output),
-        OpsKind::UnTracked(graph) => graph.finish(output),
-    };
-    Tensor::from_primitive::<Autodiff<Flex>>(result)
+    let kept = |_: &FlexTensor| Kept { x: x.primitive().clone(), weight: weight.primitive().clone() };
+    record_keeping(TransposedConvolution(plan), [&x, &weight], kept, output)
 }
 
 fn forward(plan: &ConvTranspose2d, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {

@@ -6,7 +6,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
@@ -35,6 +35,22 @@ pub(crate) fn record<const I: usize, const O: usize>(
     }
     let x = on_tape(x);
     let recorded = Recorded(gradient).prepare::<NoCheckpointing>([x.node()]).compute_bound().stateless(output);
+    Tensor::from_primitive::<Autodiff<Flex>>(recorded)
+}
+
+/// Puts `output`, computed from `parents` by `operation`, on their tape; what the way back needs is kept only if one of them
+/// wants a gradient.
+pub(super) fn record_keeping<const N: usize, const D: usize, O: Backward<Flex, N>>(
+    operation: O,
+    parents: [&Tracked; N],
+    kept: impl FnOnce(&FlexTensor) -> O::State,
+    output: FlexTensor,
+) -> Tensor<D> {
+    let prepared = operation.prepare::<NoCheckpointing>(parents.map(|parent| parent.node())).compute_bound();
+    let recorded = match prepared.stateful() {
+        OpsKind::Tracked(graph) => graph.finish(kept(&output), output),
+        OpsKind::UnTracked(graph) => graph.finish(output),
+    };
     Tensor::from_primitive::<Autodiff<Flex>>(recorded)
 }
 
