@@ -1,9 +1,10 @@
 //! A tensor's values, read on the host: without a copy where they already are there.
 
-use burn::tensor::{AllocationProperty, DType, Device, Tensor, TensorData};
+use burn::tensor::{AllocationProperty, DType, Tensor, TensorData};
 use burn_flex::Flex;
 use bytes::Bytes;
 
+use crate::device::is_cpu;
 use crate::{Error, Result};
 
 /// Calls `read` with the values of `tensor` in C order.
@@ -36,12 +37,13 @@ pub fn borrow(bytes: Bytes, dims: &[usize]) -> TensorData {
 
 /// Whether the values are in this process's memory, where they can be changed in place.
 pub fn is_host<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.device().inner() == Device::flex()
+    is_cpu(&tensor.device().inner())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn values_come_in_c_order_from_whole_tensors_and_from_views() {

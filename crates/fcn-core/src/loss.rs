@@ -46,7 +46,6 @@ impl PixelLoss {
     pub fn sum(&self, logits: Tensor<4>, labels_nhw: &[u8]) -> Result<Tensor<1>> {
         let [images, classes, rows, columns] = logits.dims();
         check_labels(labels_nhw, [images, classes, rows, columns])?;
-        let device = logits.device().inner();
         let (loss, gradient) =
             with_values(&logits, |values| cross_entropy(values, labels_nhw, classes, rows * columns))?;
         let loss = vec![loss as f32];
@@ -54,6 +53,7 @@ impl PixelLoss {
             let gradient = LossGradient(tensor(gradient, &logits.dims()));
             return Ok(record(logits, listed(loss), gradient));
         }
+        let device = logits.device().inner();
         let loss = Tensor::<1>::from_data(TensorData::new(loss, [1]), &device);
         if !logits.is_autodiff() {
             return Ok(loss);

@@ -255,13 +255,17 @@ impl TensorFile {
         self.tensors.iter().map(|(_, info)| format!("{:?}", info.dtype))
     }
 
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.iter().find(|(other, _)| other == name).map(|(_, info)| info)
+    }
+
     /// The values of a float tensor, in C order; F16, BF16 and F64 are converted. 32-bit floats are read by all threads,
     /// straight to where they stay.
     ///
     /// # Errors
     /// No tensor of this name, a type that is no float, or what the system refuses.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
-        let Some((_, info)) = self.tensors.iter().find(|(other, _)| other == name) else {
+        let Some(info) = self.info(name) else {
             return Err(Error::weights(format!("there is no tensor {name}")).at(&self.path));
         };
         let Some((width, convert)) = converter(info.dtype) else {
@@ -295,7 +299,7 @@ impl TensorFile {
     /// The values of a tensor in what [`map`](Self::map) gave, in C order; `None` where they cannot be used as they are:
     /// a type other than F32, another order of bytes, or a place that is no multiple of their size.
     pub fn mapped(&self, map: &Bytes, name: &str) -> Option<Bytes> {
-        let (_, info) = self.tensors.iter().find(|(other, _)| other == name)?;
+        let info = self.info(name)?;
         let (start, end) = info.data_offsets;
         let start_of_values = self.values_start as usize;
         let bytes = map.get(start_of_values + start..start_of_values + end)?;

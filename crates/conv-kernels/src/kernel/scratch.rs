@@ -108,7 +108,7 @@ impl Pool {
     /// Takes out what is to be freed: the smallest idle block that is enough, or the largest as long as none is.
     fn surplus(&mut self) -> Vec<Block> {
         let mut surplus = Vec::new();
-        while self.used + self.idle > self.allowed() && !self.free.is_empty() {
+        while self.used + self.idle > self.allowed() {
             let excess = self.used + self.idle - self.allowed();
             let sizes = || self.free.iter().map(|block| block.layout.size()).enumerate();
             let enough = sizes().filter(|(_, size)| *size >= excess).min_by_key(|(_, size)| *size);
