@@ -5,6 +5,7 @@
 //! f32 operations is that of the plain statement in `oracle.rs`, so that weights agree to the bit.
 
 use crate::CrfError;
+use crate::simd::Row;
 
 /// Pixels embedded together.
 pub(crate) const GROUP: usize = 16;
@@ -101,119 +102,141 @@ fn factors<const D: usize>() -> [f32; D] {
 /// The simplices around a group of feature vectors.
 ///
 /// All coordinates of a vertex leave the same remainder k modulo D, so that its quotients and k name it. Vertex 0 of a
-/// simplex has k = 0; vertex k has remainder k, and the quotients of vertex 0, less 1 where the rank is above d - k.
+/// simplex has k = 0; vertex k has remainder k, and the quotients of vertex k - 1 but for coordinate `order[D - k]`,
+/// which has one less.
 pub(crate) struct Simplices<const D: usize> {
-    /// Quotients of vertex 0.
-    pub(crate) cell: [Lanes<i32>; D],
-    /// Rank of each coordinate, a permutation of 0..D.
-    pub(crate) rank: [Lanes<i32>; D],
+    /// Quotients of vertex 0, as [`whole`] reads them.
+    cell: [Lanes<f32>; D],
+    /// The coordinate of each rank, as the bits of a float.
+    order: [Lanes<f32>; D],
     /// Barycentric weight of each vertex.
-    pub(crate) weight: [Lanes<f32>; D],
+    weight: [Lanes<f32>; D],
 }
 
-/// Rounds half to even, for |x| < 2^22, without asking the processor for an instruction that it may not have.
+impl<const D: usize> Simplices<D> {
+    /// The simplex of the zero vector in every lane: all coordinates 0, ties ranked downwards. It has no weights.
+    pub(crate) fn at_origin() -> Self {
+        let order = std::array::from_fn(|i| [f32::from_bits(i as u32); GROUP]);
+        Self { cell: [[SHIFT; GROUP]; D], order, weight: [[0.0; GROUP]; D] }
+    }
+
+    /// The quotients of vertex 0 of one lane.
+    #[inline(always)]
+    pub(crate) fn cell(&self, lane: usize) -> [i32; D] {
+        std::array::from_fn(|i| whole(self.cell[i][lane]))
+    }
+
+    /// The coordinate that has one less in vertex k than in vertex k - 1, for k in 1..D.
+    #[inline(always)]
+    pub(crate) fn step(&self, k: usize, lane: usize) -> usize {
+        self.order[D - k][lane].to_bits() as usize
+    }
+
+    /// The barycentric weight of vertex k.
+    #[inline(always)]
+    pub(crate) fn weight(&self, k: usize, lane: usize) -> f32 {
+        self.weight[k][lane]
+    }
+}
+
+/// 1.5 * 2^23: adding it to |x| < 2^22 rounds half to even, and leaves the whole number in the low bits.
+const SHIFT: f32 = 12_582_912.0;
+
+/// The whole number x, |x| < 2^22, of x + [`SHIFT`].
 #[inline(always)]
-fn round_even(x: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
-    let shifted = x.abs() + SHIFT;
-    (shifted - SHIFT).copysign(x)
+fn whole(shifted: f32) -> i32 {
+    shifted.to_bits().wrapping_sub(SHIFT.to_bits()) as i32
 }
 
 /// Finds the simplices of the group of pixels that starts at `start`.
 #[inline(always)]
-pub(crate) fn embed<const D: usize>(features: &Features<'_>, start: usize) -> Simplices<D> {
+pub(crate) fn embed<R: Row, const D: usize>(features: &Features<'_>, start: usize) -> Simplices<D> {
     let f = features.group::<D>(start);
+    let zero = [[0.0; GROUP]; D];
+    let mut s = Simplices { cell: zero, order: zero, weight: zero };
+    for lane in (0..GROUP).step_by(R::LANES) {
+        embed_lanes::<R, D>(&f, lane, &mut s);
+    }
+    s
+}
+
+/// [`embed`] for the lanes from `lane` on. Counts and ranks are small whole numbers, which floats hold exactly.
+#[inline(always)]
+fn embed_lanes<R: Row, const D: usize>(f: &[Lanes<f32>; D], lane: usize, s: &mut Simplices<D>) {
     let factors = factors::<D>();
-    let mut elevated = [[0.0_f32; GROUP]; D];
-    let mut m = [0.0_f32; GROUP];
+    let (zero, one, size) = (R::splat(0.0), R::splat(1.0), R::splat(D as f32));
+    let mut elevated = [zero; D];
+    let mut m = zero;
     for j in (1..D).rev() {
-        for l in 0..GROUP {
-            let c = f[j - 1][l] * factors[j - 1];
-            elevated[j][l] = m[l] - j as f32 * c;
-            m[l] += c;
-        }
+        let c = R::load(&f[j - 1], lane).mul(R::splat(factors[j - 1]));
+        elevated[j] = m.sub(R::splat(j as f32).mul(c));
+        m = m.add(c);
     }
     elevated[0] = m;
 
-    let inverse = 1.0 / D as f32;
-    let mut cell = [[0_i32; GROUP]; D];
-    let mut corner = [[0.0_f32; GROUP]; D];
-    let mut rest = [[0.0_f32; GROUP]; D];
-    let mut sum = [0_i32; GROUP];
-    for i in 0..D {
-        for l in 0..GROUP {
-            let nearest = round_even(inverse * elevated[i][l]);
-            corner[i][l] = nearest * D as f32;
-            rest[i][l] = elevated[i][l] - corner[i][l];
-            cell[i][l] = nearest as i32;
-            sum[l] += cell[i][l];
-        }
-    }
-    let mut rank = [sum; D];
+    let inverse = R::splat(1.0 / D as f32);
+    let nearest = elevated.map(|e| inverse.mul(e).add(R::splat(SHIFT)).sub(R::splat(SHIFT)));
+    let corner = nearest.map(|n| n.mul(size));
+    let sum = nearest[1..].iter().fold(nearest[0], |a, &n| a.add(n));
+    let mut rest = elevated;
+    rest.iter_mut().zip(&corner).for_each(|(rest, &corner)| *rest = rest.sub(corner));
+    let mut rank: [R; D] = std::array::from_fn(|i| sum.add(R::splat(i as f32)));
     for i in 0..D {
         for j in i + 1..D {
-            for l in 0..GROUP {
-                let less = i32::from(rest[i][l] < rest[j][l]);
-                rank[i][l] += less;
-                rank[j][l] += 1 - less;
-            }
+            let less = rest[i].if_less(rest[j], one, zero);
+            rank[i] = rank[i].add(less);
+            rank[j] = rank[j].sub(less);
         }
     }
-    let mut by_rank = [[0_u32; GROUP]; D];
+    let (mut by_rank, mut order) = ([zero; D], [zero; D]);
     for i in 0..D {
-        let mut bits = [0_u32; GROUP];
-        for l in 0..GROUP {
-            let wrap = i32::from(rank[i][l] < 0) - i32::from(rank[i][l] >= D as i32);
-            rank[i][l] += wrap * D as i32;
-            cell[i][l] += wrap;
-            bits[l] = ((elevated[i][l] - (corner[i][l] + (wrap * D as i32) as f32)) * inverse).to_bits();
-        }
-        // In masks, not in branches: of all ranks exactly one is r.
-        for (r, slot) in by_rank.iter_mut().enumerate() {
-            for l in 0..GROUP {
-                slot[l] |= bits[l] & u32::from(rank[i][l] == r as i32).wrapping_neg();
-            }
+        let beyond = R::splat(D as f32 - 1.0).if_less(rank[i], R::splat(-1.0), zero);
+        let wrap = rank[i].if_less(zero, one, beyond);
+        let rank = rank[i].add(wrap.mul(size));
+        nearest[i].add(wrap).add(R::splat(SHIFT)).store(&mut s.cell[i], lane);
+        let share = elevated[i].sub(corner[i].add(wrap.mul(size))).mul(inverse);
+        let name = R::splat(f32::from_bits(i as u32));
+        for (r, (share_of, name_of)) in by_rank.iter_mut().zip(&mut order).enumerate() {
+            let r = R::splat(r as f32);
+            *share_of = rank.if_equal(r, share, *share_of);
+            *name_of = rank.if_equal(r, name, *name_of);
         }
     }
-    let by_rank = by_rank.map(|lanes| lanes.map(f32::from_bits));
-    let d = D - 1;
-    let mut weight = [[0.0_f32; GROUP]; D];
-    for l in 0..GROUP {
-        weight[0][l] = by_rank[d][l] + (1.0 - by_rank[0][l]);
-    }
+    by_rank[D - 1].add(one.sub(by_rank[0])).store(&mut s.weight[0], lane);
     for k in 1..D {
-        for l in 0..GROUP {
-            weight[k][l] = by_rank[d - k][l] - by_rank[D - k][l];
-        }
+        by_rank[D - 1 - k].sub(by_rank[D - k]).store(&mut s.weight[k], lane);
     }
-    Simplices { cell, rank, weight }
+    order.iter().zip(&mut s.order).for_each(|(order, out)| order.store(out, lane));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::{Level, Task, dispatch_lanes};
 
-    #[test]
-    fn rounding_matches_the_standard_library() {
-        for i in -4000..4000 {
-            let x = i as f32 * 0.125;
-            assert_eq!(round_even(x).to_bits(), x.round_ties_even().to_bits(), "{x}");
+    struct Embed<'a>(&'a Features<'a>, usize, &'a mut Simplices<6>);
+
+    impl Task for Embed<'_> {
+        #[inline(always)]
+        fn run<R: Row>(self) {
+            *self.2 = embed::<R, 6>(self.0, self.1);
         }
     }
 
     #[test]
-    fn weights_sum_to_one_and_ranks_are_permutations() {
+    fn weights_sum_to_one_and_orders_are_permutations() {
         let rgb: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 7919 % 251) as u8).collect();
         let features = Features::new(40, 30, [5.0, 7.0], &[3.0, 9.0, 13.0], &rgb);
-        for start in (0..1200).step_by(GROUP) {
-            let s = embed::<6>(&features, start);
+        for (start, level) in (0..1200).step_by(GROUP).flat_map(|s| Level::available().map(move |l| (s, l))) {
+            let mut s = Simplices::at_origin();
+            dispatch_lanes(level, Embed(&features, start, &mut s));
             for l in 0..GROUP.min(1200 - start) {
-                let sum: f32 = s.weight.iter().map(|w| w[l]).sum();
+                let sum: f32 = (0..6).map(|k| s.weight(k, l)).sum();
                 assert!((sum - 1.0).abs() < 1e-5, "{sum}");
-                assert!(s.weight.iter().all(|w| w[l] >= -1e-5));
-                let mut ranks: Vec<i32> = s.rank.iter().map(|r| r[l]).collect();
-                ranks.sort_unstable();
-                assert_eq!(ranks, [0, 1, 2, 3, 4, 5]);
+                assert!((0..6).all(|k| s.weight(k, l) >= -1e-5));
+                let mut order: Vec<_> = s.order.iter().map(|o| o[l].to_bits()).collect();
+                order.sort_unstable();
+                assert_eq!(order, [0, 1, 2, 3, 4, 5]);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::aligned::Aligned;
 use crate::lattice::PermutohedralLattice;
 use crate::pass::{Blur, Output, PixelPass, Price, SplatRun, Term};
 use crate::pipeline::in_order;
-use crate::simd::{Level, PlainTask, WIDTHS, dispatch, dispatch_plain};
+use crate::simd::{Level, Row, Task, WIDTHS, dispatch, dispatch_lanes};
 use crate::{Compatibility, Mode, Normalization};
 
 /// A kernel ready for inference.
@@ -42,7 +42,7 @@ impl Pairwise {
             }
             let mut n = self.lattice.filter_ones(level);
             let symmetric = self.normalization == Normalization::Symmetric;
-            n.par_chunks_mut(8192).for_each(|n| dispatch_plain(level, Invert { n, symmetric }));
+            n.par_chunks_mut(8192).for_each(|n| dispatch_lanes(level, Invert { n, symmetric }));
             n
         })
     }
@@ -83,9 +83,9 @@ struct Invert<'a> {
     symmetric: bool,
 }
 
-impl PlainTask for Invert<'_> {
+impl Task for Invert<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<R: Row>(self) {
         let safe = |n: f32| f64::from(n) + 1e-20;
         if self.symmetric {
             self.n.iter_mut().for_each(|n| *n = (1.0 / safe(*n).sqrt()) as f32);

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use crate::CrfError;
 use crate::aligned::Aligned;
-use crate::embed::{Features, GROUP, Lanes, Simplices, embed};
+use crate::embed::{Features, GROUP, Simplices, embed};
 use crate::index::{Dense, Hashed, Index, Key};
-use crate::simd::{Level, PlainTask, dispatch_plain};
+use crate::simd::{Level, Row, Task, dispatch_lanes};
 
 /// A lattice over the pixels of an image.
 pub(crate) struct PermutohedralLattice {
@@ -54,8 +54,8 @@ impl PermutohedralLattice {
         let run = 8192 * self.simplex;
         let runs = out.par_chunks_mut(8192).zip(self.corners.par_chunks(run).zip(self.weights.par_chunks(run)));
         runs.for_each(|(out, (corners, weights))| match self.simplex {
-            3 => dispatch_plain(level, SliceOnes::<3> { corners, weights, values: &v, alpha: self.alpha(), out }),
-            _ => dispatch_plain(level, SliceOnes::<6> { corners, weights, values: &v, alpha: self.alpha(), out }),
+            3 => dispatch_lanes(level, SliceOnes::<3> { corners, weights, values: &v, alpha: self.alpha(), out }),
+            _ => dispatch_lanes(level, SliceOnes::<6> { corners, weights, values: &v, alpha: self.alpha(), out }),
         });
         out
     }
@@ -70,9 +70,9 @@ struct SliceOnes<'a, const D: usize> {
     out: &'a mut [f32],
 }
 
-impl<const D: usize> PlainTask for SliceOnes<'_, D> {
+impl<const D: usize> Task for SliceOnes<'_, D> {
     #[inline(always)]
-    fn run(self) {
+    fn run<R: Row>(self) {
         let simplices = self.corners.chunks_exact(D).zip(self.weights.chunks_exact(D));
         for (out, (corners, weights)) in self.out.iter_mut().zip(simplices) {
             let term = |acc: f32, k: usize| acc + weights[k] * self.values[corners[k] as usize] * self.alpha;
@@ -108,8 +108,8 @@ struct Packing<K> {
     base: K,
     /// Product of all quotients' ranges: keys below it have remainder 0.
     class: K,
-    /// Minus each stride.
-    wraps: [K; 8],
+    /// From one vertex of a simplex to the next, which has one less along an axis.
+    steps: [K; 8],
     /// From a vertex to its first neighbour along each axis, for remainder 0 and for others.
     neighbour: [[K; 8]; 2],
 }
@@ -140,29 +140,22 @@ impl<K: Key> Packing<K> {
             strides: pack(strides),
             base: K::from_i128(base),
             class: K::from_i128(class),
-            wraps: pack(strides.map(|s| -s)),
+            steps: pack(strides.map(|s| class - s)),
             neighbour: neighbour.map(pack),
         }
     }
 
-    /// Keys of the D vertices of each pixel's simplex.
-    #[allow(clippy::needless_range_loop, reason = "lanes of several arrays side by side")]
+    /// Keys of the D vertices of one lane's simplex.
     #[inline(always)]
-    fn keys<const D: usize>(&self, s: &Simplices<D>) -> [Lanes<K>; D] {
-        let mut keys = [[self.base; GROUP]; D];
-        for (cells, stride) in s.cell[..D - 1].iter().zip(self.strides) {
-            keys[0].iter_mut().zip(cells).for_each(|(key, &cell)| *key = key.plus(stride.times(cell)));
-        }
-        for k in 1..D {
-            let (before, now) = keys.split_at_mut(k);
-            now[0].iter_mut().zip(&before[k - 1]).for_each(|(key, previous)| *key = previous.plus(self.class));
-            for (ranks, wrap) in s.rank[..D - 1].iter().zip(self.wraps) {
-                now[0].iter_mut().zip(ranks).for_each(|(key, &rank)| {
-                    *key = key.plus(if rank == (D - k) as i32 { wrap } else { K::default() });
-                });
+    fn keys<const D: usize>(&self, s: &Simplices<D>, lane: usize) -> [K; D] {
+        let cells = s.cell(lane).into_iter().zip(self.strides).take(D - 1);
+        let mut key = cells.fold(self.base, |key, (cell, stride)| key.plus(stride.times(cell)));
+        std::array::from_fn(|k| {
+            if k > 0 {
+                key = key.plus(self.steps[s.step(k, lane) % 8]);
             }
-        }
-        keys
+            key
+        })
     }
 
     /// The key of the first neighbour along an axis.
@@ -183,18 +176,17 @@ struct Chunk<'a, const D: usize, K, I> {
     keys: &'a mut Vec<K>,
 }
 
-impl<const D: usize, K: Key, I: Index<K>> PlainTask for Chunk<'_, D, K, I> {
+impl<const D: usize, K: Key, I: Index<K>> Task for Chunk<'_, D, K, I> {
     #[inline(always)]
-    fn run(self) {
+    fn run<R: Row>(self) {
         let groups = self.corners.chunks_mut(GROUP * D).zip(self.weights.chunks_mut(GROUP * D));
         for (g, (corners, weights)) in groups.enumerate() {
-            let simplices = embed::<D>(self.features, self.start + g * GROUP);
-            let keys = self.packing.keys(&simplices);
+            let simplices = embed::<R, D>(self.features, self.start + g * GROUP);
             let pixels = corners.chunks_exact_mut(D).zip(weights.chunks_exact_mut(D));
             for (lane, (corners, weights)) in pixels.enumerate() {
-                for k in 0..D {
-                    corners[k] = self.index.insert(keys[k][lane], self.keys);
-                    weights[k] = simplices.weight[k][lane];
+                for (k, key) in self.packing.keys(&simplices, lane).into_iter().enumerate() {
+                    corners[k] = self.index.insert(key, self.keys);
+                    weights[k] = simplices.weight(k, lane);
                 }
             }
         }
@@ -219,7 +211,7 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
             let (mut index, mut keys) = (I::new(range), Vec::new());
             let (start, packing, out) = (part * chunk, &packing, (&mut index, &mut keys));
             let task = Chunk::<D, K, I> { features, packing, start, corners, weights, index: out.0, keys: out.1 };
-            dispatch_plain(level, task);
+            dispatch_lanes(level, task);
             (index, keys)
         })
         .collect();
@@ -227,8 +219,8 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
         if !pixels.is_multiple_of(4) {
             // pydensecrf embeds four pixels at a time; the lanes beyond the last pixel lie at the origin, and their
             // vertices, though never splatted to, take part in the blur.
-            for lanes in packing.keys(&at_origin::<D>()) {
-                index.insert(lanes[0], keys);
+            for key in packing.keys(&Simplices::<D>::at_origin(), 0) {
+                index.insert(key, keys);
             }
         }
     });
@@ -243,12 +235,6 @@ fn assemble<const D: usize, K: Key, I: Index<K>>(
         }
     });
     PermutohedralLattice { simplex: D, corners, weights, neighbours, vertices }
-}
-
-/// The simplex of the zero vector: all coordinates 0, ties ranked downwards.
-fn at_origin<const D: usize>() -> Simplices<D> {
-    let rank = std::array::from_fn(|i| [i as i32; GROUP]);
-    Simplices { cell: [[0; GROUP]; D], rank, weight: [[0.0; GROUP]; D] }
 }
 
 /// Joins the parts' indices into that of the first and renumbers the other parts' corners.

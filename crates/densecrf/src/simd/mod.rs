@@ -126,36 +126,29 @@ pub(crate) fn advise_huge_pages<T>(slice: &mut [T], count: usize) {
     let _ = (slice, count);
 }
 
-/// Work in plain code that the compiler vectorises by itself, given the instructions. `run` must be
-/// `#[inline(always)]`.
-pub(crate) trait PlainTask {
-    /// Does the work.
-    fn run(self);
-}
-
-/// Runs `task` compiled for `level`.
-pub(crate) fn dispatch_plain(level: Level, task: impl PlainTask) {
+/// Runs `task`, which has no labels, with one register of `level` for a row.
+pub(crate) fn dispatch_lanes(level: Level, task: impl Task) {
     match level {
-        Level::Portable => task.run(),
+        Level::Portable => task.run::<Plain<8>>(),
         // SAFETY: as in `dispatch`.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { plain_avx2(task) },
+        Level::Avx2 => unsafe { lanes_avx2(task) },
         // SAFETY: as in `dispatch`.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { plain_avx512(task) },
+        Level::Avx512 => unsafe { lanes_avx512(task) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn plain_avx2(task: impl PlainTask) {
-    task.run();
+#[target_feature(enable = "avx2,fma")]
+fn lanes_avx2(task: impl Task) {
+    task.run::<x86::Ymm>();
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
-fn plain_avx512(task: impl PlainTask) {
-    task.run();
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn lanes_avx512(task: impl Task) {
+    task.run::<x86::Zmm>();
 }
 
 #[cfg(test)]
@@ -181,6 +174,8 @@ mod tests {
                     a.max(b),
                     a.floor(),
                     a.mul(R::splat(0.9)).floor().power_of_two(),
+                    a.if_less(b, a, b),
+                    a.if_equal(b, R::splat(1.0), b),
                 ];
                 for (i, r) in results.into_iter().enumerate() {
                     r.store(self.out, i * self.width + block);
@@ -200,11 +195,11 @@ mod tests {
     fn all_instruction_sets_agree_to_the_bit() {
         let input: Vec<f32> = (0..64).map(|i| ((i * 7919 % 641) as f32 - 320.5) * 0.37).collect();
         for width in WIDTHS {
-            let mut reference = vec![0.0; 7 * width];
+            let mut reference = vec![0.0; 9 * width];
             dispatch(Level::Portable, width, Everything { input: &input, out: &mut reference, width });
             assert_eq!(reference[5 * width], input[0].floor());
             for level in Level::available() {
-                let mut out = vec![0.0; 7 * width];
+                let mut out = vec![0.0; 9 * width];
                 dispatch(level, width, Everything { input: &input, out: &mut out, width });
                 let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&out), bits(&reference), "{level:?}, {width} lanes");

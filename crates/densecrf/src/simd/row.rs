@@ -29,6 +29,10 @@ pub(crate) trait Row: Copy {
     fn floor(self) -> Self;
     /// 2^lane for integer lanes from -127 (which gives 0) to 127.
     fn power_of_two(self) -> Self;
+    /// `yes` in lanes where self < other, else `no`; to the bit, whatever the bits mean.
+    fn if_less(self, other: Self, yes: Self, no: Self) -> Self;
+    /// `yes` in lanes where self = other, else `no`; to the bit, whatever the bits mean.
+    fn if_equal(self, other: Self, yes: Self, no: Self) -> Self;
     /// Lane-wise maximum over groups of four lanes.
     fn quad_max(self) -> Self::Quad;
     /// Sum over groups of four lanes, in no promised order.
@@ -116,6 +120,14 @@ impl<const L: usize> Row for Plain<L> {
         Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23)))
     }
     #[inline(always)]
+    fn if_less(self, other: Self, yes: Self, no: Self) -> Self {
+        Self(std::array::from_fn(|l| if self.0[l] < other.0[l] { yes.0[l] } else { no.0[l] }))
+    }
+    #[inline(always)]
+    fn if_equal(self, other: Self, yes: Self, no: Self) -> Self {
+        Self(std::array::from_fn(|l| if self.0[l] == other.0[l] { yes.0[l] } else { no.0[l] }))
+    }
+    #[inline(always)]
     fn quad_max(self) -> Plain<4> {
         self.quad(larger)
     }
@@ -186,6 +198,14 @@ impl<A: Row, B: Row<Quad = A::Quad>> Row for Pair<A, B> {
     #[inline(always)]
     fn power_of_two(self) -> Self {
         Self(self.0.power_of_two(), self.1.power_of_two())
+    }
+    #[inline(always)]
+    fn if_less(self, other: Self, yes: Self, no: Self) -> Self {
+        Self(self.0.if_less(other.0, yes.0, no.0), self.1.if_less(other.1, yes.1, no.1))
+    }
+    #[inline(always)]
+    fn if_equal(self, other: Self, yes: Self, no: Self) -> Self {
+        Self(self.0.if_equal(other.0, yes.0, no.0), self.1.if_equal(other.1, yes.1, no.1))
     }
     #[inline(always)]
     fn quad_max(self) -> Self::Quad {

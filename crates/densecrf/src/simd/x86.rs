@@ -11,6 +11,7 @@ use super::row::{Quad, Row};
 macro_rules! row {
     ($name:ident, $lanes:literal, $load:ident, $store:ident, $splat:ident, $add:ident, $sub:ident,
      $mul:ident, $div:ident, $max:ident, $fused:ident, |$f:ident| $floor:expr, |$p:ident| $power:expr,
+     |$la:ident, $lb:ident, $ly:ident, $ln:ident| $less:expr, |$ea:ident, $eb:ident, $ey:ident, $en:ident| $equal:expr,
      |$m:ident| $quad_max:expr, |$s:ident| $quad_sum:expr) => {
         impl Row for $name {
             const LANES: usize = $lanes;
@@ -76,6 +77,18 @@ macro_rules! row {
                 Self(unsafe { $power })
             }
             #[inline(always)]
+            fn if_less(self, other: Self, yes: Self, no: Self) -> Self {
+                let ($la, $lb, $ly, $ln) = (self.0, other.0, yes.0, no.0);
+                // SAFETY: features.
+                Self(unsafe { $less })
+            }
+            #[inline(always)]
+            fn if_equal(self, other: Self, yes: Self, no: Self) -> Self {
+                let ($ea, $eb, $ey, $en) = (self.0, other.0, yes.0, no.0);
+                // SAFETY: features.
+                Self(unsafe { $equal })
+            }
+            #[inline(always)]
             fn quad_max(self) -> Xmm {
                 let $m = self.0;
                 // SAFETY: features.
@@ -117,6 +130,8 @@ row!(
     _mm_fmadd_ps,
     |x| _mm_floor_ps(x),
     |n| _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_add_epi32(_mm_cvttps_epi32(n), _mm_set1_epi32(127)))),
+    |a, b, yes, no| _mm_blendv_ps(no, yes, _mm_cmp_ps::<_CMP_LT_OQ>(a, b)),
+    |a, b, yes, no| _mm_blendv_ps(no, yes, _mm_cmp_ps::<_CMP_EQ_OQ>(a, b)),
     |x| _mm_max_ps(x, x),
     |x| _mm_and_ps(x, x)
 );
@@ -135,6 +150,8 @@ row!(
     _mm256_fmadd_ps,
     |x| _mm256_floor_ps(x),
     |n| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)))),
+    |a, b, yes, no| _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)),
+    |a, b, yes, no| _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)),
     |x| _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)),
     |x| _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x))
 );
@@ -153,6 +170,8 @@ row!(
     _mm512_fmadd_ps,
     |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x),
     |n| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(_mm512_cvttps_epi32(n), _mm512_set1_epi32(127)))),
+    |a, b, yes, no| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes),
+    |a, b, yes, no| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), no, yes),
     |x| {
         let [a, b, c, d] = quads(x);
         _mm_max_ps(_mm_max_ps(a, b), _mm_max_ps(c, d))
