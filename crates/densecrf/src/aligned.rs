@@ -31,6 +31,11 @@ impl<T: Copy + Default> Aligned<T> {
         }
         Self { values, skip, len }
     }
+
+    /// Forgets what lies beyond the first `len` values.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
 }
 
 impl<T> std::ops::Deref for Aligned<T> {

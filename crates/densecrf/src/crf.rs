@@ -141,8 +141,8 @@ impl DenseCrf {
         let pixels = (self.width * self.height) as u64;
         let row = 4 * row_shape(self.labels).1 as u64;
         let vertices: u64 = self.kernels.iter().map(|k| k.vertices() as u64).sum();
-        // Scores and marginals; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values.
-        pixels * (8 * self.labels as u64 + kernels as u64 * 52) + 2 * vertices * row
+        // Scores; per kernel six corners of 8 bytes and a scale factor; two sets of lattice values.
+        pixels * (4 * self.labels as u64 + kernels as u64 * 52) + 2 * vertices * row
     }
 
     fn check_memory(&self, kernels: usize) -> Result<(), CrfError> {
@@ -157,16 +157,20 @@ impl DenseCrf {
 
     fn solver(&self) -> Solver<'_> {
         let Self { labels, level, mode, .. } = *self;
-        Solver { labels, pixels: self.width * self.height, scores: &self.scores, kernels: &self.kernels, level, mode }
+        Solver { labels, pixels: self.width * self.height, kernels: &self.kernels, level, mode }
     }
 
     /// Mean-field inference. Zero iterations give the softmax of the negative energies.
-    pub fn inference(&self, iterations: usize) -> Result<Marginals, CrfError> {
+    ///
+    /// The result takes the place of the energies in memory, which is why this is the end of the problem.
+    pub fn inference(mut self, iterations: usize) -> Result<Marginals, CrfError> {
         if self.scores.is_empty() {
             return Err(CrfError::MissingUnary);
         }
         self.check_memory(self.kernels.len())?;
-        Ok(Marginals { labels: self.labels, rows: self.solver().infer(iterations) })
+        let mut rows = std::mem::replace(&mut self.scores, Aligned::zeroed(0));
+        self.solver().infer(&mut rows, iterations);
+        Ok(Marginals { labels: self.labels, rows })
     }
 }
 

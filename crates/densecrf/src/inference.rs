@@ -13,7 +13,7 @@ use crate::aligned::Aligned;
 use crate::lattice::PermutohedralLattice;
 use crate::pass::{Blur, Output, PixelPass, Price, SplatRun, Term};
 use crate::pipeline::in_order;
-use crate::simd::{Level, Row, Task, WIDTHS, dispatch, dispatch_lanes};
+use crate::simd::{Level, Row, Task, WIDEST, WIDTHS, dispatch, dispatch_lanes};
 use crate::{Compatibility, Mode, Normalization};
 
 /// A kernel ready for inference.
@@ -105,7 +105,6 @@ pub(crate) fn row_shape(labels: usize) -> (usize, usize) {
 pub(crate) struct Solver<'a> {
     pub(crate) labels: usize,
     pub(crate) pixels: usize,
-    pub(crate) scores: &'a [f32],
     pub(crate) kernels: &'a [Pairwise],
     pub(crate) level: Level,
     pub(crate) mode: Mode,
@@ -125,16 +124,18 @@ impl Solver<'_> {
         self.kernels.par_iter().for_each(|k| _ = k.scale(self.level));
     }
 
-    /// Marginals \[N, C\] after a number of iterations.
-    pub(crate) fn infer(&self, iterations: usize) -> Aligned<f32> {
+    /// Turns scores, \[N, C\] and at least a row's width more, into the marginals after a number of iterations,
+    /// \[N, C\].
+    pub(crate) fn infer(&self, scores: &mut Aligned<f32>, iterations: usize) {
         self.prepare();
         match self.mode {
-            Mode::Exact => self.iterate::<false>(iterations),
-            Mode::Fast => self.iterate::<true>(iterations),
+            Mode::Exact => self.iterate::<false>(scores, iterations),
+            Mode::Fast => self.iterate::<true>(scores, iterations),
         }
+        scores.truncate(self.pixels * self.labels);
     }
 
-    fn iterate<const FAST: bool>(&self, iterations: usize) -> Aligned<f32> {
+    fn iterate<const FAST: bool>(&self, scores: &mut [f32], iterations: usize) {
         let (_, stride) = row_shape(self.labels);
         let prices: Vec<Price> = self.kernels.iter().map(|k| k.price(self.labels, stride)).collect();
         let terms: Vec<Term<'_>> = self.kernels.iter().zip(&prices).map(|(k, p)| k.term(p, self.level)).collect();
@@ -142,15 +143,15 @@ impl Solver<'_> {
             self.kernels.iter().map(|k| Aligned::zeroed((k.vertices() + 1) * stride)).collect()
         };
         let mut blurred = values();
+        let run = (RUN_FLOATS / stride).clamp(16, 2048);
         if iterations > 0 {
             let mut splatted = values();
             let threads = rayon::current_num_threads();
-            let run = (RUN_FLOATS / stride).clamp(16, 2048);
             let slots = if threads > 1 { (RUNS_AHEAD * threads).min(self.pixels.div_ceil(run)) } else { 0 };
             let mut slots: Vec<Aligned<f32>> = (0..slots).map(|_| Aligned::zeroed(run * stride)).collect();
             for iteration in 0..iterations {
                 let values = (iteration > 0).then_some(&blurred[..]);
-                self.splat::<FAST>(&terms, values, run, &mut slots, &mut splatted);
+                self.splat::<FAST>(&terms, scores, values, run, &mut slots, &mut splatted);
                 let buffers = splatted.par_iter_mut().zip(&mut blurred);
                 self.kernels.par_iter().zip(buffers).for_each(|(kernel, (splatted, blurred))| {
                     self.blur(&kernel.lattice, splatted, blurred);
@@ -159,32 +160,36 @@ impl Solver<'_> {
                 });
             }
         }
-        let mut rows = Aligned::zeroed(self.pixels * self.labels);
-        let run = 4096;
-        rows.par_chunks_mut(run * self.labels).enumerate().for_each(|(i, rows)| {
+        // Marginals take the place of the scores, which are read from a copy: rows are read beyond their ends.
+        let values = (iterations > 0).then_some(&blurred[..]);
+        let copy = || Aligned::zeroed(run * self.labels + WIDEST);
+        let runs = scores[..self.pixels * self.labels].par_chunks_mut(run * self.labels).enumerate();
+        runs.for_each_init(copy, |copy, (i, rows)| {
+            copy[..rows.len()].copy_from_slice(rows);
             let range = i * run..i * run + rows.len() / self.labels;
-            self.pass::<FAST>(&terms, (iterations > 0).then_some(&blurred), range, Output::Rows(rows, self.labels));
+            self.pass::<FAST>(&terms, copy, values, range, Output::Rows(rows, self.labels));
         });
-        rows
     }
 
     /// Slices, normalises and splats all pixels, `run` at a time through `slots` if there are several threads.
     fn splat<const FAST: bool>(
         &self,
         terms: &[Term<'_>],
+        scores: &[f32],
         values: Option<&[Aligned<f32>]>,
         run: usize,
         slots: &mut [Aligned<f32>],
         targets: &mut [Aligned<f32>],
     ) {
         if slots.len() <= 1 {
-            self.pass::<FAST>(terms, values, 0..self.pixels, Output::Splat(targets));
+            self.pass::<FAST>(terms, scores, values, 0..self.pixels, Output::Splat(targets));
             return;
         }
         let (width, stride) = row_shape(self.labels);
         let range = |i: usize| i * run..self.pixels.min((i + 1) * run);
         let produce = |i, slot: &mut Aligned<f32>| {
-            self.pass::<FAST>(terms, values, range(i), Output::Rows(slot, stride));
+            let scores = &scores[i * run * self.labels..];
+            self.pass::<FAST>(terms, scores, values, range(i), Output::Rows(slot, stride));
         };
         let commit = |k: usize, i, slot: &Aligned<f32>, values: &mut Aligned<f32>| {
             let (term, start, rows) = (&terms[k], i * run, &slot[..range(i).len() * stride]);
@@ -197,12 +202,13 @@ impl Solver<'_> {
     fn pass<const FAST: bool>(
         &self,
         terms: &[Term<'_>],
+        scores: &[f32],
         values: Option<&[Aligned<f32>]>,
         range: Range<usize>,
         output: Output<'_>,
     ) {
         let (width, stride) = row_shape(self.labels);
-        let Self { labels, pixels, scores, .. } = *self;
+        let Self { labels, pixels, .. } = *self;
         let pass = PixelPass::<FAST> { labels, stride, pixels, scores, terms, values, range, output };
         dispatch(self.level, width, pass);
     }

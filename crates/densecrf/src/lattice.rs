@@ -250,7 +250,7 @@ fn merge<const D: usize, K: Key, I: Index<K>>(
         parts.map(|(_, own)| own.into_iter().map(|key| index.insert(key, &mut keys)).collect()).collect();
     let first = chunk.min(corners.len());
     corners[first..].par_chunks_mut(chunk).zip(&renumbered).for_each(|(corners, numbers)| {
-        corners.iter_mut().for_each(|c| *c = numbers[*c as usize]);
+        corners.par_iter_mut().with_min_len(1 << 14).for_each(|c| *c = numbers[*c as usize]);
     });
     last(&mut index, &mut keys);
     (index, keys)

@@ -46,7 +46,7 @@ pub(crate) struct PixelPass<'a, const FAST: bool> {
     pub(crate) labels: usize,
     pub(crate) stride: usize,
     pub(crate) pixels: usize,
-    /// \[N, C\] and at least a row's width more.
+    /// Of the pixels of the range, \[.., C\], and at least a row's width more.
     pub(crate) scores: &'a [f32],
     pub(crate) terms: &'a [Term<'a>],
     /// Blurred values of each term, \[M + 1, stride\]; `None` for the first pass, which knows no messages.
@@ -73,11 +73,11 @@ fn known_stride<R: Row>(stride: usize) -> usize {
 /// Floats of a batch of rows: a quarter of a usual first-level cache.
 const BATCH_FLOATS: usize = 2048;
 
-/// Asks for what a pass reads but once of some pixels. Asking for the vertices' rows too costs more than it saves, and
+/// Asks for what a pass over pixels from `first` on reads but once of some of them. Asking for the vertices' rows too costs more than it saves, and
 /// so does asking for much at a time, which holds up what else is read.
 #[inline(always)]
-fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], range: Range<usize>) {
-    prefetch(&scores[range.start * labels..range.end * labels]);
+fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], first: usize, range: Range<usize>) {
+    prefetch(&scores[(range.start - first) * labels..(range.end - first) * labels]);
     for lattice in terms.iter().map(|t| t.lattice) {
         let range = range.start * lattice.simplex..range.end * lattice.simplex;
         prefetch(&lattice.weights[range.clone()]);
@@ -105,11 +105,11 @@ impl<const FAST: bool> PixelPass<'_, FAST> {
             let end = start + count;
             let next = |share: usize| {
                 let at = |share: usize| (end + batch * share / shares).min(range.end);
-                prefetch_pixels(scores, labels, terms, at(share)..at(share + 1));
+                prefetch_pixels(scores, labels, terms, range.start, at(share)..at(share + 1));
             };
             next(0);
             let t = &mut buffer[..count * stride];
-            for (row, pixel) in t.chunks_exact_mut(stride).zip(start..) {
+            for (row, pixel) in t.chunks_exact_mut(stride).zip(start - range.start..) {
                 for block in (0..stride).step_by(R::LANES) {
                     let score = R::load(scores, pixel * labels + block);
                     score.add(R::load(&padding, block)).store(row, block);
