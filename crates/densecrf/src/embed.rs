@@ -5,7 +5,7 @@
 //! f32 operations is that of the plain statement in `oracle.rs`, so that weights agree to the bit.
 
 use crate::CrfError;
-use crate::simd::Row;
+use crate::simd::{Row, TO_WHOLE};
 
 /// Pixels embedded together.
 pub(crate) const GROUP: usize = 16;
@@ -117,7 +117,7 @@ impl<const D: usize> Simplices<D> {
     /// The simplex of the zero vector in every lane: all coordinates 0, ties ranked downwards. It has no weights.
     pub(crate) fn at_origin() -> Self {
         let order = std::array::from_fn(|i| [f32::from_bits(i as u32); GROUP]);
-        Self { cell: [[SHIFT; GROUP]; D], order, weight: [[0.0; GROUP]; D] }
+        Self { cell: [[TO_WHOLE; GROUP]; D], order, weight: [[0.0; GROUP]; D] }
     }
 
     /// The quotients of vertex 0 of one lane.
@@ -139,13 +139,10 @@ impl<const D: usize> Simplices<D> {
     }
 }
 
-/// 1.5 * 2^23: adding it to |x| < 2^22 rounds half to even, and leaves the whole number in the low bits.
-const SHIFT: f32 = 12_582_912.0;
-
-/// The whole number x, |x| < 2^22, of x + [`SHIFT`].
+/// The whole number x, |x| < 2^22, of x + [`TO_WHOLE`].
 #[inline(always)]
 fn whole(shifted: f32) -> i32 {
-    shifted.to_bits().wrapping_sub(SHIFT.to_bits()) as i32
+    shifted.to_bits().wrapping_sub(TO_WHOLE.to_bits()) as i32
 }
 
 /// Finds the simplices of the group of pixels that starts at `start`.
@@ -175,7 +172,7 @@ fn embed_lanes<R: Row, const D: usize>(f: &[Lanes<f32>; D], lane: usize, s: &mut
     elevated[0] = m;
 
     let inverse = R::splat(1.0 / D as f32);
-    let nearest = elevated.map(|e| inverse.mul(e).add(R::splat(SHIFT)).sub(R::splat(SHIFT)));
+    let nearest = elevated.map(|e| inverse.mul(e).add(R::splat(TO_WHOLE)).sub(R::splat(TO_WHOLE)));
     let corner = nearest.map(|n| n.mul(size));
     let sum = nearest[1..].iter().fold(nearest[0], |a, &n| a.add(n));
     let mut rest = elevated;
@@ -193,7 +190,7 @@ fn embed_lanes<R: Row, const D: usize>(f: &[Lanes<f32>; D], lane: usize, s: &mut
         let beyond = R::splat(D as f32 - 1.0).if_less(rank[i], R::splat(-1.0), zero);
         let wrap = rank[i].if_less(zero, one, beyond);
         let rank = rank[i].add(wrap.mul(size));
-        nearest[i].add(wrap).add(R::splat(SHIFT)).store(&mut s.cell[i], lane);
+        nearest[i].add(wrap).add(R::splat(TO_WHOLE)).store(&mut s.cell[i], lane);
         let share = elevated[i].sub(corner[i].add(wrap.mul(size))).mul(inverse);
         let name = R::splat(f32::from_bits(i as u32));
         for (r, (share_of, name_of)) in by_rank.iter_mut().zip(&mut order).enumerate() {

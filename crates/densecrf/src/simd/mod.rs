@@ -9,7 +9,7 @@ mod row;
 mod x86;
 
 use row::{Pair, Plain};
-pub(crate) use row::{Quad, Row};
+pub(crate) use row::{Quad, Row, TO_WHOLE};
 
 /// Instruction sets, in ascending order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,8 @@
 //! The vector type that algorithms see, its portable form, and pairs that make wider rows of narrower ones.
 
+/// 1.5 * 2^23: adding it to |x| < 2^22 rounds half to even, and leaves the whole number in the low bits.
+pub(crate) const TO_WHOLE: f32 = 12_582_912.0;
+
 /// Consecutive f32 lanes in registers. Loads and stores check the slice once for the whole row.
 pub(crate) trait Row: Copy {
     /// Number of lanes.
