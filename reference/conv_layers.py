@@ -5,7 +5,8 @@ usage: conv_layers.py [--layers vgg512|vgg224|narrow512|narrow224|sweep] [--pass
                       [--only SUBSTRING] [--kernels BINARY]
 
 Needs PyTorch (2.11 was used) and `cargo build --release -p conv-kernels --example layers`. For each layer and pass the two
-take turns of two runs; the minima and the medians are printed as a Markdown table, with the rate in GFLOP/s that the
+take turns of two runs, of ten where a run is short, with a pause before each turn in which the other's threads go to sleep; the
+minima and the medians are printed as a Markdown table, with the rate in GFLOP/s that the
 definition of the convolution would need. On a machine that others use too, `--threads 1 --clock cpu` is the steadiest. PyTorch's forward has bias but no rectifier; ours has both. `forward` includes
 our transformation of the weights, `prepared` does not, nor does `bf16`, whose products are bf16 beside PyTorch's f32.
 
@@ -124,9 +125,12 @@ def main():
             if what == "data" and c == 3:
                 continue
             us, them = [], []
+            runs = 10 if flop < 1e3 else 2
             for _ in range(arguments.rounds):
-                us += ours.times(sizes, what, 2, arguments)
-                them += torch_times(sizes, what, 2, now)
+                time.sleep(0.03)
+                us += ours.times(sizes, what, runs, arguments)
+                time.sleep(0.03)
+                them += torch_times(sizes, what, runs, now)
             a, b = min(us), min(them)
             middle = statistics.median(them) / statistics.median(us)
             shape = f"{n}x{c}x{h}x{w} to {k}"

@@ -43,7 +43,7 @@ const GROUP: usize = 32;
 const TASK_ROWS: usize = 128;
 
 /// Weights as the rows of a product: of the forward pass, or `turned`, of the data gradient.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct RawWeights<'a> {
     /// `[K, C, R, S]`.
     w: &'a [f32],
@@ -52,33 +52,62 @@ pub(crate) struct RawWeights<'a> {
     rows: usize,
     depth: usize,
     window: usize,
+    /// The taps of the kernel that are multiplied.
+    taps: Range<usize>,
 }
 
 impl<'a> RawWeights<'a> {
     /// `w` for the forward pass, or for the data gradient; `g` is then the transposed geometry.
     pub(crate) fn new(g: &Geometry, w: &'a [f32], turned: bool) -> RawWeights<'a> {
-        RawWeights { w, turned, rows: g.out_channels, depth: g.depth(), window: g.kernel[0] * g.kernel[1] }
+        let window = g.kernel[0] * g.kernel[1];
+        RawWeights { w, turned, rows: g.out_channels, depth: g.depth(), window, taps: 0..window }
     }
 
-    /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole windows if the weights are turned.
+    /// The same, of these taps only: see [`Geometry::busy_taps`].
+    fn of_taps(self, g: &Geometry, taps: Range<usize>) -> RawWeights<'a> {
+        RawWeights { depth: g.channels * taps.len(), taps, ..self }
+    }
+
+    /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole windows if the weights are turned
+    /// or have idle taps.
     fn pack(&self, isa: Isa, first: usize, depth: Range<usize>, to: &mut [f32]) {
         let rows = GROUP.min(self.rows - first);
+        let (window, each) = (self.window, self.taps.len());
         if !self.turned {
-            let (from, columns) = (&self.w[first * self.depth + depth.start..], depth.len());
-            return isa.run(Transpose { rows, columns, from, from_stride: self.depth, to, to_stride: GROUP });
+            let row = self.depth / each * window;
+            let transpose = |at: usize, columns, to| {
+                let from = &self.w[first * row + at..];
+                // The rows are too many streams for the processor to foresee.
+                let ahead = if each == window { 32 } else { window };
+                isa.run(Transpose { rows, columns, from, from_stride: row, to, to_stride: GROUP, ahead });
+            };
+            if each == window {
+                return transpose(depth.start, depth.len(), to);
+            }
+            for (c, to) in (depth.start / each..).zip(to.chunks_mut(each * GROUP).take(depth.len() / each)) {
+                transpose(c * window + self.taps.start, each, to);
+            }
+            return;
         }
         // Row c, column (k, r, s) is w[k, c, R-1-r, S-1-s].
-        let window = self.window;
         let mut turned = Scratch::take(window * GROUP);
-        for (k, to) in (depth.start / window..).zip(to.chunks_mut(window * GROUP).take(depth.len() / window)) {
+        for (k, to) in (depth.start / each..).zip(to.chunks_mut(each * GROUP).take(depth.len() / each)) {
             let from = &self.w[(k * self.rows + first) * window..][..rows * window];
             if window == 1 {
                 to[..rows].copy_from_slice(from);
                 continue;
             }
-            let to_stride = GROUP;
-            isa.run(Transpose { rows, columns: window, from, from_stride: window, to: &mut turned, to_stride });
-            for (to, from) in to.chunks_mut(GROUP).zip(turned.rchunks(GROUP)) {
+            let transpose = Transpose {
+                rows,
+                columns: window,
+                from,
+                from_stride: window,
+                to: &mut turned,
+                to_stride: GROUP,
+                ahead: self.rows * window,
+            };
+            isa.run(transpose);
+            for (to, from) in to.chunks_mut(GROUP).zip(turned.rchunks(GROUP).skip(self.taps.start)) {
                 to.copy_from_slice(from);
             }
         }
@@ -112,66 +141,110 @@ impl DirectWeights {
 }
 
 /// Where the product takes its weights from.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Source<'a> {
     Packed(&'a DirectWeights),
     Raw(RawWeights<'a>),
 }
 
-/// Unrolls rows `depth` of the matrix for the output pixels in `segments` into `block`, whose rows are `stride` apart.
-fn unroll(
-    g: &Geometry,
-    x: &[f32],
-    segments: impl Iterator<Item = Segment> + Clone,
-    depth: Range<usize>,
-    block: &mut [f32],
-    stride: usize,
-) {
-    let [height, width] = g.size;
-    let window = g.kernel[0] * g.kernel[1];
-    for (row, d) in block.chunks_mut(stride).zip(depth) {
-        let (c, r, s) = (d / window, d % window / g.kernel[1], d % g.kernel[1]);
-        for segment in segments.clone() {
-            let to = &mut row[segment.offset..segment.offset + segment.count];
-            let y = segment.row as isize + r as isize - g.offset[0];
-            let Some(y) = usize::try_from(y).ok().filter(|y| *y < height) else {
-                to.fill(0.0);
-                continue;
-            };
-            let plane = (segment.image * g.channels + c) * height;
-            let line = &x[(plane + y) * width..(plane + y + 1) * width];
-            let first = segment.column as isize + s as isize - g.offset[1];
-            let inside = clip(first, to.len(), width);
-            if inside.is_empty() {
-                to.fill(0.0);
-                continue;
-            }
-            to[..inside.start].fill(0.0);
-            let from = (first + inside.start as isize) as usize;
-            to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
-            to[inside.end..].fill(0.0);
-        }
-    }
+/// The matrix that is multiplied with the weights, as far as it is asked for.
+struct Unrolled<'a> {
+    g: &'a Geometry,
+    x: &'a [f32],
+    cut: Cut,
+    /// The taps of the kernel that have rows.
+    taps: Range<usize>,
+    /// Where each tap finds its value for each pixel, counted from the channel's plane in the first image: `[tap][pixel]`.
+    /// Empty if rows of the map are long enough to be copied.
+    places: Vec<u32>,
 }
 
-/// [`unroll`] for a product of this precision.
-#[allow(clippy::too_many_arguments)] // Those of `unroll`.
-fn unroll_as(
-    precision: Precision,
-    isa: Isa,
-    g: &Geometry,
-    x: &[f32],
-    segments: impl Iterator<Item = Segment> + Clone,
-    depth: Range<usize>,
-    block: &mut [f32],
-    stride: usize,
-) {
-    if precision == Precision::F32 {
-        return unroll(g, x, segments, depth, block, stride);
+/// Width of a map below which values are fetched one by one.
+const SHORT_ROW: usize = 12;
+
+/// A place that is in no image.
+const OUTSIDE: u32 = u32::MAX;
+
+impl<'a> Unrolled<'a> {
+    /// `cut` is that of the output.
+    fn new(g: &'a Geometry, x: &'a [f32], cut: Cut, taps: Range<usize>) -> Unrolled<'a> {
+        let mut places = Vec::new();
+        if g.out_size[1] < SHORT_ROW && x.len() < OUTSIDE as usize {
+            for tap in taps.clone() {
+                for segment in cut.segments(0..cut.cell_count()) {
+                    let line = Self::line(g, &segment, tap);
+                    places.extend((segment.column..segment.column + segment.count).map(|column| {
+                        let column = (column + tap % g.kernel[1]).checked_add_signed(-g.offset[1]);
+                        match (line, column.filter(|column| *column < g.size[1])) {
+                            (Some(line), Some(column)) => {
+                                (segment.image * g.channels * g.plane() + line + column) as u32
+                            }
+                            _ => OUTSIDE,
+                        }
+                    }));
+                }
+            }
+        }
+        Unrolled { g, x, cut, taps, places }
     }
-    let mut values = Scratch::take(depth.len() * stride);
-    unroll(g, x, segments, depth.clone(), &mut values, stride);
-    isa.run(PairRows { rows: depth.len(), from: &values, to: block, stride });
+
+    /// Where the line that a tap meets begins in its plane.
+    fn line(g: &Geometry, segment: &Segment, tap: usize) -> Option<usize> {
+        let y = (segment.row + tap / g.kernel[1]).checked_add_signed(-g.offset[0])?;
+        (y < g.size[0]).then_some(y * g.size[1])
+    }
+
+    /// Puts rows `depth` for the output pixels `cells` into `block`, whose rows are `stride` apart.
+    fn rows(&self, cells: Range<usize>, depth: Range<usize>, block: &mut [f32], stride: usize) {
+        let (g, plane, all) = (self.g, self.g.plane(), self.cut.cell_count());
+        for (row, d) in block.chunks_mut(stride).zip(depth) {
+            let (c, tap) = (d / self.taps.len(), d % self.taps.len());
+            if !self.places.is_empty() {
+                let from = &self.x[c * plane..];
+                let places = &self.places[tap * all..][cells.clone()];
+                // A place outside lies beyond any image.
+                let values = places.iter().map(|place| from.get(*place as usize).copied().unwrap_or(0.0));
+                row.iter_mut().zip(values).for_each(|(to, value)| *to = value);
+                continue;
+            }
+            let tap = self.taps.start + tap;
+            for segment in self.cut.segments(cells.clone()) {
+                let to = &mut row[segment.offset..segment.offset + segment.count];
+                let Some(line) = Self::line(g, &segment, tap) else {
+                    to.fill(0.0);
+                    continue;
+                };
+                let line = &self.x[(segment.image * g.channels + c) * plane + line..][..g.size[1]];
+                let first = (segment.column + tap % g.kernel[1]) as isize - g.offset[1];
+                let inside = clip(first, to.len(), line.len());
+                if inside.is_empty() {
+                    to.fill(0.0);
+                    continue;
+                }
+                to[..inside.start].fill(0.0);
+                let from = (first + inside.start as isize) as usize;
+                to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
+                to[inside.end..].fill(0.0);
+            }
+        }
+    }
+
+    /// [`rows`](Self::rows) for a product of this precision.
+    fn operand(
+        &self,
+        (isa, precision): (Isa, Precision),
+        cells: Range<usize>,
+        depth: Range<usize>,
+        block: &mut [f32],
+        stride: usize,
+    ) {
+        if precision == Precision::F32 {
+            return self.rows(cells, depth, block, stride);
+        }
+        let mut values = Scratch::take(depth.len() * stride);
+        self.rows(cells, depth.clone(), &mut values, stride);
+        isa.run(PairRows { rows: depth.len(), from: &values, to: block, stride });
+    }
 }
 
 /// The part of `0..count` for which `first + i` is in `0..width`.
@@ -216,6 +289,7 @@ fn many_pixels(
     // Some blocks for each thread. The cut may follow their number, since it changes no output value.
     let share = cut.cell_count().div_ceil(2 * rayon::current_num_threads());
     cut.cells = share.next_multiple_of(isa.lanes()).min(PIXELS);
+    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
@@ -224,8 +298,7 @@ fn many_pixels(
         let mut products = Scratch::take(rows * stride);
         for d in (0..depth).step_by(DEPTH) {
             let part = d..(d + DEPTH).min(depth);
-            let segments = cut.segments(shard.cells.clone());
-            unroll_as(precision, isa, g, x, segments, part.clone(), &mut unrolled, stride);
+            matrix.operand((isa, precision), shard.cells.clone(), part.clone(), &mut unrolled, stride);
             for k in (0..rows).step_by(GROUP) {
                 let product = MatMul {
                     rows: GROUP.min(rows - k),
@@ -258,11 +331,16 @@ fn few_pixels(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let (depth, rows) = (g.depth(), g.out_channels);
-    let precision = match weights {
-        Source::Packed(weights) => weights.precision,
-        Source::Raw(_) => Precision::F32,
+    let (weights, taps, precision) = match weights {
+        Source::Packed(packed) => (weights, 0..g.kernel[0] * g.kernel[1], packed.precision),
+        Source::Raw(raw) => {
+            let taps = g.busy_taps();
+            (Source::Raw(raw.of_taps(g, taps.clone())), taps, Precision::F32)
+        }
     };
+    let (depth, rows) = (g.channels * taps.len(), g.out_channels);
+    // Whole windows, so that weights are packed kernel by kernel where they cannot be packed at once.
+    let step = if precision == Precision::F32 { (DEPTH / taps.len()).max(1) * taps.len() } else { DEPTH };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
     let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
     let pixels = cut.cell_count();
@@ -274,13 +352,11 @@ fn few_pixels(
         cut.cells = pixels.div_ceil(runs).next_multiple_of(isa.lanes() * 3);
     }
     let stride = pixels.next_multiple_of(16) + 16;
-    // Whole windows, so that turned weights are packed kernel by kernel.
-    let window = g.kernel[0] * g.kernel[1];
-    let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
+    let matrix = Unrolled::new(g, x, cut, taps);
     let mut unrolled = Scratch::take(precision.words(depth) * stride);
     unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
         let part = i * step..((i + 1) * step).min(depth);
-        unroll_as(precision, isa, g, x, cut.segments(0..pixels), part, block, stride);
+        matrix.operand((isa, precision), 0..pixels, part, block, stride);
     });
     let sharded = Sharded::new(out, cut);
     let (runs, groups) = cut.shards();
@@ -293,7 +369,7 @@ fn few_pixels(
         for d in (0..depth).step_by(step) {
             let part = d..(d + step).min(depth);
             for k in channels.clone().step_by(GROUP) {
-                let a = match weights {
+                let a = match &weights {
                     Source::Packed(weights) => {
                         &weights.packed[k * precision.words(depth) + precision.words(d) * GROUP..]
                     }
@@ -375,15 +451,16 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
     let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
     let pixels = cut.cell_count();
+    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
     // Strips [strip][pixel][DOT_DEPTH].
     let share = pixels * DOT_DEPTH;
     let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
     unrolled.par_chunks_mut(share).enumerate().for_each(|(i, to)| {
         let rows = i * DOT_DEPTH..((i + 1) * DOT_DEPTH).min(depth);
         let mut block = Scratch::take(rows.len() * pixels);
-        unroll(g, x, cut.segments(0..pixels), rows.clone(), &mut block, pixels);
+        matrix.rows(0..pixels, rows.clone(), &mut block, pixels);
         let (rows, from_stride) = (rows.len(), pixels);
-        isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: DOT_DEPTH });
+        isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: DOT_DEPTH, ahead: 0 });
     });
     let rows = if k >= 4 * TASK_ROWS { TASK_ROWS } else { GROUP };
     dw.par_chunks_mut(rows * depth).enumerate().for_each(|(i, dw)| {
@@ -394,7 +471,7 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
             let rows = GROUP.min(channels.end - first);
             gather(size, dy, cut.segments(0..pixels), first..first + rows, &mut block, pixels);
             let from_stride = pixels;
-            isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP });
+            isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP, ahead: 0 });
         }
         let mut product = Scratch::take(GROUP * DOT_DEPTH);
         for (d, b) in (0..depth).step_by(DOT_DEPTH).zip(unrolled.chunks(share)) {
@@ -431,7 +508,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
     let cut = Cut { size, cell: 1, cells: part, channels: k };
-
+    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
         let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);
@@ -444,7 +521,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
                 unrolled.fill(0.0);
                 gradient.fill(0.0);
             }
-            unroll(g, x, cut.segments(block.clone()), rows.clone(), &mut unrolled, DOT_PIXELS);
+            matrix.rows(block.clone(), rows.clone(), &mut unrolled, DOT_PIXELS);
             gather(size, dy, cut.segments(block.clone()), 0..k, &mut gradient, DOT_PIXELS);
             isa.run(DotMul {
                 rows: k,
@@ -483,6 +560,8 @@ mod tests {
             square(2, [7, 3], [12, 31], 3, 0),
             square(3, [5, 70], [5, 4], 3, 1),
             square(1, [30, 40], [7, 7], 7, 3),
+            square(3, [30, 40], [2, 1], 7, 3),
+            square(2, [9, 33], [3, 2], 7, 5),
             square(2, [33, 21], [16, 15], 1, 0),
             square(2, [37, 150], [31, 40], 1, 0),
             square(1, [300, 530], [5, 7], 1, 0),

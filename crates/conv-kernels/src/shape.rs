@@ -1,6 +1,7 @@
 //! The sizes of a convolution, checked once.
 
 use std::fmt;
+use std::ops::Range;
 
 /// The sizes of a two-dimensional convolution with stride 1 and dilation 1.
 ///
@@ -224,6 +225,27 @@ impl Geometry {
         }
     }
 
+    /// Pixels of an image.
+    pub(crate) fn plane(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// The taps of a large kernel from the first to the last that meet anything but padding, row by row; all taps of a
+    /// small one. A 7x7 kernel on a map of 2 x 2 pixels has no more than 17.
+    pub(crate) fn busy_taps(&self) -> Range<usize> {
+        let window = self.kernel[0] * self.kernel[1];
+        let [rows, columns] = [0, 1].map(|i| {
+            // The last output pixel reaches up to the first tap, the first one down to the last.
+            let first = (self.offset[i] + 1 - self.out_size[i] as isize).max(0) as usize;
+            first..self.kernel[i].min((self.offset[i] + self.size[i] as isize).max(0) as usize)
+        });
+        if window <= 9 || rows.is_empty() || columns.is_empty() {
+            return 0..window;
+        }
+        let at = |row: usize, column: usize| row * self.kernel[1] + column;
+        at(rows.start, columns.start)..at(rows.end - 1, columns.end - 1) + 1
+    }
+
     /// Values multiplied for an output value.
     pub(crate) fn depth(&self) -> usize {
         self.channels * self.kernel[0] * self.kernel[1]
@@ -243,6 +265,17 @@ pub(crate) fn check_len(name: &str, found: usize, shape: &[usize]) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn taps_that_only_meet_padding_are_left_out() {
+        let taps = |size, kernel, pad| Conv2dShape::square(1, [1, 1], size, kernel, pad).geometry().busy_taps();
+        assert_eq!(taps([1, 1], 7, 3), 24..25);
+        assert_eq!(taps([2, 2], 7, 3), 2 * 7 + 2..4 * 7 + 5);
+        assert_eq!(taps([1, 7], 7, 3), 3 * 7..4 * 7);
+        assert_eq!(taps([4, 4], 7, 3), 0..49);
+        assert_eq!(taps([2, 2], 7, 6), 0..49);
+        assert_eq!(taps([1, 1], 3, 1), 0..9);
+    }
 
     #[test]
     fn impossible_shapes_are_refused_with_the_reason() {

@@ -312,6 +312,7 @@ impl Operands<'_> {
                     from_stride: block.row,
                     to: &mut to[point * share + first..],
                     to_stride: rows.next_multiple_of(WIDEST),
+                    ahead: 0,
                 });
             }
         }

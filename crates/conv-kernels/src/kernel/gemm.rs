@@ -183,6 +183,8 @@ pub(crate) struct Transpose<'a> {
     pub to: &'a mut [f32],
     /// Distance of two rows of `to`: a multiple of the widest vector's length.
     pub to_stride: usize,
+    /// How far ahead in each row to ask the memory for values; 0 for values that are in the cache.
+    pub ahead: usize,
 }
 
 impl Kernel for Transpose<'_> {
@@ -209,6 +211,11 @@ impl Kernel for Transpose<'_> {
             while t < height && height >= 4 {
                 // The last four may be done for a second time.
                 let first = t.min(height - 4);
+                if self.ahead > 0 && t.is_multiple_of(16) {
+                    for place in places.iter().take(S::LANES) {
+                        s.prefetch(self.from.as_ptr().wrapping_add(place + t + self.ahead));
+                    }
+                }
                 // SAFETY: rows below `rows` have `height` values, and `to` as many rows of `width`.
                 unsafe {
                     let four = s.load_columns(self.from.as_ptr().add(first), &places);
@@ -512,7 +519,15 @@ mod tests {
                 let from = noise(1, rows * columns);
                 let stride = rows.next_multiple_of(16);
                 let mut to = vec![f32::NAN; columns * stride];
-                isa.run(Transpose { rows, columns, from: &from, from_stride: columns, to: &mut to, to_stride: stride });
+                isa.run(Transpose {
+                    rows,
+                    columns,
+                    from: &from,
+                    from_stride: columns,
+                    to: &mut to,
+                    to_stride: stride,
+                    ahead: 0,
+                });
                 let right = (0..rows * columns).all(|i| to[i % columns * stride + i / columns] == from[i]);
                 assert!(right, "{isa:?} {rows} x {columns}");
             }
