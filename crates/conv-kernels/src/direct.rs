@@ -15,6 +15,7 @@ use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Shard, Sharded};
 use crate::kernel::simd::{Isa, Precision};
 use crate::shape::Geometry;
+use crate::unroll::Unrolled;
 
 /// Output pixels in a block of the forward product.
 const PIXELS: usize = 96;
@@ -145,113 +146,6 @@ impl DirectWeights {
 pub(crate) enum Source<'a> {
     Packed(&'a DirectWeights),
     Raw(RawWeights<'a>),
-}
-
-/// The matrix that is multiplied with the weights, as far as it is asked for.
-struct Unrolled<'a> {
-    g: &'a Geometry,
-    x: &'a [f32],
-    cut: Cut,
-    /// The taps of the kernel that have rows.
-    taps: Range<usize>,
-    /// Where each tap finds its value for each pixel, counted from the channel's plane in the first image: `[tap][pixel]`.
-    /// Empty if rows of the map are long enough to be copied.
-    places: Vec<u32>,
-}
-
-/// Width of a map below which values are fetched one by one.
-const SHORT_ROW: usize = 12;
-
-/// A place that is in no image.
-const OUTSIDE: u32 = u32::MAX;
-
-impl<'a> Unrolled<'a> {
-    /// `cut` is that of the output.
-    fn new(g: &'a Geometry, x: &'a [f32], cut: Cut, taps: Range<usize>) -> Unrolled<'a> {
-        let mut places = Vec::new();
-        if g.out_size[1] < SHORT_ROW && x.len() < OUTSIDE as usize {
-            for tap in taps.clone() {
-                for segment in cut.segments(0..cut.cell_count()) {
-                    let line = Self::line(g, &segment, tap);
-                    places.extend((segment.column..segment.column + segment.count).map(|column| {
-                        let column = (column + tap % g.kernel[1]).checked_add_signed(-g.offset[1]);
-                        match (line, column.filter(|column| *column < g.size[1])) {
-                            (Some(line), Some(column)) => {
-                                (segment.image * g.channels * g.plane() + line + column) as u32
-                            }
-                            _ => OUTSIDE,
-                        }
-                    }));
-                }
-            }
-        }
-        Unrolled { g, x, cut, taps, places }
-    }
-
-    /// Where the line that a tap meets begins in its plane.
-    fn line(g: &Geometry, segment: &Segment, tap: usize) -> Option<usize> {
-        let y = (segment.row + tap / g.kernel[1]).checked_add_signed(-g.offset[0])?;
-        (y < g.size[0]).then_some(y * g.size[1])
-    }
-
-    /// Puts rows `depth` for the output pixels `cells` into `block`, whose rows are `stride` apart.
-    fn rows(&self, cells: Range<usize>, depth: Range<usize>, block: &mut [f32], stride: usize) {
-        let (g, plane, all) = (self.g, self.g.plane(), self.cut.cell_count());
-        for (row, d) in block.chunks_mut(stride).zip(depth) {
-            let (c, tap) = (d / self.taps.len(), d % self.taps.len());
-            if !self.places.is_empty() {
-                let from = &self.x[c * plane..];
-                let places = &self.places[tap * all..][cells.clone()];
-                // A place outside lies beyond any image.
-                let values = places.iter().map(|place| from.get(*place as usize).copied().unwrap_or(0.0));
-                row.iter_mut().zip(values).for_each(|(to, value)| *to = value);
-                continue;
-            }
-            let tap = self.taps.start + tap;
-            for segment in self.cut.segments(cells.clone()) {
-                let to = &mut row[segment.offset..segment.offset + segment.count];
-                let Some(line) = Self::line(g, &segment, tap) else {
-                    to.fill(0.0);
-                    continue;
-                };
-                let line = &self.x[(segment.image * g.channels + c) * plane + line..][..g.size[1]];
-                let first = (segment.column + tap % g.kernel[1]) as isize - g.offset[1];
-                let inside = clip(first, to.len(), line.len());
-                if inside.is_empty() {
-                    to.fill(0.0);
-                    continue;
-                }
-                to[..inside.start].fill(0.0);
-                let from = (first + inside.start as isize) as usize;
-                to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
-                to[inside.end..].fill(0.0);
-            }
-        }
-    }
-
-    /// [`rows`](Self::rows) for a product of this precision.
-    fn operand(
-        &self,
-        (isa, precision): (Isa, Precision),
-        cells: Range<usize>,
-        depth: Range<usize>,
-        block: &mut [f32],
-        stride: usize,
-    ) {
-        if precision == Precision::F32 {
-            return self.rows(cells, depth, block, stride);
-        }
-        let mut values = Scratch::take(depth.len() * stride);
-        self.rows(cells, depth.clone(), &mut values, stride);
-        isa.run(PairRows { rows: depth.len(), from: &values, to: block, stride });
-    }
-}
-
-/// The part of `0..count` for which `first + i` is in `0..width`.
-fn clip(first: isize, count: usize, width: usize) -> Range<usize> {
-    let start = (-first).clamp(0, count as isize) as usize;
-    let end = (width as isize - first).clamp(start as isize, count as isize) as usize;
-    start..end
 }
 
 /// out = x * w + bias, then the activation.

@@ -69,6 +69,7 @@ pub mod reference;
 mod shape;
 mod small_maps;
 mod transposed;
+mod unroll;
 mod upsample;
 mod winograd;
 
