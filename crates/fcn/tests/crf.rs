@@ -229,7 +229,7 @@ fn a_huge_photograph_is_refused_with_an_estimate_before_it_is_read() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(7), "{text}");
     assert!(
-        text.contains("20000x12000 pixels and 21 classes needs at least 75.1 GiB") && text.contains("hint:"),
+        text.contains("20000x12000 pixels and 21 classes needs at least 56.3 GiB") && text.contains("hint:"),
         "{text}"
     );
     assert!(started.elapsed() < Duration::from_secs(20));
