@@ -280,8 +280,7 @@ impl Conv2d {
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
-    /// As [`Conv2d::forward`], with prepared weights. For [`Purpose::Inference`] to the same bits, but for 7x7, where the
-    /// last ones differ; for [`Purpose::Training`] they differ on small maps of 3x3 too.
+    /// As [`Conv2d::forward`], with prepared weights: to the same bits, but for 7x7, where the last ones differ.
     ///
     /// # Errors
     /// A slice has another length, or the weights were prepared for other channels or another kernel.
@@ -404,11 +403,7 @@ impl Conv2d {
             {
                 Method::Winograd63
             }
-            (Algorithm::Accurate | Algorithm::Fast, [3, 3])
-                if purpose == Purpose::Inference || !small_maps::suits_definition(g) =>
-            {
-                Method::Winograd43
-            }
+            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
             (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate, [7, 7]) => Method::Winograd27,
             (Algorithm::Fast, [7, 7]) => Method::Winograd47,

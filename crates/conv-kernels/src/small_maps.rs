@@ -43,13 +43,11 @@ pub(crate) fn suits_forward(g: &Geometry) -> bool {
     g.kernel[0] == 7 || (tiles(g) <= 48 && g.channels * g.out_channels >= 128 * 128)
 }
 
-/// Whether the definition is faster where weights are transformed at each use: with so few pixels that to transform the
-/// weights is most of the work, or with maps that leave most of their tiles empty, such as 5 x 5. For 512 to 4096 channels
-/// of 7x7 on a Zen 4 the definition takes 24 ms up to 16 pixels and 80 ms for 49, this module 73 ms for either.
+/// Whether 7x7 is faster by its definition: with so few pixels that to transform the weights is most of the work. For 512 to
+/// 4096 channels on a Zen 4 the definition takes 24 ms up to 16 pixels and 80 ms for 49, this module 73 ms for either.
 pub(crate) fn suits_definition(g: &Geometry) -> bool {
     let pixels = g.batch * g.out_size[0] * g.out_size[1];
-    let window = g.kernel[0] * g.kernel[1];
-    pixels * g.busy_taps().len() <= 32 * window || g.kernel[0] == 3 && 16 * tiles(g) > 2 * pixels
+    pixels * g.busy_taps().len() <= 32 * g.kernel[0] * g.kernel[1]
 }
 
 /// Whether this is the better way for the weight gradient.

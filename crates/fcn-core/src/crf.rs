@@ -477,7 +477,7 @@ mod tests {
         let fine = CrfParams::default();
         let error = room_for(&fine, [20_000, 20_000], 21, 16 << 30).unwrap_err();
         assert_eq!(error.kind, ErrorKind::OutOfMemory);
-        assert!(error.message.contains("needs at least 125.2 GiB, and 16.0 GiB"), "{}", error.message);
+        assert!(error.message.contains("needs at least 93.9 GiB, and 16.0 GiB"), "{}", error.message);
         assert_eq!(room_for(&fine, [40_000, 40_000], 2, 16 << 30).unwrap_err().kind, ErrorKind::OutOfMemory);
         assert_eq!(room_for(&fine, [10, 10], 257, 16 << 30).unwrap_err().kind, ErrorKind::Data);
         assert_eq!(room_for(&fine, [10, 10], 0, 16 << 30).unwrap_err().kind, ErrorKind::Data);
