@@ -6,9 +6,9 @@ usage: conv_layers.py [--layers vgg512|vgg224|narrow512|narrow224|sweep] [--pass
 
 Needs PyTorch (2.11 was used) and `cargo build --release -p conv-kernels --example layers`. For each layer and pass the two
 take turns of two runs, of ten where a run is short, with a pause before each turn in which the other's threads go to sleep; the
-minima and the medians are printed as a Markdown table, with the rate in GFLOP/s that the
-definition of the convolution would need. On a machine that others use too, `--threads 1 --clock cpu` is the steadiest. PyTorch's forward has bias but no rectifier; ours has both. `forward` includes
-our transformation of the weights, `prepared` does not, nor does `bf16`, whose products are bf16 beside PyTorch's f32.
+minima and the medians are printed as a Markdown table, with the rate in GFLOP/s that the definition of the convolution would
+need. On a machine that others use too, `--threads 1 --clock cpu` is the steadiest. PyTorch's forward has bias but no rectifier;
+ours has both. `forward` includes our transformation of the weights, `prepared` does not, nor does `bf16`, whose products are bf16 beside PyTorch's f32.
 
 PyTorch frees the memory of large tensors after each operation unless told otherwise; start this script with
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8000000000:glibc.malloc.trim_threshold=16000000000

@@ -51,22 +51,23 @@ pub(crate) struct RawWeights<'a> {
     turned: bool,
     /// Rows of the product.
     rows: usize,
-    depth: usize,
+    /// Channels that are summed over.
+    channels: usize,
     window: usize,
-    /// The taps of the kernel that are multiplied.
+    /// The taps of the kernel that are multiplied: see [`Geometry::busy_taps`].
     taps: Range<usize>,
 }
 
 impl<'a> RawWeights<'a> {
     /// `w` for the forward pass, or for the data gradient; `g` is then the transposed geometry.
     pub(crate) fn new(g: &Geometry, w: &'a [f32], turned: bool) -> RawWeights<'a> {
-        let window = g.kernel[0] * g.kernel[1];
-        RawWeights { w, turned, rows: g.out_channels, depth: g.depth(), window, taps: 0..window }
+        let window = g.window();
+        RawWeights { w, turned, rows: g.out_channels, channels: g.channels, window, taps: 0..window }
     }
 
-    /// The same, of these taps only: see [`Geometry::busy_taps`].
-    fn of_taps(self, g: &Geometry, taps: Range<usize>) -> RawWeights<'a> {
-        RawWeights { depth: g.channels * taps.len(), taps, ..self }
+    /// Columns of the product.
+    fn depth(&self) -> usize {
+        self.channels * self.taps.len()
     }
 
     /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole windows if the weights are turned
@@ -75,7 +76,7 @@ impl<'a> RawWeights<'a> {
         let rows = GROUP.min(self.rows - first);
         let (window, each) = (self.window, self.taps.len());
         if !self.turned {
-            let row = self.depth / each * window;
+            let row = self.channels * window;
             let transpose = |at: usize, columns, to| {
                 let from = &self.w[first * row + at..];
                 // The rows are too many streams for the processor to foresee.
@@ -124,15 +125,15 @@ pub(crate) struct DirectWeights {
 impl DirectWeights {
     /// Packs all weights, for products of this precision; turned ones as f32 only.
     pub(crate) fn new(isa: Isa, raw: RawWeights, precision: Precision) -> DirectWeights {
-        let share = precision.words(raw.depth) * GROUP;
+        let share = precision.words(raw.depth()) * GROUP;
         let mut packed = Scratch::take(raw.rows.div_ceil(GROUP) * share);
         packed.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
             if precision == Precision::F32 {
-                return raw.pack(isa, group * GROUP, 0..raw.depth, to);
+                return raw.pack(isa, group * GROUP, 0..raw.depth(), to);
             }
             let mut values = Scratch::take(DEPTH * GROUP);
-            for (d, to) in (0..raw.depth).step_by(DEPTH).zip(to.chunks_mut(precision.words(DEPTH) * GROUP)) {
-                let part = d..(d + DEPTH).min(raw.depth);
+            for (d, to) in (0..raw.depth()).step_by(DEPTH).zip(to.chunks_mut(precision.words(DEPTH) * GROUP)) {
+                let part = d..(d + DEPTH).min(raw.depth());
                 raw.pack(isa, group * GROUP, part.clone(), &mut values);
                 isa.run(PairRows { rows: part.len(), from: &values, to, stride: GROUP });
             }
@@ -183,7 +184,7 @@ fn many_pixels(
     // Some blocks for each thread. The cut may follow their number, since it changes no output value.
     let share = cut.cell_count().div_ceil(2 * rayon::current_num_threads());
     cut.cells = share.next_multiple_of(isa.lanes()).min(PIXELS);
-    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
+    let matrix = Unrolled::new(g, x, cut, 0..g.window());
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
@@ -192,7 +193,7 @@ fn many_pixels(
         let mut products = Scratch::take(rows * stride);
         for d in (0..depth).step_by(DEPTH) {
             let part = d..(d + DEPTH).min(depth);
-            matrix.operand((isa, precision), shard.cells.clone(), part.clone(), &mut unrolled, stride);
+            matrix.operand(isa, precision, shard.cells.clone(), part.clone(), &mut unrolled, stride);
             for k in (0..rows).step_by(GROUP) {
                 let product = MatMul {
                     rows: GROUP.min(rows - k),
@@ -226,10 +227,10 @@ fn few_pixels(
     out: &mut [f32],
 ) {
     let (weights, taps, precision) = match weights {
-        Source::Packed(packed) => (weights, 0..g.kernel[0] * g.kernel[1], packed.precision),
+        Source::Packed(packed) => (weights, 0..g.window(), packed.precision),
         Source::Raw(raw) => {
             let taps = g.busy_taps();
-            (Source::Raw(raw.of_taps(g, taps.clone())), taps, Precision::F32)
+            (Source::Raw(RawWeights { taps: taps.clone(), ..raw }), taps, Precision::F32)
         }
     };
     let (depth, rows) = (g.channels * taps.len(), g.out_channels);
@@ -250,7 +251,7 @@ fn few_pixels(
     let mut unrolled = Scratch::take(precision.words(depth) * stride);
     unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
         let part = i * step..((i + 1) * step).min(depth);
-        matrix.operand((isa, precision), 0..pixels, part, block, stride);
+        matrix.operand(isa, precision, 0..pixels, part, block, stride);
     });
     let sharded = Sharded::new(out, cut);
     let (runs, groups) = cut.shards();
@@ -345,7 +346,7 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
     let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
     let pixels = cut.cell_count();
-    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
+    let matrix = Unrolled::new(g, x, cut, 0..g.window());
     // Strips [strip][pixel][DOT_DEPTH].
     let share = pixels * DOT_DEPTH;
     let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
@@ -402,7 +403,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
     let cut = Cut { size, cell: 1, cells: part, channels: k };
-    let matrix = Unrolled::new(g, x, cut, 0..g.kernel[0] * g.kernel[1]);
+    let matrix = Unrolled::new(g, x, cut, 0..g.window());
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
         let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);

@@ -230,10 +230,15 @@ impl Geometry {
         self.size[0] * self.size[1]
     }
 
+    /// Taps of the kernel.
+    pub(crate) fn window(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
     /// The taps of a large kernel from the first to the last that meet anything but padding, row by row; all taps of a
     /// small one. A 7x7 kernel on a map of 2 x 2 pixels has no more than 17.
     pub(crate) fn busy_taps(&self) -> Range<usize> {
-        let window = self.kernel[0] * self.kernel[1];
+        let window = self.window();
         let [rows, columns] = [0, 1].map(|i| {
             // The last output pixel reaches up to the first tap, the first one down to the last.
             let first = (self.offset[i] + 1 - self.out_size[i] as isize).max(0) as usize;
@@ -248,7 +253,7 @@ impl Geometry {
 
     /// Values multiplied for an output value.
     pub(crate) fn depth(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
+        self.channels * self.window()
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn suits_forward(g: &Geometry) -> bool {
 /// 4096 channels on a Zen 4 the definition takes 24 ms up to 16 pixels and 80 ms for 49, this module 73 ms for either.
 pub(crate) fn suits_definition(g: &Geometry) -> bool {
     let pixels = g.batch * g.out_size[0] * g.out_size[1];
-    pixels * g.busy_taps().len() <= 32 * g.kernel[0] * g.kernel[1]
+    pixels * g.busy_taps().len() <= 32 * g.window()
 }
 
 /// Whether this is the better way for the weight gradient.

@@ -57,43 +57,48 @@ impl<'a> Unrolled<'a> {
 
     /// Puts rows `depth` for the output pixels `cells` into `block`, whose rows are `stride` apart.
     pub(crate) fn rows(&self, cells: Range<usize>, depth: Range<usize>, block: &mut [f32], stride: usize) {
-        let (g, plane, all) = (self.g, self.g.plane(), self.cut.cell_count());
         for (row, d) in block.chunks_mut(stride).zip(depth) {
             let (c, tap) = (d / self.taps.len(), d % self.taps.len());
-            if !self.places.is_empty() {
-                let from = &self.x[c * plane..];
-                let places = &self.places[tap * all..][cells.clone()];
+            if self.places.is_empty() {
+                self.copy(cells.clone(), c, self.taps.start + tap, row);
+            } else {
+                let places = &self.places[tap * self.cut.cell_count()..][cells.clone()];
                 // A place outside lies beyond any image.
+                let from = &self.x[c * self.g.plane()..];
                 let values = places.iter().map(|place| from.get(*place as usize).copied().unwrap_or(0.0));
                 row.iter_mut().zip(values).for_each(|(to, value)| *to = value);
+            }
+        }
+    }
+
+    /// Copies what a tap finds in channel `c` for the output pixels `cells`, row by row of the map.
+    fn copy(&self, cells: Range<usize>, c: usize, tap: usize, row: &mut [f32]) {
+        let g = self.g;
+        for segment in self.cut.segments(cells) {
+            let to = &mut row[segment.offset..segment.offset + segment.count];
+            let Some(line) = Self::line(g, &segment, tap) else {
+                to.fill(0.0);
+                continue;
+            };
+            let line = &self.x[(segment.image * g.channels + c) * g.plane() + line..][..g.size[1]];
+            let first = (segment.column + tap % g.kernel[1]) as isize - g.offset[1];
+            let inside = clip(first, to.len(), line.len());
+            if inside.is_empty() {
+                to.fill(0.0);
                 continue;
             }
-            let tap = self.taps.start + tap;
-            for segment in self.cut.segments(cells.clone()) {
-                let to = &mut row[segment.offset..segment.offset + segment.count];
-                let Some(line) = Self::line(g, &segment, tap) else {
-                    to.fill(0.0);
-                    continue;
-                };
-                let line = &self.x[(segment.image * g.channels + c) * plane + line..][..g.size[1]];
-                let first = (segment.column + tap % g.kernel[1]) as isize - g.offset[1];
-                let inside = clip(first, to.len(), line.len());
-                if inside.is_empty() {
-                    to.fill(0.0);
-                    continue;
-                }
-                to[..inside.start].fill(0.0);
-                let from = (first + inside.start as isize) as usize;
-                to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
-                to[inside.end..].fill(0.0);
-            }
+            to[..inside.start].fill(0.0);
+            let from = (first + inside.start as isize) as usize;
+            to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
+            to[inside.end..].fill(0.0);
         }
     }
 
     /// [`rows`](Self::rows) for a product of this precision.
     pub(crate) fn operand(
         &self,
-        (isa, precision): (Isa, Precision),
+        isa: Isa,
+        precision: Precision,
         cells: Range<usize>,
         depth: Range<usize>,
         block: &mut [f32],

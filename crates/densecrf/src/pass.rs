@@ -73,8 +73,8 @@ fn known_stride<R: Row>(stride: usize) -> usize {
 /// Floats of a batch of rows: a quarter of a usual first-level cache.
 const BATCH_FLOATS: usize = 2048;
 
-/// Asks for what a pass over pixels from `first` on reads but once of some of them. Asking for the vertices' rows too costs more than it saves, and
-/// so does asking for much at a time, which holds up what else is read.
+/// Asks for what a pass over pixels from `first` on reads but once of some of them. Asking for the vertices' rows too costs
+/// more than it saves, and so does asking for much at a time, which holds up what else is read.
 #[inline(always)]
 fn prefetch_pixels(scores: &[f32], labels: usize, terms: &[Term<'_>], first: usize, range: Range<usize>) {
     prefetch(&scores[(range.start - first) * labels..(range.end - first) * labels]);

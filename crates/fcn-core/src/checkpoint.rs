@@ -423,21 +423,12 @@ fn sync_dir(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Classes;
     use crate::model::FcnOptions;
     use crate::optim::OptimizerKind;
-    use crate::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+    use crate::weights::{Backbone, Geometry, ModelMeta, Variant};
 
     fn network() -> (Fcn, Optimizer) {
-        let meta = ModelMeta {
-            variant: Variant::Fcn32s,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::named(["background", "thing"]),
-            preprocessing: Preprocessing::default(),
-        };
+        let meta = ModelMeta::narrow(Variant::Fcn32s, Backbone::Vgg16, Geometry::Same, &["background", "thing"]);
         let fcn = Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex());
         let optimizer = Optimizer::new(options(), &fcn);
         (fcn, optimizer)

@@ -386,19 +386,11 @@ fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
 mod tests {
     use super::*;
     use crate::model::{Fcn, FcnOptions};
-    use crate::weights::{self, Backbone, Geometry, Preprocessing, TrunkShape, Variant};
+    use crate::weights::{self, Backbone, Geometry, Variant};
     use burn::tensor::Device;
 
     fn small() -> Fcn {
-        let meta = ModelMeta {
-            variant: Variant::Fcn8s,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::named(["a", "b"]),
-            preprocessing: Preprocessing::default(),
-        };
+        let meta = ModelMeta::narrow(Variant::Fcn8s, Backbone::Vgg16, Geometry::Same, &["a", "b"]);
         Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex())
     }
 

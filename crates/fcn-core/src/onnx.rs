@@ -95,12 +95,11 @@ pub(crate) mod tests {
     use super::*;
     use crate::host::with_values;
     use crate::image::RgbImage;
-    use crate::labels::Classes;
     use crate::model::{FcnOptions, ParameterKind};
     use crate::normalise::Normaliser;
     use crate::predict::Predictor;
     use crate::rng::{Purpose, Rng};
-    use crate::weights::{Backbone, Channels, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+    use crate::weights::{Backbone, Channels, Geometry, ModelMeta, Preprocessing, Variant};
     use burn::tensor::{Device, Tensor, TensorData};
     use prost::Message;
 
@@ -108,20 +107,9 @@ pub(crate) mod tests {
 
     /// A narrow network without a zero in it but for those of the bilinear kernels.
     pub fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Fcn {
-        let meta = ModelMeta {
-            variant,
-            backbone,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry,
-            classes: Classes::named(["ground", "disc", "square"]),
-            preprocessing: Preprocessing {
-                channels: Channels::Bgr,
-                scale: 0.5,
-                mean: [52.0, 58.0, 61.5],
-                std: [29.0, 28.0, 30.0],
-            },
-        };
+        let mut meta = ModelMeta::narrow(variant, backbone, geometry, &["ground", "disc", "square"]);
+        meta.preprocessing =
+            Preprocessing { channels: Channels::Bgr, scale: 0.5, mean: [52.0, 58.0, 61.5], std: [29.0, 28.0, 30.0] };
         let mut index = 0;
         let fresh = Fcn::init(meta.clone(), &FcnOptions::default(), 3, &Device::flex());
         let mut kept = fresh.parameters().iter();

@@ -340,22 +340,14 @@ fn spans(geometry: Geometry, side: usize, step: usize) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::{Classes, VOID};
+    use crate::labels::VOID;
     use crate::model::FcnOptions;
     use crate::rng::{Purpose, Rng};
-    use crate::weights::{Backbone, Preprocessing, TrunkShape, Variant};
+    use crate::weights::{Backbone, Variant};
     use burn::tensor::Device;
 
     fn meta(variant: Variant, geometry: Geometry) -> ModelMeta {
-        ModelMeta {
-            variant,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry,
-            classes: Classes::named(["a", "b", "c"]),
-            preprocessing: Preprocessing::default(),
-        }
+        ModelMeta::narrow(variant, Backbone::Vgg16, geometry, &["a", "b", "c"])
     }
 
     /// A network whose score layers are drawn too, so that its scores depend on the photograph.

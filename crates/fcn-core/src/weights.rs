@@ -145,6 +145,22 @@ const MAX_WIDTH: f32 = 16.0;
 /// Most channels that a file may declare for one layer, for the same reason.
 const MAX_CHANNELS: usize = 1 << 16;
 
+#[cfg(test)]
+impl ModelMeta {
+    /// A network for tests: every layer, in a 64th of VGG-16's width.
+    pub(crate) fn narrow(variant: Variant, backbone: Backbone, geometry: Geometry, classes: &[&str]) -> ModelMeta {
+        ModelMeta {
+            variant,
+            backbone,
+            width: 1.0 / 64.0,
+            trunk: TrunkShape::default(),
+            geometry,
+            classes: Classes::named(classes.iter().copied()),
+            preprocessing: Preprocessing::default(),
+        }
+    }
+}
+
 impl ModelMeta {
     /// Refuses values that describe no network.
     ///

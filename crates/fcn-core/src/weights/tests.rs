@@ -12,15 +12,9 @@ fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
 }
 
 fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
-    ModelMeta {
-        variant,
-        backbone,
-        width: 1.0 / 64.0,
-        trunk: TrunkShape::default(),
-        geometry: Geometry::Caffe,
-        classes: Classes::named(["background", "a \"quoted\" thing"]),
-        preprocessing: Preprocessing { channels: Channels::Bgr, ..Preprocessing::default() },
-    }
+    let mut meta = ModelMeta::narrow(variant, backbone, Geometry::Caffe, &["background", "a \"quoted\" thing"]);
+    meta.preprocessing.channels = Channels::Bgr;
+    meta
 }
 
 fn values(fcn: &Fcn) -> Vec<(String, Vec<usize>, Vec<f32>)> {

@@ -1,22 +1,12 @@
 use super::*;
 use crate::host::with_values;
-use crate::labels::Classes;
 use crate::loss::{PixelLoss, Reduction};
-use crate::weights::{Backbone, Preprocessing, TrunkShape};
+use crate::weights::Backbone;
 
 const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
 
 fn network(variant: Variant, backbone: Backbone, geometry: Geometry, dropout: f32) -> Fcn {
-    let classes = Classes::named(["a", "b", "c"]);
-    let meta = ModelMeta {
-        variant,
-        backbone,
-        width: 1.0 / 64.0,
-        trunk: TrunkShape::default(),
-        geometry,
-        classes,
-        preprocessing: Preprocessing::default(),
-    };
+    let meta = ModelMeta::narrow(variant, backbone, geometry, &["a", "b", "c"]);
     let options = FcnOptions { dropout, ..FcnOptions::default() };
     let mut fcn = Fcn::init(meta, &options, 11, &Device::flex());
     // Score layers start at zero, which hides everything before them.
