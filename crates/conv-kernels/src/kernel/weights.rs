@@ -9,6 +9,9 @@ use super::points::{kernel, kernel_gradient};
 use super::simd::{Kernel, PairKernel, Precision, Simd};
 use super::winograd::{WIDEST, odd_lines};
 
+/// How far ahead in each row of weights to ask the memory for values.
+const AHEAD: usize = 64;
+
 /// The layout of weights at the points: `[point][panel][column][row of the panel]`, what [`super::gemm::MatMul`] takes. In
 /// one of pairs of bf16 values, a pair of columns takes the place of a column.
 #[derive(Clone, Copy, Debug)]
@@ -81,37 +84,47 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
         assert!(last <= self.w.len(), "length of the weights");
         // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
         let wide = (S::LANES / S::ROWS).max(1);
+        let step = precision.values() * self.column;
         for panel in 0..panels {
-            let mut c = 0;
-            while c < columns {
-                let mut v = 0;
-                while v < wide * S::ROWS {
-                    // Lanes that stand for no kernel repeat the last one: nobody reads their results, or they are
-                    // multiplied with the zeros beside an odd number of channels.
-                    let places = |of_pair: usize| -> [usize; WIDEST] {
-                        std::array::from_fn(|t| {
-                            let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
-                            let row = (self.rows.start + panel * S::ROWS + r).min(self.rows.end - 1);
-                            let column =
-                                (self.columns.start + precision.values() * (c + q) + of_pair).min(self.columns.end - 1);
-                            row * self.row + column * self.column
-                        })
-                    };
-                    if self.turned {
-                        // The kernels of the next columns: a new place in memory each, which the processor cannot foresee.
-                        for place in places(0).iter().take(S::LANES) {
+            for v in (0..wide * S::ROWS).step_by(S::LANES) {
+                let last_row = self.rows.len() - 1 - panel * S::ROWS;
+                // Lanes that stand for no kernel repeat the last one: nobody reads their results, or they are
+                // multiplied with the zeros beside an odd number of channels.
+                let places = |of_pair: usize, last_column: usize| {
+                    let mut places = [0; WIDEST];
+                    for (t, place) in places.iter_mut().enumerate().take(S::LANES) {
+                        let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
+                        let column = (precision.values() * q + of_pair).min(last_column);
+                        *place = r.min(last_row) * self.row + column * self.column;
+                    }
+                    places
+                };
+                let corner = (self.rows.start + panel * S::ROWS) * self.row + self.columns.start * self.column;
+                let mut of_pair = [places(0, usize::MAX), places(1, usize::MAX)];
+                let mut c = 0;
+                while c < columns {
+                    let last_column = self.columns.len() - 1 - precision.values() * c;
+                    if last_column + 1 < precision.values() * wide {
+                        of_pair = [places(0, last_column), places(1, last_column)];
+                    }
+                    // The kernels of later columns, which the processor does not foresee: turned ones have a new place in
+                    // memory each, and short ones are many rows at a time.
+                    if self.turned || window < WIDEST {
+                        let ahead = if self.turned { 2 * wide * step } else { AHEAD };
+                        for place in of_pair[0].iter().take(S::LANES) {
                             for i in (0..window).step_by(WIDEST) {
-                                s.prefetch(self.w.as_ptr().wrapping_add(place + 2 * wide * self.column + i));
+                                s.prefetch(self.w.as_ptr().wrapping_add(corner + c * step + place + ahead + i));
                             }
                         }
                     }
                     let count = S::LANES.min((columns - c) * S::ROWS - v);
                     let at = panel * self.block.panel + c * S::ROWS + v;
+                    let from = self.w[corner + c * step..].as_ptr();
                     // SAFETY: each place has R x R values, as checked above.
-                    let half = unsafe { self.transform_columns(s, &places(0)) };
+                    let half = unsafe { self.transform_columns(s, from, &of_pair[0]) };
                     let odd = if precision == Precision::Bf16 {
                         // SAFETY: the same.
-                        unsafe { self.transform_columns(s, &places(1)) }
+                        unsafe { self.transform_columns(s, from, &of_pair[1]) }
                     } else {
                         half
                     };
@@ -137,19 +150,18 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
                             }
                         }
                     }
-                    v += S::LANES;
+                    c += wide;
                 }
-                c += wide;
             }
         }
     }
 
-    /// The kernels that begin at `places`, one a lane, with their columns at the points: `[point][x]`.
+    /// The kernels that begin at `places` after `from`, one a lane, with their columns at the points: `[point][x]`.
     ///
     /// # Safety
     /// Each place has R x R values.
     #[inline(always)]
-    unsafe fn transform_columns<S: Simd>(&self, s: S, places: &[usize; WIDEST]) -> [[S::V; R]; N] {
+    unsafe fn transform_columns<S: Simd>(&self, s: S, from: *const f32, places: &[usize; WIDEST]) -> [[S::V; R]; N] {
         let window = R * R;
         // Uninitialised: to clear these arrays would take as long as to fill them.
         let mut taps = [const { MaybeUninit::<S::V>::uninit() }; 49];
@@ -158,7 +170,7 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
             // The last four may be read for a second time.
             let first = i.min(window - 4);
             // SAFETY: four values from `first` on are in the kernel.
-            let four = unsafe { s.load_columns(self.w.as_ptr().add(first), places) };
+            let four = unsafe { s.load_columns(from.add(first), places) };
             for (j, v) in four.iter().enumerate() {
                 taps[if self.turned { window - 1 - first - j } else { first + j }].write(*v);
             }
