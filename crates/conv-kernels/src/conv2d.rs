@@ -263,7 +263,7 @@ impl Conv2d {
         let g = self.geometry();
         match self.method(self.purpose, &g) {
             Method::Direct | Method::Winograd63 => true,
-            Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_forward(&g),
+            Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g),
             Method::Winograd27 | Method::Winograd47 => false,
         }
     }
@@ -334,8 +334,7 @@ impl Conv2d {
             Method::Direct => direct::backward_weight(isa, &g, x, dy, dw),
             Method::Winograd27 => small_maps::backward_weight::<8, 2, 7>(isa, &g, x, dy, dw),
             Method::Winograd47 => small_maps::backward_weight::<10, 4, 7>(isa, &g, x, dy, dw),
-            // The products of an image's three channels cost less than its transform.
-            _ if g.channels <= 4 => direct::backward_weight(isa, &g, x, dy, dw),
+            _ if winograd::weight_suits_definition(&g) => direct::backward_weight(isa, &g, x, dy, dw),
             _ if few => small_maps::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
             _ => winograd::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
         }

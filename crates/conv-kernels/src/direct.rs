@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::kernel::bf16::PairRows;
-use crate::kernel::gemm::{DotMul, MatMul, Transpose};
+use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Shard, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -194,22 +194,21 @@ fn many_pixels(
         for d in (0..depth).step_by(DEPTH) {
             let part = d..(d + DEPTH).min(depth);
             matrix.operand(isa, precision, shard.cells.clone(), part.clone(), &mut unrolled, stride);
-            for k in (0..rows).step_by(GROUP) {
-                let product = MatMul {
-                    rows: GROUP.min(rows - k),
-                    columns: shard.cells.len(),
-                    depth: precision.words(part.len()),
-                    a: &weights.packed[k * precision.words(depth) + precision.words(d) * GROUP..],
-                    a_stride: isa.panel_rows(),
-                    a_step: GROUP,
-                    b: &unrolled,
-                    b_stride: stride,
-                    c: &mut products[k * stride..],
-                    c_stride: stride,
-                    accumulate: d > 0,
-                };
-                isa.run_as(precision, product);
-            }
+            let product = MatMul {
+                rows,
+                columns: shard.cells.len(),
+                depth: precision.words(part.len()),
+                a: &weights.packed[precision.words(d) * GROUP..],
+                a_stride: isa.panel_rows(),
+                a_step: GROUP,
+                a_group: [GROUP, precision.words(depth) * GROUP],
+                b: &unrolled,
+                b_stride: stride,
+                c: &mut products,
+                c_stride: stride,
+                accumulate: d > 0,
+            };
+            isa.run_as(precision, product);
         }
         finish(cut, &mut shard, &products, stride, bias, activation);
     });
@@ -260,34 +259,38 @@ fn few_pixels(
         let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
         let c_stride = cells.len().next_multiple_of(16) + 16;
         let mut products = Scratch::take(channels.len() * c_stride);
-        let mut packed = Scratch::take(step.min(depth) * GROUP);
+        // Groups of rows, as far as they are packed here.
+        let share = step.min(depth) * GROUP;
+        let mut packed = Scratch::take(channels.len().div_ceil(GROUP) * share);
         for d in (0..depth).step_by(step) {
             let part = d..(d + step).min(depth);
-            for k in channels.clone().step_by(GROUP) {
-                let a = match &weights {
-                    Source::Packed(weights) => {
-                        &weights.packed[k * precision.words(depth) + precision.words(d) * GROUP..]
+            let (a, distance) = match &weights {
+                Source::Packed(weights) => {
+                    let group = precision.words(depth) * GROUP;
+                    (&weights.packed[channels.start / GROUP * group + precision.words(d) * GROUP..], group)
+                }
+                Source::Raw(raw) => {
+                    for (k, to) in channels.clone().step_by(GROUP).zip(packed.chunks_mut(share)) {
+                        raw.pack(isa, k, part.clone(), to);
                     }
-                    Source::Raw(raw) => {
-                        raw.pack(isa, k, part.clone(), &mut packed);
-                        &packed[..]
-                    }
-                };
-                let product = MatMul {
-                    rows: GROUP.min(channels.end - k),
-                    columns: cells.len(),
-                    depth: precision.words(part.len()),
-                    a,
-                    a_stride: isa.panel_rows(),
-                    a_step: GROUP,
-                    b: &unrolled[precision.words(d) * stride + cells.start..],
-                    b_stride: stride,
-                    c: &mut products[(k - channels.start) * c_stride..],
-                    c_stride,
-                    accumulate: d > 0,
-                };
-                isa.run_as(precision, product);
-            }
+                    (&packed[..], share)
+                }
+            };
+            let product = MatMul {
+                rows: channels.len(),
+                columns: cells.len(),
+                depth: precision.words(part.len()),
+                a,
+                a_stride: isa.panel_rows(),
+                a_step: GROUP,
+                a_group: [GROUP, distance],
+                b: &unrolled[precision.words(d) * stride + cells.start..],
+                b_stride: stride,
+                c: &mut products,
+                c_stride,
+                accumulate: d > 0,
+            };
+            isa.run_as(precision, product);
         }
         finish(cut, &mut shard, &products, c_stride, bias, activation);
     });
@@ -379,6 +382,7 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
                     a,
                     a_stride: isa.panel_rows(),
                     a_step: GROUP,
+                    a_group: ONE_GROUP,
                     b,
                     b_stride: DOT_DEPTH,
                     c: &mut product,

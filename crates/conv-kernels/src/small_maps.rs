@@ -11,7 +11,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
-use crate::kernel::gemm::{DEPTH, MatMul};
+use crate::kernel::gemm::{DEPTH, MatMul, ONE_GROUP};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -38,9 +38,15 @@ const OUT_CHANNELS: usize = 32;
 /// Output channels whose weight gradients one task takes.
 const DW_CHANNELS: usize = 32;
 
-/// Whether this is the better way for the forward pass and the data gradient.
+/// Whether this is the better way for the forward pass and the data gradient: with weights that would leave the caches
+/// before they are used, and an input at the points (36 values for each of its tiles and channels) that does not.
 pub(crate) fn suits_forward(g: &Geometry) -> bool {
-    g.kernel[0] == 7 || (tiles(g) <= 48 && g.channels * g.out_channels >= 128 * 128)
+    g.kernel[0] == 7 || (g.channels * g.out_channels >= 256 * 256 && tiles(g) * g.channels <= 80_000)
+}
+
+/// Whether prepared weights, four times as long to read, gain nothing on it.
+pub(crate) fn suits_raw_weights(g: &Geometry) -> bool {
+    suits_forward(g) && (g.kernel[0] == 7 || tiles(g) <= 64)
 }
 
 /// Whether 7x7 is faster by its definition: with so few pixels that to transform the weights is most of the work. For 512 to
@@ -50,9 +56,10 @@ pub(crate) fn suits_definition(g: &Geometry) -> bool {
     pixels * g.busy_taps().len() <= 32 * g.window()
 }
 
-/// Whether this is the better way for the weight gradient.
+/// Whether this is the better way for the weight gradient: the same, of both operands.
 pub(crate) fn suits_weight(g: &Geometry) -> bool {
-    g.kernel[0] == 7 || (tiles(g) <= 96 && g.channels * g.out_channels >= 128 * 128)
+    let [c, k] = [g.channels, g.out_channels];
+    g.kernel[0] == 7 || (c * k >= 128 * 128 && tiles(g) * (c + k) <= 110_000)
 }
 
 /// Tiles of F(4, R).
@@ -159,6 +166,7 @@ pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
                         a: &weights[point * panels.point..],
                         a_stride: panels.panel,
                         a_step: isa.panel_rows(),
+                        a_group: ONE_GROUP,
                         b: &values[point * input.block.point..],
                         b_stride: input.block.row,
                         c: &mut products[point * block.point..],
@@ -217,6 +225,7 @@ pub(crate) fn backward_weight<const N: usize, const T: usize, const R: usize>(
                     a: &dy_at_points[point * gradient..],
                     a_stride: isa.panel_rows(),
                     a_step: rows.len().next_multiple_of(WIDEST),
+                    a_group: ONE_GROUP,
                     b: &values[point * input..],
                     b_stride: columns.len().next_multiple_of(WIDEST),
                     c: &mut sums[point * block.point..],

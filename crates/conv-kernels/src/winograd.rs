@@ -13,7 +13,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
-use crate::kernel::gemm::{MatMul, Transpose};
+use crate::kernel::gemm::{MatMul, ONE_GROUP, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -102,6 +102,12 @@ pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
     (64..=128).contains(&g.channels) && (64..=g.channels).contains(&g.out_channels)
 }
 
+/// Whether the weight gradient of a 3x3 kernel is faster by its definition: the products of an image's three channels cost
+/// less than its transform, and so do those of the narrowest maps, which leave tiles half empty, unless channels are many.
+pub(crate) fn weight_suits_definition(g: &Geometry) -> bool {
+    g.channels <= 4 || (g.out_size[1] < 6 && g.channels * g.out_channels < 256 * 256)
+}
+
 /// How many tiles a task takes and whether their input stays in the second-level cache.
 ///
 /// Where it does, output channels pass by in groups whose products stay there too, and only weights come from further
@@ -127,11 +133,12 @@ pub(crate) fn forward<const N: usize, const T: usize>(
     let (tiles, threads) = (cut.cell_count(), rayon::current_num_threads());
     let depth = weights.precision.words(g.channels);
     let (most, resident) = tiles_of_a_task(isa, N * N, depth);
-    // The cut may follow the number of threads, since it changes no output value: runs of tiles for each thread, and
-    // where there are too few for that, groups of output channels too.
-    let runs = tiles.div_ceil(most).next_multiple_of(threads);
-    cut.cells = tiles.div_ceil(runs).next_multiple_of(isa.lanes()).max(isa.lanes() * 3);
-    let parts = threads.div_ceil(tiles.div_ceil(cut.cells));
+    // The cut may follow the number of threads, since it changes no output value: even runs of three vectors of tiles at
+    // least for each thread, and where there are too few for that, groups of output channels too.
+    let vectors = tiles.div_ceil(isa.lanes());
+    let runs = vectors.div_ceil(most / isa.lanes()).next_multiple_of(threads).min(vectors.div_ceil(3));
+    let parts = threads.div_ceil(runs);
+    cut.cells = vectors.div_ceil(runs) * isa.lanes();
     cut.channels = g.out_channels.div_ceil(parts).next_multiple_of(GROUP);
     // Channels whose products are kept at a time.
     let kept = if resident { GROUP } else { cut.channels }.min(g.out_channels);
@@ -163,22 +170,21 @@ pub(crate) fn forward<const N: usize, const T: usize>(
         for first in shard.channels.clone().step_by(kept) {
             let channels = first..(first + kept).min(shard.channels.end);
             for point in 0..N * N {
-                for k in channels.clone().step_by(GROUP) {
-                    let product = MatMul {
-                        rows: GROUP.min(channels.end - k),
-                        columns: tiles.len(),
-                        depth,
-                        a: &weights.groups[k / GROUP * share + point * weights.block.point..],
-                        a_stride: weights.block.panel,
-                        a_step: isa.panel_rows(),
-                        b: &at_points[point * input.point..],
-                        b_stride: input.row,
-                        c: &mut products[point * output.point + (k - first) * output.row..],
-                        c_stride: output.row,
-                        accumulate: false,
-                    };
-                    isa.run_as(weights.precision, product);
-                }
+                let product = MatMul {
+                    rows: channels.len(),
+                    columns: tiles.len(),
+                    depth,
+                    a: &weights.groups[first / GROUP * share + point * weights.block.point..],
+                    a_stride: weights.block.panel,
+                    a_step: isa.panel_rows(),
+                    a_group: [GROUP, share],
+                    b: &at_points[point * input.point..],
+                    b_stride: input.row,
+                    c: &mut products[point * output.point..],
+                    c_stride: output.row,
+                    accumulate: false,
+                };
+                isa.run_as(weights.precision, product);
             }
             isa.run(FromPoints::<N, T> {
                 from: &products,
@@ -205,7 +211,7 @@ pub(crate) fn backward_weight<const N: usize, const T: usize, const R: usize>(
     let (c, k) = (g.channels, g.out_channels);
     let operands = Operands { isa, g, x, dy, cut: output_cut(g, T, k) };
     let tiles = operands.cut.cell_count();
-    let sums = if N * N * k * c <= RESIDENT_SUMS {
+    let sums = if N * N * k * c <= RESIDENT_SUMS && tiles > SUM_PARTS * SUM_TILES {
         sums_by_tiles::<N, T>(&operands, tiles)
     } else {
         sums_by_points::<N, T>(&operands, tiles)
@@ -351,6 +357,7 @@ fn sums_by_tiles<const N: usize, const T: usize>(operands: &Operands, tiles: usi
                     a: &dy_at_points[point * gradient..],
                     a_stride: isa.panel_rows(),
                     a_step: k.next_multiple_of(WIDEST),
+                    a_group: ONE_GROUP,
                     b: &x_at_points[point * input..],
                     b_stride: c.next_multiple_of(WIDEST),
                     c: &mut sum[point * block.point..],
@@ -405,6 +412,7 @@ fn sums_by_points<const N: usize, const T: usize>(operands: &Operands, tiles: us
                         a: &dy[point * by_tiles_len(rows, tiles.len())..],
                         a_stride: isa.panel_rows(),
                         a_step: rows.next_multiple_of(WIDEST),
+                        a_group: ONE_GROUP,
                         b: &x[point * by_tiles_len(columns, tiles.len())..],
                         b_stride: columns.next_multiple_of(WIDEST),
                         c: &mut sum[i * SUM_CHANNELS * block.row + j * SUM_CHANNELS..],

@@ -16,6 +16,9 @@ const BLOCK: usize = 32 * 1024;
 /// Who cuts a product along its depth into several, at multiples of this, gets the same bits as from one.
 pub(crate) const DEPTH: usize = 128;
 
+/// All rows of A are stored together.
+pub(crate) const ONE_GROUP: [usize; 2] = [usize::MAX, 0];
+
 /// Rows of A in a block of [`DotMul`].
 const DOT_ROWS: usize = 16;
 
@@ -57,6 +60,8 @@ pub(crate) struct MatMul<'a> {
     pub a_stride: usize,
     /// Distance of two columns of A: `ROWS` if packed, else any.
     pub a_step: usize,
+    /// Rows of A that are stored together, in whole panels, and the distance of two such groups; or [`ONE_GROUP`].
+    pub a_group: [usize; 2],
     /// B: `depth` rows.
     pub b: &'a [f32],
     /// Distance of two rows of B.
@@ -93,8 +98,10 @@ impl MatMul<'_> {
             return;
         }
         let width = self.columns.next_multiple_of(S::LANES);
-        let panels = self.rows.div_ceil(S::ROWS);
-        let last = (panels - 1) * self.a_stride + (self.depth - 1) * self.a_step;
+        let [group, distance] = self.a_group;
+        assert!(group == usize::MAX || group.is_multiple_of(S::ROWS), "groups of {group} rows in whole panels");
+        let panels = self.rows.min(group).div_ceil(S::ROWS);
+        let last = (self.rows - 1) / group * distance + (panels - 1) * self.a_stride + (self.depth - 1) * self.a_step;
         assert!(self.a.len() >= last + S::ROWS, "length of A");
         assert!(self.b_stride >= width && self.b.len() >= (self.depth - 1) * self.b_stride + width, "length of B");
         assert!(self.c_stride >= width && self.c.len() >= (self.rows - 1) * self.c_stride + width, "length of C");
@@ -115,9 +122,13 @@ impl MatMul<'_> {
                         // SAFETY: the lengths were checked above for all rows below `rows`, whole vectors below
                         // `width` and the depths below `depth`; panels are whole.
                         unsafe {
-                            // The panel after this one, or the block's first again.
-                            let next = if i + S::ROWS < i1 { i + S::ROWS } else { i0 };
-                            let panel = |i: usize| a.add(i / S::ROWS * self.a_stride + d0 * self.a_step);
+                            // The panel after this one, or the first of the block: of the next one if this one is done.
+                            let first = if j + count < width / S::LANES || i1 == self.rows { i0 } else { i1 };
+                            let next = if i + S::ROWS < i1 { i + S::ROWS } else { first };
+                            let panel = |i: usize| {
+                                let (group, row) = (i / group * distance, i % group);
+                                a.add(group + row / S::ROWS * self.a_stride + d0 * self.a_step)
+                            };
                             let tile = Tile {
                                 depth,
                                 a: panel(i),
@@ -475,6 +486,7 @@ mod tests {
                         a: &packed[from * rows..],
                         a_stride: k * rows,
                         a_step: rows,
+                        a_group: ONE_GROUP,
                         b,
                         b_stride,
                         c,
