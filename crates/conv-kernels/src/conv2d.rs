@@ -8,6 +8,7 @@ use crate::kernel::simd::{Isa, Precision};
 use crate::pool::{Border, MaxPool};
 use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
+use crate::thin;
 use crate::winograd::{self, WinogradWeights};
 
 /// How exactness is traded for speed.
@@ -395,6 +396,7 @@ impl Conv2d {
 
     fn method(&self, purpose: Purpose, g: &Geometry) -> Method {
         match (self.algorithm, g.kernel) {
+            (_, [3, 3]) if thin::suits(g) => Method::Direct,
             (Algorithm::Fast, [3, 3])
                 if purpose == Purpose::Inference
                     && self.precision == Precision::F32

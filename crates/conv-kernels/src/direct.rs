@@ -10,11 +10,13 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::kernel::bf16::PairRows;
+use crate::kernel::finish::Finish;
 use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::scratch::Scratch;
-use crate::kernel::shard::{Cut, Segment, Shard, Sharded};
+use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::{Isa, Precision};
 use crate::shape::Geometry;
+use crate::thin;
 use crate::unroll::Unrolled;
 
 /// Output pixels in a block of the forward product.
@@ -38,7 +40,7 @@ const DOT_DEPTH: usize = 96;
 const DOT_TASKS: usize = 16;
 
 /// Rows of weights that are stored together, column by column.
-const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 32;
 
 /// Rows of weights that one task takes where pixels are few.
 const TASK_ROWS: usize = 128;
@@ -140,6 +142,11 @@ impl DirectWeights {
         });
         DirectWeights { packed, precision }
     }
+
+    /// Groups of [`GROUP`] rows, each `[depth][GROUP]` of values or pairs.
+    pub(crate) fn words(&self) -> &[f32] {
+        &self.packed
+    }
 }
 
 /// Where the product takes its weights from.
@@ -159,13 +166,17 @@ pub(crate) fn forward(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let pixels = g.batch * g.out_size[0] * g.out_size[1];
+    let few = g.batch * g.out_size[0] * g.out_size[1] <= FEW_PIXELS && g.out_channels > GROUP;
     match weights {
-        _ if pixels <= FEW_PIXELS && g.out_channels > GROUP => few_pixels(isa, g, x, weights, bias, activation, out),
-        Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
+        weights if few && !thin::suits(g) => few_pixels(isa, g, x, weights, bias, activation, out),
         Source::Raw(raw) => {
-            many_pixels(isa, g, x, &DirectWeights::new(isa, raw, Precision::F32), bias, activation, out)
+            let packed = DirectWeights::new(isa, raw, Precision::F32);
+            forward(isa, g, x, Source::Packed(&packed), bias, activation, out);
         }
+        Source::Packed(weights) if thin::suits(g) && weights.precision == Precision::F32 => {
+            thin::forward(isa, g, x, weights, bias, activation, out);
+        }
+        Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
     }
 }
 
@@ -210,7 +221,8 @@ fn many_pixels(
             };
             isa.run_as(precision, product);
         }
-        finish(cut, &mut shard, &products, stride, bias, activation);
+        let (segments, floor) = (cut.segments(shard.cells.clone()).collect::<Vec<_>>(), activation.floor());
+        isa.run(Finish { products: &products, stride, segments: &segments, to: &mut shard, bias, floor });
     });
 }
 
@@ -292,25 +304,10 @@ fn few_pixels(
             };
             isa.run_as(precision, product);
         }
-        finish(cut, &mut shard, &products, c_stride, bias, activation);
+        let (products, floor) = (&products[..], activation.floor());
+        let segments: Vec<Segment> = cut.segments(cells).collect();
+        isa.run(Finish { products, stride: c_stride, segments: &segments, to: &mut shard, bias, floor });
     });
-}
-
-/// Takes a shard's products to the output: bias, activation.
-fn finish(cut: Cut, shard: &mut Shard, product: &[f32], stride: usize, bias: Option<&[f32]>, activation: Activation) {
-    let floor = activation.floor();
-    for (row, k) in product.chunks(stride).zip(shard.channels.clone()) {
-        let b = bias.map_or(0.0, |bias| bias[k]);
-        for s in cut.segments(shard.cells.clone()) {
-            let from = &row[s.offset..s.offset + s.count];
-            let to = shard.row(s.image, k, s.row, s.column..s.column + s.count);
-            for (to, from) in to.iter_mut().zip(from) {
-                let value = from + b;
-                // Written so that a value that is not a number stays one.
-                *to = if value < floor { floor } else { value };
-            }
-        }
-    }
 }
 
 /// dw = sum over images and pixels of dy and the input under the kernel.
@@ -319,27 +316,33 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
     let pixels = size[0] * size[2] * size[3];
     // Transposing pays if many output channels use the result.
     let few = if g.out_channels > GROUP { FEW_PIXELS } else { DOT_PIXELS - 1 };
-    if pixels <= few {
+    if thin::suits(g) {
+        thin::backward_weight(isa, g, x, dy, dw);
+    } else if pixels <= few {
         weight_of_few_pixels(isa, g, x, dy, dw);
     } else {
         weight_of_many_pixels(isa, g, x, dy, dw);
     }
 }
 
-/// Copies rows `channels` of the output's gradient for the pixels in `segments` into `block`.
-fn gather(
+/// Copies rows `channels` of the output's gradient for the pixels in `segments` into `block`, with zeros where no pixel is.
+pub(crate) fn gather(
     size: [usize; 4],
     dy: &[f32],
-    segments: impl Iterator<Item = Segment> + Clone,
+    segments: &[Segment],
     channels: Range<usize>,
     block: &mut [f32],
     stride: usize,
 ) {
-    for (row, k) in block.chunks_mut(stride).zip(channels) {
-        for s in segments.clone() {
+    for (row, k) in block.chunks_exact_mut(stride).zip(channels) {
+        let mut end = 0;
+        for s in segments {
             let from = ((s.image * size[1] + k) * size[2] + s.row) * size[3] + s.column;
-            row[s.offset..s.offset + s.count].copy_from_slice(&dy[from..from + s.count]);
+            row[end..s.offset].fill(0.0);
+            end = s.offset + s.count;
+            row[s.offset..end].copy_from_slice(&dy[from..from + s.count]);
         }
+        row[end..].fill(0.0);
     }
 }
 
@@ -361,13 +364,14 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
         isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: DOT_DEPTH, ahead: 0 });
     });
     let rows = if k >= 4 * TASK_ROWS { TASK_ROWS } else { GROUP };
+    let segments: Vec<Segment> = cut.segments(0..pixels).collect();
     dw.par_chunks_mut(rows * depth).enumerate().for_each(|(i, dw)| {
         let channels = i * rows..((i + 1) * rows).min(k);
         let mut block = Scratch::take(GROUP * pixels);
         let mut gradient = Scratch::take(rows / GROUP * GROUP * pixels);
         for (first, to) in channels.clone().step_by(GROUP).zip(gradient.chunks_mut(GROUP * pixels)) {
             let rows = GROUP.min(channels.end - first);
-            gather(size, dy, cut.segments(0..pixels), first..first + rows, &mut block, pixels);
+            gather(size, dy, &segments, first..first + rows, &mut block, pixels);
             let from_stride = pixels;
             isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP, ahead: 0 });
         }
@@ -413,15 +417,13 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
         let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);
         let range = cut.cell_range(task / slices);
         let mut unrolled = Scratch::zeros(slice * DOT_PIXELS);
-        let mut gradient = Scratch::zeros(k * DOT_PIXELS);
+        let mut gradient = Scratch::take(k * DOT_PIXELS);
+        let b_rows: Vec<usize> = (0..rows.len()).map(|d| d * DOT_PIXELS).collect();
         for p in range.clone().step_by(DOT_PIXELS) {
             let block = p..(p + DOT_PIXELS).min(range.end);
-            if block.len() < DOT_PIXELS {
-                unrolled.fill(0.0);
-                gradient.fill(0.0);
-            }
             matrix.rows(block.clone(), rows.clone(), &mut unrolled, DOT_PIXELS);
-            gather(size, dy, cut.segments(block.clone()), 0..k, &mut gradient, DOT_PIXELS);
+            let segments: Vec<Segment> = cut.segments(block.clone()).collect();
+            gather(size, dy, &segments, 0..k, &mut gradient, DOT_PIXELS);
             isa.run(DotMul {
                 rows: k,
                 columns: rows.len(),
@@ -429,7 +431,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
                 a: &gradient,
                 a_stride: DOT_PIXELS,
                 b: &unrolled,
-                b_stride: DOT_PIXELS,
+                b_rows: &b_rows,
                 c: sum,
                 c_stride: slice,
             });

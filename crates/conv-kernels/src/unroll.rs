@@ -57,10 +57,11 @@ impl<'a> Unrolled<'a> {
 
     /// Puts rows `depth` for the output pixels `cells` into `block`, whose rows are `stride` apart.
     pub(crate) fn rows(&self, cells: Range<usize>, depth: Range<usize>, block: &mut [f32], stride: usize) {
+        let segments: Vec<Segment> = self.cut.segments(cells.clone()).collect();
         for (row, d) in block.chunks_mut(stride).zip(depth) {
             let (c, tap) = (d / self.taps.len(), d % self.taps.len());
             if self.places.is_empty() {
-                self.copy(cells.clone(), c, self.taps.start + tap, row);
+                self.copy(&segments, c, self.taps.start + tap, row);
             } else {
                 let places = &self.places[tap * self.cut.cell_count()..][cells.clone()];
                 // A place outside lies beyond any image.
@@ -71,12 +72,12 @@ impl<'a> Unrolled<'a> {
         }
     }
 
-    /// Copies what a tap finds in channel `c` for the output pixels `cells`, row by row of the map.
-    fn copy(&self, cells: Range<usize>, c: usize, tap: usize, row: &mut [f32]) {
+    /// Copies what a tap finds in channel `c` for some output pixels, row by row of the map.
+    fn copy(&self, segments: &[Segment], c: usize, tap: usize, row: &mut [f32]) {
         let g = self.g;
-        for segment in self.cut.segments(cells) {
+        for segment in segments {
             let to = &mut row[segment.offset..segment.offset + segment.count];
-            let Some(line) = Self::line(g, &segment, tap) else {
+            let Some(line) = Self::line(g, segment, tap) else {
                 to.fill(0.0);
                 continue;
             };

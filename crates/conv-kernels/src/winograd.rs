@@ -102,10 +102,10 @@ pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
     (64..=128).contains(&g.channels) && (64..=g.channels).contains(&g.out_channels)
 }
 
-/// Whether the weight gradient of a 3x3 kernel is faster by its definition: the products of an image's three channels cost
-/// less than its transform, and so do those of the narrowest maps, which leave tiles half empty, unless channels are many.
+/// Whether the weight gradient of a 3x3 kernel is faster by its definition: the products of the narrowest maps, which leave
+/// tiles half empty, cost less than their transforms, unless channels are many.
 pub(crate) fn weight_suits_definition(g: &Geometry) -> bool {
-    g.channels <= 4 || (g.out_size[1] < 6 && g.channels * g.out_channels < 256 * 256)
+    g.out_size[1] < 6 && g.channels * g.out_channels < 256 * 256
 }
 
 /// How many tiles a task takes and whether their input stays in the second-level cache.

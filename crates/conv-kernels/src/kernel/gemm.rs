@@ -154,7 +154,7 @@ impl MatMul<'_> {
 }
 
 /// Cuts `total` into runs of at most `most` that differ by at most one, so that no run is needlessly thin.
-struct Split {
+pub(super) struct Split {
     at: usize,
     total: usize,
     runs: usize,
@@ -162,13 +162,13 @@ struct Split {
 
 impl Split {
     #[inline(always)]
-    fn new(total: usize, most: usize) -> Split {
+    pub(super) fn new(total: usize, most: usize) -> Split {
         Split { at: 0, total, runs: total.div_ceil(most) }
     }
 
     /// Start and length of the next run.
     #[inline(always)]
-    fn next(&mut self) -> Option<(usize, usize)> {
+    pub(super) fn next(&mut self) -> Option<(usize, usize)> {
         if self.runs == 0 {
             return None;
         }
@@ -347,8 +347,8 @@ pub(crate) struct DotMul<'a> {
     pub a_stride: usize,
     /// B.
     pub b: &'a [f32],
-    /// Distance of two rows of B.
-    pub b_stride: usize,
+    /// Where the rows of B begin. They may overlap.
+    pub b_rows: &'a [usize],
     /// C.
     pub c: &'a mut [f32],
     /// Distance of two rows of C.
@@ -365,7 +365,8 @@ impl Kernel for DotMul<'_> {
         }
         assert_eq!(self.depth % S::LANES, 0, "depth in whole vectors");
         assert!(self.a.len() >= (self.rows - 1) * self.a_stride + self.depth, "length of A");
-        assert!(self.b.len() >= (self.columns - 1) * self.b_stride + self.depth, "length of B");
+        assert_eq!(self.b_rows.len(), self.columns, "rows of B");
+        assert!(self.b_rows.iter().all(|row| row + self.depth <= self.b.len()), "length of B");
         assert!(self.c.len() >= (self.rows - 1) * self.c_stride + self.columns, "length of C");
 
         let (a, b, c) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr());
@@ -382,8 +383,8 @@ impl Kernel for DotMul<'_> {
                             depth: self.depth,
                             a: a.add((i0 + i) * self.a_stride),
                             a_stride: self.a_stride,
-                            b: b.add(j * self.b_stride),
-                            b_stride: self.b_stride,
+                            b,
+                            b_rows: self.b_rows.as_ptr().add(j),
                             c: c.add((i0 + i) * self.c_stride + j),
                             c_stride: self.c_stride,
                         };
@@ -415,7 +416,7 @@ struct DotTile {
     a: *const f32,
     a_stride: usize,
     b: *const f32,
-    b_stride: usize,
+    b_rows: *const usize,
     c: *mut f32,
     c_stride: usize,
 }
@@ -423,17 +424,22 @@ struct DotTile {
 /// Adds `M x N` dot products to C.
 ///
 /// # Safety
-/// `a` has M rows and `b` N rows of `depth` values, `c` M rows of N values.
+/// `a` has M rows of `depth` values, `b` as many at each of the N places `b_rows`, `c` M rows of N values.
 #[inline(always)]
 unsafe fn dot<S: Simd, const M: usize, const N: usize>(s: S, t: DotTile) {
     let mut sums = [[s.splat(0.0); N]; M];
+    let mut b = [t.b; N];
+    for (j, b) in b.iter_mut().enumerate() {
+        // SAFETY: N rows of `b`, as the caller vouches.
+        unsafe { *b = b.add(*t.b_rows.add(j)) };
+    }
     let mut d = 0;
     while d < t.depth {
         // SAFETY: `depth` is a multiple of LANES, so a whole vector begins at d in each row.
         unsafe {
             let mut right = [s.splat(0.0); N];
-            for (j, right) in right.iter_mut().enumerate() {
-                *right = s.load(t.b.add(j * t.b_stride + d));
+            for (right, b) in right.iter_mut().zip(b) {
+                *right = s.load(b.add(d));
             }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let left = s.load(t.a.add(i * t.a_stride + d));
@@ -514,7 +520,7 @@ mod tests {
                     a: &a,
                     a_stride: depth,
                     b: &b,
-                    b_stride: depth,
+                    b_rows: &(0..n).map(|j| j * depth).collect::<Vec<_>>(),
                     c: &mut c,
                     c_stride: n,
                 });

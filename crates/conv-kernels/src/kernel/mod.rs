@@ -4,6 +4,7 @@
 //! is always initialised, and a shard of an output can be claimed only once.
 
 pub(crate) mod bf16;
+pub(crate) mod finish;
 pub(crate) mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -12,6 +13,7 @@ mod portable;
 pub(crate) mod scratch;
 pub(crate) mod shard;
 pub(crate) mod simd;
+pub(crate) mod taps;
 pub(crate) mod weights;
 pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]

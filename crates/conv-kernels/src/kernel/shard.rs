@@ -114,6 +114,8 @@ impl<'a> Sharded<'a> {
         Shard {
             start: self.start,
             cut: self.cut,
+            rows: self.cut.rows(),
+            columns: self.cut.columns(),
             cells: self.cut.cell_range(i),
             channels: self.cut.channel_range(j),
             values: PhantomData,
@@ -125,6 +127,9 @@ impl<'a> Sharded<'a> {
 pub(crate) struct Shard<'a> {
     start: *mut f32,
     cut: Cut,
+    /// Rows and columns of cells of an image.
+    rows: usize,
+    columns: usize,
     /// Its cells.
     pub cells: Range<usize>,
     /// Its channels.
@@ -133,42 +138,39 @@ pub(crate) struct Shard<'a> {
 }
 
 impl Shard<'_> {
-    /// Pixels `x` of row `y` of channel `k` of image `n`; they must be in the shard.
+    /// Distance of a pixel and the same one in the next channel.
     #[inline]
-    pub(crate) fn row(&mut self, n: usize, k: usize, y: usize, x: Range<usize>) -> &mut [f32] {
-        self.check(n, k, y, &x);
-        let [_, channels, height, width] = self.cut.size;
-        // SAFETY: the range is inside the output (checked against its sizes, whose product is its length) and inside
-        // this shard's cells and channels, which no other shard has; `&mut self` keeps two rows from being held at once.
-        unsafe {
-            let at = ((n * channels + k) * height + y) * width + x.start;
-            std::slice::from_raw_parts_mut(self.start.add(at), x.len())
-        }
+    pub(crate) fn plane(&self) -> usize {
+        self.cut.size[2] * self.cut.size[3]
+    }
+
+    /// The pixels of a segment in channel `k`; they must be in the shard, and cells single pixels.
+    #[inline]
+    pub(crate) fn pixels(&mut self, k: usize, segment: Segment) -> &mut [f32] {
+        let (first, _, [high, wide]) = self.block(k, segment);
+        assert!(high == 1 && wide == segment.count, "cells of one pixel");
+        // SAFETY: `block` allows that many values in a row; no other shard has them, and `&mut self` keeps two segments from
+        // being held at once.
+        unsafe { std::slice::from_raw_parts_mut(first, wide) }
     }
 
     /// The first pixel of a segment in channel `k`, the distance of two rows, and the rows and columns of pixels that
     /// may be written from there.
     #[inline]
     pub(crate) fn block(&mut self, k: usize, segment: Segment) -> (*mut f32, usize, [usize; 2]) {
-        let [_, channels, height, width] = self.cut.size;
+        let [images, channels, height, width] = self.cut.size;
         let cell = self.cut.cell;
-        let (y, x) = (segment.row * cell, segment.column * cell);
-        let (high, wide) = ((height - y).min(cell), (width - x).min(segment.count * cell));
-        self.check(segment.image, k, y, &(x..x + wide));
-        // SAFETY: checked to be inside the output just now.
-        let first = unsafe { self.start.add(((segment.image * channels + k) * height + y) * width + x) };
+        let Segment { image, row, column, count, .. } = segment;
+        let first = (image * self.rows + row) * self.columns + column;
+        let inside = image < images && row < self.rows && count > 0 && column + count <= self.columns;
+        assert!(inside, "segment outside the output");
+        assert!(first >= self.cells.start && first + count <= self.cells.end, "segment outside the shard's cells");
+        assert!(self.channels.contains(&k), "segment outside the shard's channels");
+        let (y, x) = (row * cell, column * cell);
+        let (high, wide) = ((height - y).min(cell), (width - x).min(count * cell));
+        // SAFETY: the segment's cells and the channel are inside the output, as checked just now.
+        let first = unsafe { self.start.add(((image * channels + k) * height + y) * width + x) };
         (first, width, [high, wide])
-    }
-
-    #[inline]
-    fn check(&self, n: usize, k: usize, y: usize, x: &Range<usize>) {
-        let [images, _, height, width] = self.cut.size;
-        let cell = self.cut.cell;
-        assert!(n < images && y < height && x.start < x.end && x.end <= width, "row outside the output");
-        let first = (n * self.cut.rows() + y / cell) * self.cut.columns();
-        let cells = first + x.start / cell..first + (x.end - 1) / cell + 1;
-        assert!(cells.start >= self.cells.start && cells.end <= self.cells.end, "row outside the shard's cells");
-        assert!(self.channels.contains(&k), "row outside the shard's channels");
     }
 }
 
@@ -192,15 +194,20 @@ mod tests {
                     assert_eq!(s.offset, seen);
                     seen += s.count;
                     for k in shard.channels.clone() {
-                        for y in s.row * cell..((s.row + 1) * cell).min(size[2]) {
-                            let x = s.column * cell..((s.column + s.count) * cell).min(size[3]);
-                            shard.row(s.image, k, y, x).iter_mut().for_each(|v| *v += 1.0);
+                        let (first, stride, [high, wide]) = shard.block(k, s);
+                        for (y, x) in (0..high).flat_map(|y| (0..wide).map(move |x| (y, x))) {
+                            // SAFETY: `high` rows of `wide` values may be written.
+                            unsafe { *first.add(y * stride + x) += 1.0 };
+                        }
+                        if cell == 1 {
+                            shard.pixels(k, s).iter_mut().for_each(|v| *v += 1.0);
                         }
                     }
                 }
                 assert_eq!(seen, shard.cells.len());
             }
-            assert!(out.iter().all(|v| *v == 1.0), "{cut:?}");
+            let times = if cell == 1 { 2.0 } else { 1.0 };
+            assert!(out.iter().all(|v| *v == times), "{cut:?}");
         }
     }
 
@@ -215,9 +222,9 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "outside the shard's cells")]
-    fn a_row_outside_the_shard_is_refused() {
+    fn a_segment_outside_the_shard_is_refused() {
         let mut out = vec![0.0; 16];
         let sharded = Sharded::new(&mut out, Cut { size: [1, 1, 4, 4], cell: 1, cells: 8, channels: 1 });
-        sharded.claim(1, 0).row(0, 0, 1, 0..4);
+        sharded.claim(1, 0).pixels(0, Segment { image: 0, row: 1, column: 0, count: 4, offset: 0 });
     }
 }

@@ -176,6 +176,7 @@ pub(crate) trait Kernel {
     /// What it returns.
     type Output;
     /// Whether it works on pairs of bf16 values, for which some processors have instructions of their own.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86 has such instructions here"))]
     const PAIRS: bool = false;
     /// Does the work; implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;

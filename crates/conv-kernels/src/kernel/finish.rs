@@ -1,0 +1,58 @@
+//! The last step of a direct convolution.
+
+use super::shard::{Segment, Shard};
+use super::simd::{Kernel, Simd};
+
+/// Takes products to a shard's pixels: bias, rectifier.
+pub(crate) struct Finish<'a, 'b> {
+    /// A row for each of the shard's channels.
+    pub products: &'a [f32],
+    /// Distance of two rows.
+    pub stride: usize,
+    /// Which of the shard's pixels are where in a row.
+    pub segments: &'a [Segment],
+    /// Where they go: a shard whose cells are single pixels.
+    pub to: &'a mut Shard<'b>,
+    /// Added to each channel of the whole output.
+    pub bias: Option<&'a [f32]>,
+    /// The smallest value to store: 0 for a rectifier, else minus infinity.
+    pub floor: f32,
+}
+
+impl Kernel for Finish<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let floor = s.splat(self.floor);
+        let plane = self.to.plane();
+        for (row, k) in self.products.chunks(self.stride).zip(self.to.channels.clone()) {
+            let bias = self.bias.map_or(0.0, |bias| bias[k]);
+            let each = s.splat(bias);
+            for segment in self.segments {
+                let from = &row[segment.offset..segment.offset + segment.count];
+                let to = self.to.pixels(k, *segment);
+                assert_eq!(from.len(), to.len(), "pixels of a segment");
+                let mut i = 0;
+                while i < to.len() && to.len() >= S::LANES {
+                    // The last vector may begin before the one before ends.
+                    let at = i.min(to.len() - S::LANES);
+                    // The next channel's place.
+                    s.prefetch_write(to.as_ptr().wrapping_add(at + plane));
+                    // SAFETY: a vector fits behind `at` in both, which are equally long. In this order a value that is
+                    // not a number stays one.
+                    unsafe {
+                        let value = s.add(s.load(from.as_ptr().add(at)), each);
+                        s.store(to.as_mut_ptr().add(at), s.max(floor, value));
+                    }
+                    i += S::LANES;
+                }
+                while i < to.len() {
+                    let value = from[i] + bias;
+                    to[i] = if value < self.floor { self.floor } else { value };
+                    i += 1;
+                }
+            }
+        }
+    }
+}

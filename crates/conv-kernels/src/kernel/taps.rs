@@ -1,0 +1,160 @@
+//! Products of a few taps with shifted lines, without an operand laid out for them.
+
+use super::gemm::Split;
+use super::shard::{Segment, Shard};
+use super::simd::{Kernel, Simd};
+use super::winograd::WIDEST;
+
+/// Output pixels as sums over taps, then bias and rectifier: `to[k, x] = max(floor, bias[k] + sum of a[k, t] b[taps[t] + x])`.
+pub(crate) struct TapMul<'a, 'b> {
+    /// Weights: groups of `group` output channels, each `[tap][channel]`.
+    pub a: &'a [f32],
+    /// Channels of a group: a multiple of every instruction set's panel.
+    pub group: usize,
+    /// Lines of the input, with room for a vector behind the last.
+    pub b: &'a [f32],
+    /// Where in them each tap finds the value of the first pixel.
+    pub taps: &'a [usize],
+    /// The shard's pixels; their offsets count from the first.
+    pub segments: &'a [Segment],
+    /// Where they go: a shard whose cells are single pixels.
+    pub to: &'a mut Shard<'b>,
+    /// Added to each channel of the whole output.
+    pub bias: Option<&'a [f32]>,
+    /// The smallest value to store: 0 for a rectifier, else minus infinity.
+    pub floor: f32,
+}
+
+impl Kernel for TapMul<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // Where there are 16 registers, three vectors for each of four rows would leave none for the weights.
+        if S::ROWS == 8 { self.multiply::<S, 8, 3>(s) } else { self.multiply::<S, 4, 2>(s) }
+    }
+}
+
+impl TapMul<'_, '_> {
+    /// In tiles of `R` channels and up to `MOST` vectors of pixels.
+    #[inline(always)]
+    fn multiply<S: Simd, const R: usize, const MOST: usize>(self, s: S) {
+        let furthest = self.taps.iter().max().copied().unwrap_or(0);
+        let beyond = self.segments.iter().map(|segment| segment.offset + segment.count + WIDEST).max().unwrap_or(0);
+        assert!(furthest + beyond <= self.b.len(), "length of the lines");
+        let channels = self.to.channels.clone();
+        let share = self.taps.len() * self.group;
+        assert!(self.group.is_multiple_of(R) && channels.start.is_multiple_of(R), "whole panels");
+        assert!(self.a.len() >= channels.end.div_ceil(self.group) * share, "length of the weights");
+        for first in channels.clone().step_by(R) {
+            let rows = R.min(channels.end - first);
+            let mut bias = [0.0; R];
+            for (i, bias) in bias.iter_mut().enumerate().take(rows) {
+                *bias = self.bias.map_or(0.0, |bias| bias[first + i]);
+            }
+            let a = self.a[first / self.group * share + first % self.group..].as_ptr();
+            for segment in self.segments {
+                let mut to = [std::ptr::null_mut(); R];
+                for (i, to) in to.iter_mut().enumerate().take(rows) {
+                    *to = self.to.pixels(first + i, *segment).as_mut_ptr();
+                }
+                let mut vectors = Split::new(segment.count.div_ceil(S::LANES), MOST);
+                while let Some((j, count)) = vectors.next() {
+                    // The last run may begin before the one before it ends; one that is longer than the row is cut.
+                    let at = (j * S::LANES).min(segment.count.saturating_sub(count * S::LANES));
+                    let tile = Tile {
+                        a,
+                        step: self.group,
+                        b: self.b[segment.offset + at..].as_ptr(),
+                        taps: self.taps,
+                        bias,
+                        floor: self.floor,
+                        to,
+                        at,
+                        rows,
+                        width: segment.count - at,
+                    };
+                    // SAFETY: the lengths were checked above: the group's last panel of weights is whole, each tap finds
+                    // whole vectors, and the rows have `width` pixels from `at` on.
+                    unsafe {
+                        match count {
+                            3 => tile.multiply::<S, 3>(s),
+                            2 => tile.multiply::<S, 2>(s),
+                            _ => tile.multiply::<S, 1>(s),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some pixels of `R` channels.
+struct Tile<'a, const R: usize> {
+    a: *const f32,
+    /// Distance of the weights of two taps.
+    step: usize,
+    b: *const f32,
+    taps: &'a [usize],
+    bias: [f32; R],
+    floor: f32,
+    /// The first pixel of each channel's segment.
+    to: [*mut f32; R],
+    /// Pixels before the first of the tile.
+    at: usize,
+    /// Channels that there are.
+    rows: usize,
+    /// Pixels from there to the end of the segment.
+    width: usize,
+}
+
+impl<const R: usize> Tile<'_, R> {
+    /// Computes `V` vectors, or as many pixels as there are.
+    ///
+    /// # Safety
+    /// `a` has R values for each tap, `b` V vectors at each of them, and the first `rows` of `to` `width` pixels from `at` on.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const V: usize>(self, s: S) {
+        let mut sums = [[s.splat(0.0); V]; R];
+        let mut a = self.a;
+        for tap in self.taps {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let mut right = [s.splat(0.0); V];
+                for (j, right) in right.iter_mut().enumerate() {
+                    *right = s.load(self.b.add(tap + j * S::LANES));
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let left = s.splat(*a.add(i));
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = s.mul_add(left, right, *sum);
+                    }
+                }
+            }
+            a = a.wrapping_add(self.step);
+        }
+        let floor = s.splat(self.floor);
+        for (i, sums) in sums.iter().enumerate() {
+            if i >= self.rows {
+                break;
+            }
+            let bias = s.splat(self.bias[i]);
+            for (j, sum) in sums.iter().enumerate() {
+                // In this order a value that is not a number stays one.
+                let value = s.max(floor, s.add(*sum, bias));
+                let done = j * S::LANES;
+                // SAFETY: pixels below `width` may be written; the array holds a vector.
+                unsafe {
+                    let to = self.to[i].add(self.at + done);
+                    if done + S::LANES <= self.width {
+                        s.store(to, value);
+                    } else {
+                        let mut part = [0.0; WIDEST];
+                        s.store(part.as_mut_ptr(), value);
+                        std::ptr::copy_nonoverlapping(part.as_ptr(), to, self.width.saturating_sub(done));
+                    }
+                }
+            }
+        }
+    }
+}
