@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::kernel::bf16::PairRows;
-use crate::kernel::finish::Finish;
 use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
+use crate::kernel::rows::{Finish, Gather};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -325,27 +325,6 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
     }
 }
 
-/// Copies rows `channels` of the output's gradient for the pixels in `segments` into `block`, with zeros where no pixel is.
-pub(crate) fn gather(
-    size: [usize; 4],
-    dy: &[f32],
-    segments: &[Segment],
-    channels: Range<usize>,
-    block: &mut [f32],
-    stride: usize,
-) {
-    for (row, k) in block.chunks_exact_mut(stride).zip(channels) {
-        let mut end = 0;
-        for s in segments {
-            let from = ((s.image * size[1] + k) * size[2] + s.row) * size[3] + s.column;
-            row[end..s.offset].fill(0.0);
-            end = s.offset + s.count;
-            row[s.offset..end].copy_from_slice(&dy[from..from + s.count]);
-        }
-        row[end..].fill(0.0);
-    }
-}
-
 /// The unrolled matrix is transposed once; each task takes a run of output channels.
 fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, k) = (g.depth(), g.out_channels);
@@ -371,7 +350,14 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
         let mut gradient = Scratch::take(rows / GROUP * GROUP * pixels);
         for (first, to) in channels.clone().step_by(GROUP).zip(gradient.chunks_mut(GROUP * pixels)) {
             let rows = GROUP.min(channels.end - first);
-            gather(size, dy, &segments, first..first + rows, &mut block, pixels);
+            isa.run(Gather {
+                size,
+                from: dy,
+                segments: &segments,
+                channels: first..first + rows,
+                to: &mut block,
+                stride: pixels,
+            });
             let from_stride = pixels;
             isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP, ahead: 0 });
         }
@@ -423,7 +409,14 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
             let block = p..(p + DOT_PIXELS).min(range.end);
             matrix.rows(block.clone(), rows.clone(), &mut unrolled, DOT_PIXELS);
             let segments: Vec<Segment> = cut.segments(block.clone()).collect();
-            gather(size, dy, &segments, 0..k, &mut gradient, DOT_PIXELS);
+            isa.run(Gather {
+                size,
+                from: dy,
+                segments: &segments,
+                channels: 0..k,
+                to: &mut gradient,
+                stride: DOT_PIXELS,
+            });
             isa.run(DotMul {
                 rows: k,
                 columns: rows.len(),

@@ -10,8 +10,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::direct::{DirectWeights, GROUP, gather};
+use crate::direct::{DirectWeights, GROUP};
 use crate::kernel::gemm::DotMul;
+use crate::kernel::rows::Gather;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::Isa;
@@ -160,7 +161,14 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
             let lines = Lines::new(g, x, first..(first + rows_together(g)).min(rows.end));
             for first in (0..lines.places()).step_by(PLACES) {
                 let places = first..(first + PLACES).min(lines.places());
-                gather(size, dy, &lines.segments(places.clone()), 0..k, &mut gradient, PLACES);
+                isa.run(Gather {
+                    size,
+                    from: dy,
+                    segments: &lines.segments(places.clone()),
+                    channels: 0..k,
+                    to: &mut gradient,
+                    stride: PLACES,
+                });
                 isa.run(DotMul {
                     rows: k,
                     columns: depth,

@@ -4,12 +4,12 @@
 //! is always initialised, and a shard of an output can be claimed only once.
 
 pub(crate) mod bf16;
-pub(crate) mod finish;
 pub(crate) mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod points;
 mod portable;
+pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod shard;
 pub(crate) mod simd;

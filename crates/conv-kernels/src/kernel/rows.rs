@@ -1,7 +1,10 @@
-//! The last step of a direct convolution.
+//! Rows of pixels to and from tensors, for direct convolutions.
+
+use std::ops::Range;
 
 use super::shard::{Segment, Shard};
 use super::simd::{Kernel, Simd};
+use super::winograd::WIDEST;
 
 /// Takes products to a shard's pixels: bias, rectifier.
 pub(crate) struct Finish<'a, 'b> {
@@ -53,6 +56,46 @@ impl Kernel for Finish<'_, '_> {
                     i += 1;
                 }
             }
+        }
+    }
+}
+
+/// Copies pixels of a tensor `[images, channels, height, width]` to rows, with zeros where there is no pixel.
+pub(crate) struct Gather<'a> {
+    /// The tensor's sizes.
+    pub size: [usize; 4],
+    /// The tensor.
+    pub from: &'a [f32],
+    /// Which pixels go where in a row.
+    pub segments: &'a [Segment],
+    /// The channels to copy, one to each row.
+    pub channels: Range<usize>,
+    /// The rows.
+    pub to: &'a mut [f32],
+    /// Length of a row.
+    pub stride: usize,
+}
+
+impl Kernel for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [_, channels, height, width] = self.size;
+        for (row, k) in self.to.chunks_exact_mut(self.stride).zip(self.channels) {
+            let mut end = 0;
+            for segment in self.segments {
+                let at = ((segment.image * channels + k) * height + segment.row) * width + segment.column;
+                let from = &self.from[at..at + segment.count];
+                row[end..segment.offset].fill(0.0);
+                end = segment.offset + segment.count;
+                row[segment.offset..end].copy_from_slice(from);
+                // What the next call will most likely ask for.
+                for i in (0..segment.count).step_by(WIDEST) {
+                    s.prefetch(from.as_ptr().wrapping_add(self.stride + i));
+                }
+            }
+            row[end..].fill(0.0);
         }
     }
 }
