@@ -11,12 +11,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
+use crate::kernel::from_points::FromPoints;
 use crate::kernel::gemm::{DEPTH, MatMul, ONE_GROUP};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
 use crate::kernel::weights::{PanelBlock, WeightsFromPoints, WeightsToPoints};
-use crate::kernel::winograd::{FromPoints, PointBlock, ToPoints, WIDEST, lines_len};
+use crate::kernel::winograd::{PointBlock, ToPoints, WIDEST, lines_len};
 use crate::shape::Geometry;
 use crate::winograd::{Operands, SumBlock, by_tiles_len, output_cut};
 

@@ -13,12 +13,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
+use crate::kernel::from_points::FromPoints;
 use crate::kernel::gemm::{MatMul, ONE_GROUP, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
 use crate::kernel::weights::{PanelBlock, WeightsFromPoints, WeightsToPoints};
-use crate::kernel::winograd::{FromPoints, PointBlock, ToPoints, WIDEST, lines_len};
+use crate::kernel::winograd::{PointBlock, ToPoints, WIDEST, lines_len};
 use crate::shape::Geometry;
 
 /// Tiles that a task of the forward pass takes at most.
@@ -102,10 +103,10 @@ pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
     (64..=128).contains(&g.channels) && (64..=g.channels).contains(&g.out_channels)
 }
 
-/// Whether the weight gradient of a 3x3 kernel is faster by its definition: the products of the narrowest maps, which leave
-/// tiles half empty, cost less than their transforms, unless channels are many.
+/// Whether the weight gradient of a 3x3 kernel is faster by its definition: where pixels are so few that sums at the points
+/// take longer to bring back than to sum.
 pub(crate) fn weight_suits_definition(g: &Geometry) -> bool {
-    g.out_size[1] < 6 && g.channels * g.out_channels < 256 * 256
+    g.batch * g.out_size[0] * g.out_size[1] <= 48
 }
 
 /// How many tiles a task takes and whether their input stays in the second-level cache.

@@ -4,6 +4,7 @@
 //! is always initialised, and a shard of an output can be claimed only once.
 
 pub(crate) mod bf16;
+pub(crate) mod from_points;
 pub(crate) mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;

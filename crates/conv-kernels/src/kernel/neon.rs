@@ -90,6 +90,19 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn permute(self, v: float32x4_t, lanes: &[u32; WIDEST]) -> float32x4_t {
+        let (mut from, mut to) = ([0.0; 4], [0.0; 4]);
+        // SAFETY: the arrays hold a vector; `self` proves NEON.
+        unsafe {
+            vst1q_f32(from.as_mut_ptr(), v);
+            for (to, lane) in to.iter_mut().zip(lanes) {
+                *to = from[*lane as usize & 3];
+            }
+            vld1q_f32(to.as_ptr())
+        }
+    }
+
+    #[inline(always)]
     fn shift_in(self, v: float32x4_t, next: f32) -> float32x4_t {
         // SAFETY: every aarch64 processor has the instructions.
         unsafe { vextq_f32::<1>(v, vdupq_n_f32(next)) }

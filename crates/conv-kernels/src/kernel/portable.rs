@@ -107,6 +107,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn permute(self, v: [f32; 4], lanes: &[u32; WIDEST]) -> [f32; 4] {
+        let lane = |t: usize| v[lanes[t] as usize & 3];
+        [lane(0), lane(1), lane(2), lane(3)]
+    }
+
+    #[inline(always)]
     fn shift_in(self, v: [f32; 4], next: f32) -> [f32; 4] {
         [v[1], v[2], v[3], next]
     }

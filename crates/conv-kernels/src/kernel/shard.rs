@@ -28,7 +28,7 @@ impl Cut {
     }
 
     /// Cells in a row of an image.
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.size[3].div_ceil(self.cell)
     }
 

@@ -58,6 +58,8 @@ pub(crate) trait Simd: Copy {
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lanes 1.. of `v`, then `next`.
     fn shift_in(self, v: Self::V, next: f32) -> Self::V;
+    /// Lane t of the result is lane `lanes[t]` of `v`, for all lanes that there are; places are below LANES.
+    fn permute(self, v: Self::V, lanes: &[u32; WIDEST]) -> Self::V;
     /// The sum of all lanes, always in the same order.
     fn sum(self, v: Self::V) -> f32;
 
@@ -411,6 +413,8 @@ mod tests {
             check("upper", &one(s.upper(words)), b[..n].to_vec());
             check("dot_add", &one(s.dot_add(words, s.pair(vb, va), s.splat(1.5))), zip(|x, y| 2.0 * x * y + 1.5));
             check("shift_in", &one(s.shift_in(va, a[n])), a[1..=n].to_vec());
+            let lanes: [u32; WIDEST] = std::array::from_fn(|t| (t * 3 % n) as u32);
+            check("permute", &one(s.permute(va, &lanes)), (0..n).map(|t| a[lanes[t] as usize]).collect());
             check("sum", &[s.sum(va)], vec![a[..n].iter().sum()]);
             for (j, v) in a4.iter().enumerate() {
                 check("load4", &one(*v), (0..n).map(|t| a[4 * t + j]).collect());

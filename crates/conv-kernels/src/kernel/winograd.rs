@@ -1,19 +1,19 @@
-//! The two-dimensional transforms of Winograd convolution, from and to tensors `[N, C, H, W]`; those of weights are in
-//! [`super::weights`].
+//! The two-dimensional transforms of Winograd convolution from tensors `[N, C, H, W]` to points; the way back is in
+//! [`super::from_points`], weights are in [`super::weights`].
 //!
 //! `N` is the number of points, `T` the number of outputs of a tile and `R` that of taps, in each direction.
 //!
 //! Vectors run along neighbouring tiles of a row: no channel count is special, and no other layout of activations is
 //! needed. The vertical transform comes first, on contiguous rows of pixels; only its results are split into the T
-//! phases of a tile (x mod T) for the horizontal one.
+//! phases of a tile (x mod T) for the horizontal one. Rows too short to fill a vector share some.
 //!
 //! A block of values at the points has the layout `[point][channel][tile]`; see [`PointBlock`]. In one of pairs of bf16
 //! values, a pair of channels takes the place of a channel; the last one of an odd number stands beside zero.
 
 use std::ops::Range;
 
-use super::points::{input, output, spread};
-use super::shard::{Cut, Segment, Shard};
+use super::points::{input, spread};
+use super::shard::{Cut, Segment};
 use super::simd::{Kernel, PairKernel, Precision, Simd};
 
 /// The widest vector of any instruction set.
@@ -46,7 +46,7 @@ impl PointBlock {
     }
 
     /// Whether these channels and tiles fit at `points` points of `len` values.
-    fn holds(&self, channels: usize, tiles: usize, points: usize, len: usize) -> bool {
+    pub(super) fn holds(&self, channels: usize, tiles: usize, points: usize, len: usize) -> bool {
         let room = self.row >= tiles.next_multiple_of(WIDEST) && self.point >= channels * self.row + WIDEST;
         room && len >= self.len(points)
     }
@@ -65,7 +65,63 @@ pub(crate) fn lines_len<const N: usize, const T: usize>(precision: Precision, ti
 
 /// Values in one line of that scratch.
 fn line_len<const N: usize, const T: usize>(tiles: usize) -> usize {
-    odd_lines(T * (tiles + WIDEST) + N + WIDEST)
+    odd_lines(T * (tiles.max(SLOTS) + WIDEST) + N + WIDEST)
+}
+
+/// Tiles of a row up to which several rows share vectors: longer ones fill most of their own.
+pub(super) const SHORT_ROW: usize = 10;
+
+/// Places for tiles that rows share, and a little more.
+const SLOTS: usize = 8 * WIDEST;
+
+/// Short rows of tiles side by side in the lines, with room between them for the pixels that the last tile of a row reads
+/// beyond its own.
+struct Packed {
+    /// Rows, and where each begins.
+    rows: Vec<(Segment, usize)>,
+    picks: Vec<Pick>,
+}
+
+/// The tiles in a vector of slots.
+struct Pick {
+    /// The first slot.
+    slot: usize,
+    /// The first tile; the others follow.
+    tile: usize,
+    /// Which lanes the tiles are in.
+    lanes: [u32; WIDEST],
+}
+
+impl Packed {
+    /// Packs rows that begin `gap` slots after another's end, for vectors of `lanes`.
+    fn all(segments: &[Segment], gap: usize, lanes: usize) -> Vec<Packed> {
+        let mut all: Vec<Packed> = Vec::new();
+        let mut used = SLOTS;
+        for segment in segments {
+            if used + segment.count > SLOTS {
+                all.push(Packed { rows: Vec::new(), picks: Vec::new() });
+                used = 0;
+            }
+            if let Some(packed) = all.last_mut() {
+                packed.rows.push((*segment, used));
+            }
+            used += segment.count + gap;
+        }
+        for Packed { rows, picks } in &mut all {
+            for (slot, tile) in
+                rows.iter().flat_map(|(row, slot)| (0..row.count).map(move |t| (slot + t, row.offset + t)))
+            {
+                let first = slot / lanes * lanes;
+                if picks.last().is_none_or(|pick| pick.slot != first) {
+                    picks.push(Pick { slot: first, tile, lanes: [0; WIDEST] });
+                }
+                if let Some(pick) = picks.last_mut() {
+                    pick.lanes[tile - pick.tile] = (slot - first) as u32;
+                }
+            }
+        }
+        all
+    }
 }
 
 /// Takes pixels to the points: B^T d B for an input, A y A^T for the gradient of an output (`GRADIENT`).
@@ -112,6 +168,9 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
     /// Rows (and columns) of pixels that a tile reads.
     const READS: usize = if GRADIENT { T } else { N };
 
+    /// Tiles to leave out behind a row of tiles, so that the next one does not begin where this one still reads.
+    const GAP: usize = (Self::READS - T).div_ceil(T);
+
     #[inline(always)]
     fn transform_all<S: Simd>(mut self, s: S, precision: Precision) {
         let tiles = self.tiles.len();
@@ -126,15 +185,33 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
         let zeros = precision.values() * N * line_len::<N, T>(tiles);
         self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
         let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
+        let short = self.cut.columns() <= SHORT_ROW.min(S::LANES - 1);
+        let packed = if short { Packed::all(&segments, Self::GAP, S::LANES) } else { Vec::new() };
         for row in 0..rows {
             let first = self.from_channels.start + precision.values() * row;
             let second = precision == Precision::Bf16 && first + 1 < self.from_channels.end;
-            for &segment in &segments {
-                self.vertical(s, first, segment, 0, zeros);
-                if second {
-                    self.vertical(s, first + 1, segment, N, zeros);
+            for Packed { rows: segments, picks } in &packed {
+                for &(segment, slot) in segments {
+                    self.vertical(s, first, segment, 0, slot, zeros);
+                    if second {
+                        self.vertical(s, first + 1, segment, N, slot, zeros);
+                    }
                 }
-                self.horizontal(s, precision, row, segment, second);
+                for Pick { slot, tile, lanes } in picks {
+                    self.horizontal(s, precision, row, [*slot, *tile], Some(lanes), second);
+                }
+            }
+            if short {
+                continue;
+            }
+            for &segment in &segments {
+                self.vertical(s, first, segment, 0, 0, zeros);
+                if second {
+                    self.vertical(s, first + 1, segment, N, 0, zeros);
+                }
+                for t in (0..segment.count).step_by(S::LANES) {
+                    self.horizontal(s, precision, row, [t, segment.offset + t], None, second);
+                }
             }
         }
     }
@@ -150,11 +227,12 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
         }
     }
 
-    /// Transforms the columns of a segment into N lines, from line `to` on; the row of zeros begins at `zeros`.
+    /// Transforms the columns of a segment into N lines, from line `to` on, where its first tile has this slot; the row of
+    /// zeros begins at `zeros`.
     ///
     /// Stores are aligned, so that the 16-byte loads of the horizontal transform find their values in the store buffer.
     #[inline(always)]
-    fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment, to: usize, zeros: usize) {
+    fn vertical<S: Simd>(&mut self, s: S, c: usize, segment: Segment, to: usize, slot: usize, zeros: usize) {
         let [height, width] = self.size;
         let line = line_len::<N, T>(self.tiles.len());
         let first = (T * segment.column) as isize - self.offset[1];
@@ -209,44 +287,49 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
             }
             let points = Self::transform(s, d);
             for (i, v) in points.iter().enumerate() {
-                // SAFETY: lines hold `count + WIDEST` values.
-                unsafe { s.store(self.lines.as_mut_ptr().add((to + i) * line + j as usize), *v) };
+                // SAFETY: lines hold `count + WIDEST` values from any slot on.
+                unsafe { s.store(self.lines.as_mut_ptr().add((to + i) * line + T * slot + j as usize), *v) };
             }
             j = stop;
         }
     }
 
-    /// Transforms the lines of a segment into row `row` of the block; in pairs with zeros unless there is a `second` channel.
+    /// Transforms a vector of slots of the lines into row `row` of the block, from a tile on; in pairs with zeros unless
+    /// there is a `second` channel. `lanes` are those that are tiles, if not all are.
     #[inline(always)]
-    fn horizontal<S: Simd>(&mut self, s: S, precision: Precision, row: usize, segment: Segment, second: bool) {
+    fn horizontal<S: Simd>(
+        &mut self,
+        s: S,
+        precision: Precision,
+        row: usize,
+        [slot, tile]: [usize; 2],
+        lanes: Option<&[u32; WIDEST]>,
+        second: bool,
+    ) {
         let line = line_len::<N, T>(self.tiles.len());
-        let mut t = 0;
-        while t < segment.count {
-            for i in 0..N {
-                // SAFETY: lines i and N + i are long enough for the tiles' last vector and N values beyond; the block has
-                // rows with room for a vector at the last tile, for all points and channels, as checked at the beginning.
-                unsafe {
-                    let from = self.lines.as_ptr().add(i * line + T * t);
-                    let mut points = Self::transform(s, Self::phases(s, from));
-                    if precision == Precision::Bf16 {
-                        let mut odd = [s.splat(0.0); N];
-                        if second {
-                            odd = Self::transform(s, Self::phases(s, from.add(N * line)));
-                        }
-                        for (even, odd) in points.iter_mut().zip(odd) {
-                            *even = s.pair(*even, odd);
-                        }
+        for i in 0..N {
+            // SAFETY: lines i and N + i are long enough for the slots' last vector and N values beyond; the block has rows
+            // with room for a vector at the last tile, for all points and channels, as checked at the beginning.
+            unsafe {
+                let from = self.lines.as_ptr().add(i * line + T * slot);
+                let mut points = Self::transform(s, Self::phases(s, from));
+                if precision == Precision::Bf16 {
+                    let mut odd = [s.splat(0.0); N];
+                    if second {
+                        odd = Self::transform(s, Self::phases(s, from.add(N * line)));
                     }
-                    let to = self.to.as_mut_ptr().add(row * self.block.row + segment.offset + t);
-                    for (j, v) in points.iter().enumerate() {
-                        let to = to.add((i * N + j) * self.block.point);
-                        s.store(to, *v);
-                        // The next channel's place.
-                        s.prefetch_write(to.wrapping_add(self.block.row));
+                    for (even, odd) in points.iter_mut().zip(odd) {
+                        *even = s.pair(*even, odd);
                     }
                 }
+                let to = self.to.as_mut_ptr().add(row * self.block.row + tile);
+                for (j, v) in points.iter().enumerate() {
+                    let to = to.add((i * N + j) * self.block.point);
+                    s.store(to, if let Some(lanes) = lanes { s.permute(*v, lanes) } else { *v });
+                    // The next channel's place.
+                    s.prefetch_write(to.wrapping_add(self.block.row));
+                }
             }
-            t += S::LANES;
         }
     }
 
@@ -319,188 +402,4 @@ fn lane_mask<S: Simd>(s: S, start: isize, end: isize) -> S::V {
         let before = s.load(from(2 * WIDE - end.clamp(0, WIDE)));
         s.and(after, before)
     }
-}
-
-/// Takes products at the points to output pixels: A^T m A, bias, activation; or to the maxima of windows of 2x2 pixels.
-pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
-    /// The block `[N * N]` of products of `channels` and the shard's tiles.
-    pub from: &'a [f32],
-    /// Some of the shard's channels.
-    pub channels: Range<usize>,
-    /// Its layout.
-    pub block: PointBlock,
-    /// How the output is cut: in cells of T pixels, or of T / 2 maxima.
-    pub cut: Cut,
-    /// Where the pixels go.
-    pub to: &'a mut Shard<'b>,
-    /// Added to each channel of the whole output.
-    pub bias: Option<&'a [f32]>,
-    /// The smallest value to store: 0 for a rectifier, else minus infinity.
-    pub floor: f32,
-    /// Height and width of the convolution's output, if what is stored are maxima.
-    pub pooled_from: Option<[usize; 2]>,
-}
-
-impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (channels, tiles) = (self.channels.len(), self.to.cells.len());
-        assert!(self.block.holds(channels, tiles, N * N, self.from.len()), "{:?}", self.block);
-        let cell = if self.pooled_from.is_some() { T / 2 } else { T };
-        assert_eq!(self.cut.cell, cell, "cells of the output");
-        let floor = s.splat(self.floor);
-        let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
-        for (row, k) in self.channels.clone().enumerate() {
-            let bias = s.splat(self.bias.map_or(0.0, |bias| bias[k]));
-            for &segment in &segments {
-                let (to, stride, [high, wide]) = self.to.block(k, segment);
-                let mut t = 0;
-                while t < segment.count {
-                    // SAFETY: the block has a row for each channel with room for a vector at the last tile.
-                    let mut pixels = unsafe {
-                        let from = self.from.as_ptr().add(row * self.block.row + segment.offset + t);
-                        tile_vector::<S, N, T>(s, from, self.block.point)
-                    };
-                    if let Some(size) = self.pooled_from {
-                        let first = [T * segment.row, T * (segment.column + t)];
-                        pixels = maxima(s, pixels, [size[0] - first[0], size[1] - first[1]]);
-                    }
-                    let width = (wide - cell * t).min(cell * S::LANES);
-                    for (y, phases) in pixels.iter().enumerate().take(high) {
-                        let mut phases = *phases;
-                        for v in phases.iter_mut().take(cell) {
-                            // In this order a value that is not a number stays one.
-                            *v = s.max(floor, s.add(*v, bias));
-                        }
-                        // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from `cell` t on.
-                        unsafe {
-                            let to = to.add(y * stride + cell * t);
-                            if self.pooled_from.is_some() {
-                                store_half(s, to, phases, width);
-                            } else if width == T * S::LANES {
-                                store_phases(s, to, phases);
-                            } else {
-                                // At most 6 x WIDEST values, and room for the last store.
-                                let mut part = [0.0; 7 * WIDEST];
-                                store_phases(s, part.as_mut_ptr(), phases);
-                                std::ptr::copy_nonoverlapping(part.as_ptr(), to, width);
-                            }
-                        }
-                    }
-                    t += S::LANES;
-                }
-            }
-        }
-    }
-}
-
-/// The T / 2 rows of T / 2 phases of the maxima over windows of 2x2 pixels, in the first places of the result. Pixels
-/// beyond `inside`, the rows and columns that lie in the image, are in no window.
-#[inline(always)]
-fn maxima<S: Simd, const T: usize>(s: S, mut pixels: [[S::V; T]; T], inside: [usize; 2]) -> [[S::V; T]; T] {
-    let nothing = s.splat(f32::NEG_INFINITY);
-    for row in pixels.iter_mut().skip(inside[0]) {
-        *row = [nothing; T];
-    }
-    if inside[1] % 2 == 1 && inside[1] < T * S::LANES {
-        // The neighbour of the last column.
-        let (lane, phase) = (inside[1] / T, inside[1] % T);
-        for row in pixels.iter_mut() {
-            let mut lanes = [0.0; WIDEST];
-            // SAFETY: the array holds a vector.
-            unsafe {
-                s.store(lanes.as_mut_ptr(), row[phase]);
-                lanes[lane] = f32::NEG_INFINITY;
-                row[phase] = s.load(lanes.as_ptr());
-            }
-        }
-    }
-    let mut result = [[nothing; T]; T];
-    for i in 0..T / 2 {
-        for j in 0..T / 2 {
-            let upper = s.larger(pixels[2 * i][2 * j], pixels[2 * i][2 * j + 1]);
-            let lower = s.larger(pixels[2 * i + 1][2 * j], pixels[2 * i + 1][2 * j + 1]);
-            result[i][j] = s.larger(upper, lower);
-        }
-    }
-    result
-}
-
-/// Writes `width` of `T / 2 * LANES` values: value T / 2 t + j is lane t of vector j.
-///
-/// # Safety
-/// They can be written.
-#[inline(always)]
-unsafe fn store_half<S: Simd, const T: usize>(s: S, to: *mut f32, v: [S::V; T], width: usize) {
-    let half = T / 2;
-    let (mut phases, mut values) = ([[0.0; WIDEST]; T], [0.0; 5 * WIDEST]);
-    assert!(half * S::LANES <= values.len() && width <= half * S::LANES, "a vector of {half} phases");
-    for (phase, v) in phases.iter_mut().zip(v).take(half) {
-        // SAFETY: the array holds a vector.
-        unsafe { s.store(phase.as_mut_ptr(), v) };
-    }
-    for t in 0..S::LANES {
-        for (j, phase) in phases.iter().enumerate().take(half) {
-            values[half * t + j] = phase[t];
-        }
-    }
-    // SAFETY: `width` values, as the caller vouches.
-    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), to, width) };
-}
-
-/// Writes `T * LANES` values: value T t + j is lane t of vector j.
-///
-/// # Safety
-/// They can be written.
-#[inline(always)]
-unsafe fn store_phases<S: Simd, const T: usize>(s: S, to: *mut f32, v: [S::V; T]) {
-    // SAFETY: 4 LANES values, or 4 at each tile and at its third phase, all among those the caller vouches for.
-    unsafe {
-        match T {
-            4 => s.store4(to, [v[0], v[1], v[2], v[3]]),
-            6 => {
-                s.store_columns(to, T, [v[0], v[1], v[2], v[3]]);
-                s.store_columns(to.add(2), T, [v[2], v[3], v[4], v[5]]);
-            }
-            _ => {
-                let mut phases = [[0.0; WIDEST]; T];
-                for (phase, v) in phases.iter_mut().zip(v) {
-                    s.store(phase.as_mut_ptr(), v);
-                }
-                for t in 0..S::LANES {
-                    for (j, phase) in phases.iter().enumerate() {
-                        *to.add(T * t + j) = phase[t];
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The T rows of T phases of `LANES` tiles, from N x N vectors that are `point` apart.
-///
-/// # Safety
-/// A vector can be read at each point.
-#[inline(always)]
-unsafe fn tile_vector<S: Simd, const N: usize, const T: usize>(s: S, from: *const f32, point: usize) -> [[S::V; T]; T] {
-    let zero = s.splat(0.0);
-    let mut columns = [[zero; N]; T];
-    for j in 0..N {
-        let mut m = [zero; N];
-        for (i, m) in m.iter_mut().enumerate() {
-            // SAFETY: point i N + j, as the caller vouches.
-            *m = unsafe { s.load(from.add((i * N + j) * point)) };
-        }
-        let y = output::<S, N, T>(s, m);
-        for (column, y) in columns.iter_mut().zip(y) {
-            column[j] = y;
-        }
-    }
-    let mut pixels = [[zero; T]; T];
-    for (pixels, column) in pixels.iter_mut().zip(columns) {
-        *pixels = output::<S, N, T>(s, column);
-    }
-    pixels
 }

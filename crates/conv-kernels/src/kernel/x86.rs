@@ -230,6 +230,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn permute(self, v: __m256, lanes: &[u32; WIDEST]) -> __m256 {
+        // SAFETY: there are more than 8 lanes to read; `self` proves AVX2.
+        unsafe { _mm256_permutevar8x32_ps(v, _mm256_loadu_si256(lanes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     fn shift_in(self, v: __m256, next: f32) -> __m256 {
         // SAFETY: `self` proves AVX2.
         unsafe {
@@ -367,6 +373,12 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         and(a, b) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
         mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
         neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
+    }
+
+    #[inline(always)]
+    fn permute(self, v: __m512, lanes: &[u32; WIDEST]) -> __m512 {
+        // SAFETY: there are 16 lanes to read; `self` proves AVX-512F.
+        unsafe { _mm512_permutexvar_ps(_mm512_loadu_si512(lanes.as_ptr().cast()), v) }
     }
 
     #[inline(always)]
