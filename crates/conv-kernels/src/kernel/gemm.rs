@@ -117,13 +117,19 @@ impl MatMul<'_> {
                 let i1 = (i0 + block).min(self.rows);
                 let mut vectors = Split::new(width / S::LANES, 3);
                 while let Some((j, count)) = vectors.next() {
+                    // The next strip of B, from rows that are too far apart to be foreseen: asked for panel by panel, where
+                    // there are enough of them to hide that.
+                    let last_strip = j + count == width / S::LANES;
+                    let strip = b.wrapping_add(d0 * self.b_stride + (j + count) * S::LANES);
+                    let share = depth.div_ceil((i1 - i0).div_ceil(S::ROWS));
+                    let ahead = if last_strip || i1 - i0 < 16 * S::ROWS { 0 } else { share };
                     let mut i = i0;
                     while i < i1 {
                         // SAFETY: the lengths were checked above for all rows below `rows`, whole vectors below
                         // `width` and the depths below `depth`; panels are whole.
                         unsafe {
                             // The panel after this one, or the first of the block: of the next one if this one is done.
-                            let first = if j + count < width / S::LANES || i1 == self.rows { i0 } else { i1 };
+                            let first = if last_strip && i1 < self.rows { i1 } else { i0 };
                             let next = if i + S::ROWS < i1 { i + S::ROWS } else { first };
                             let panel = |i: usize| {
                                 let (group, row) = (i / group * distance, i % group);
@@ -141,6 +147,12 @@ impl MatMul<'_> {
                                 rows: (self.rows - i).min(S::ROWS),
                                 accumulate,
                             };
+                            let part = (i - i0) / S::ROWS * share;
+                            for d in part..(part + ahead).min(depth) {
+                                for v in 0..3 {
+                                    s.prefetch_far(strip.wrapping_add(d * self.b_stride + v * S::LANES));
+                                }
+                            }
                             s.multiply::<PAIRS>(count, tile);
                         }
                         i += S::ROWS;

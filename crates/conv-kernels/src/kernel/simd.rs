@@ -110,6 +110,10 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 
+    /// Hints that the cache line at `at` will be read, but not soon. Any address will do.
+    #[inline(always)]
+    fn prefetch_far(self, _at: *const f32) {}
+
     /// Hints that the cache line at `at` will be written. Any address will do.
     #[inline(always)]
     fn prefetch_write(self, _at: *const f32) {}

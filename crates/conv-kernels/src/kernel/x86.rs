@@ -110,6 +110,12 @@ macro_rules! prefetches {
         }
 
         #[inline(always)]
+        fn prefetch_far(self, at: *const f32) {
+            // SAFETY: a hint, which does not access memory.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+
+        #[inline(always)]
         fn prefetch_write(self, at: *const f32) {
             // SAFETY: a hint, which does not access memory; processors without it ignore it.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
