@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
+use crate::kernel::across::AcrossMul;
 use crate::kernel::bf16::PairRows;
 use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::rows::{Finish, Gather};
@@ -271,6 +272,11 @@ fn few_pixels(
         let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
         let c_stride = cells.len().next_multiple_of(16) + 16;
         let mut products = Scratch::take(channels.len() * c_stride);
+        // Vectors run along pixels, or along channels where these would leave more than a tenth of the lanes empty.
+        let lanes = cells.len().next_multiple_of(isa.lanes());
+        let across = precision == Precision::F32 && lanes * 10 > cells.len() * 11;
+        let height = channels.len().next_multiple_of(GROUP);
+        let mut by_pixels = Scratch::take(if across { cells.len() * height } else { 0 });
         // Groups of rows, as far as they are packed here.
         let share = step.min(depth) * GROUP;
         let mut packed = Scratch::take(channels.len().div_ceil(GROUP) * share);
@@ -288,6 +294,24 @@ fn few_pixels(
                     (&packed[..], share)
                 }
             };
+            let b = &unrolled[precision.words(d) * stride + cells.start..];
+            let accumulate = d > 0;
+            if across {
+                isa.run(AcrossMul {
+                    rows: channels.len(),
+                    columns: cells.len(),
+                    depth: part.len(),
+                    a,
+                    group: GROUP,
+                    distance,
+                    b,
+                    b_stride: stride,
+                    c: &mut by_pixels,
+                    c_stride: height,
+                    accumulate,
+                });
+                continue;
+            }
             let product = MatMul {
                 rows: channels.len(),
                 columns: cells.len(),
@@ -296,13 +320,24 @@ fn few_pixels(
                 a_stride: isa.panel_rows(),
                 a_step: GROUP,
                 a_group: [GROUP, distance],
-                b: &unrolled[precision.words(d) * stride + cells.start..],
+                b,
                 b_stride: stride,
                 c: &mut products,
                 c_stride,
-                accumulate: d > 0,
+                accumulate,
             };
             isa.run_as(precision, product);
+        }
+        if across {
+            isa.run(Transpose {
+                rows: cells.len(),
+                columns: channels.len(),
+                from: &by_pixels,
+                from_stride: height,
+                to: &mut products,
+                to_stride: c_stride,
+                ahead: 0,
+            });
         }
         let (products, floor) = (&products[..], activation.floor());
         let segments: Vec<Segment> = cut.segments(cells).collect();

@@ -3,6 +3,7 @@
 //! What leaves this module is safe: products and transforms check their operands' lengths once per call, scratch memory
 //! is always initialised, and a shard of an output can be claimed only once.
 
+pub(crate) mod across;
 pub(crate) mod bf16;
 pub(crate) mod from_points;
 pub(crate) mod gemm;
