@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::kernel::across::AcrossMul;
+use crate::kernel::across::{AcrossMul, suits_across};
 use crate::kernel::bf16::PairRows;
 use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::rows::{Finish, Gather};
@@ -272,9 +272,7 @@ fn few_pixels(
         let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
         let c_stride = cells.len().next_multiple_of(16) + 16;
         let mut products = Scratch::take(channels.len() * c_stride);
-        // Vectors run along pixels, or along channels where these would leave more than a tenth of the lanes empty.
-        let lanes = cells.len().next_multiple_of(isa.lanes());
-        let across = precision == Precision::F32 && lanes * 10 > cells.len() * 11;
+        let across = precision == Precision::F32 && suits_across(isa, cells.len());
         let height = channels.len().next_multiple_of(GROUP);
         let mut by_pixels = Scratch::take(if across { cells.len() * height } else { 0 });
         // Groups of rows, as far as they are packed here.

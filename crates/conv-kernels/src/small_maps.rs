@@ -11,8 +11,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d::After;
+use crate::kernel::across::{AcrossMul, suits_across};
 use crate::kernel::from_points::FromPoints;
-use crate::kernel::gemm::{DEPTH, MatMul, ONE_GROUP};
+use crate::kernel::gemm::{DEPTH, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Sharded};
 use crate::kernel::simd::{Isa, Precision};
@@ -33,7 +34,7 @@ const fn in_channels(points: usize) -> usize {
     if points <= 36 { DEPTH } else { IN_CHANNELS }
 }
 
-/// Output channels that one task takes: a multiple of every instruction set's panel.
+/// Output channels that one task takes: a multiple of every instruction set's panel and of two of its vectors.
 const OUT_CHANNELS: usize = 32;
 
 /// Output channels whose weight gradients one task takes.
@@ -140,13 +141,17 @@ pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
     for run in 0..runs {
         let tiles = cut.cell_range(run);
         let input = Input::new::<N, T>(isa, g, x, cut, tiles.clone());
+        let across = suits_across(isa, tiles.len());
         (0..groups).into_par_iter().for_each(|group| {
             let mut shard = sharded.claim(run, group);
             let rows = shard.channels.clone();
             let block = PointBlock::new(rows.len(), tiles.len());
-            let panels = PanelBlock::new(rows.len(), input.block_channels(), isa.panel_rows());
+            let height = if across { OUT_CHANNELS } else { isa.panel_rows() };
+            let panels = PanelBlock::new(rows.len(), input.block_channels(), height);
             let mut weights = Scratch::take(panels.len(N * N));
             let mut products = Scratch::take(block.len(N * N));
+            let share = if across { tiles.len() * OUT_CHANNELS } else { 0 };
+            let mut by_tiles = Scratch::take(N * N * share);
             for (columns, values) in input.groups() {
                 let first = columns.start;
                 isa.run(WeightsToPoints::<N, R> {
@@ -160,21 +165,49 @@ pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
                     block: panels,
                 });
                 for point in 0..N * N {
+                    let (a, b) = (&weights[point * panels.point..], &values[point * input.block.point..]);
+                    if across {
+                        isa.run(AcrossMul {
+                            rows: rows.len(),
+                            columns: tiles.len(),
+                            depth: columns.len(),
+                            a,
+                            group: OUT_CHANNELS,
+                            distance: 0,
+                            b,
+                            b_stride: input.block.row,
+                            c: &mut by_tiles[point * share..],
+                            c_stride: OUT_CHANNELS,
+                            accumulate: first > 0,
+                        });
+                        continue;
+                    }
                     isa.run(MatMul {
                         rows: rows.len(),
                         columns: tiles.len(),
                         depth: columns.len(),
-                        a: &weights[point * panels.point..],
+                        a,
                         a_stride: panels.panel,
-                        a_step: isa.panel_rows(),
+                        a_step: height,
                         a_group: ONE_GROUP,
-                        b: &values[point * input.block.point..],
+                        b,
                         b_stride: input.block.row,
                         c: &mut products[point * block.point..],
                         c_stride: block.row,
                         accumulate: first > 0,
                     });
                 }
+            }
+            for (from, to) in by_tiles.chunks(share.max(1)).zip(products.chunks_mut(block.point)) {
+                isa.run(Transpose {
+                    rows: tiles.len(),
+                    columns: rows.len(),
+                    from,
+                    from_stride: OUT_CHANNELS,
+                    to,
+                    to_stride: block.row,
+                    ahead: 0,
+                });
             }
             isa.run(FromPoints::<N, T> {
                 from: &products,

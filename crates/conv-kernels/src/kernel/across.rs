@@ -2,7 +2,12 @@
 //! empty.
 
 use super::gemm::{DEPTH, Split};
-use super::simd::{Kernel, Simd};
+use super::simd::{Isa, Kernel, Simd};
+
+/// Whether vectors along so many columns would leave more than a tenth of their lanes empty.
+pub(crate) fn suits_across(isa: Isa, columns: usize) -> bool {
+    columns.next_multiple_of(isa.lanes()) * 10 > columns * 11
+}
 
 /// C^T = (A B)^T or C^T += (A B)^T, to the same bits as [`super::gemm::MatMul`].
 ///
@@ -141,14 +146,14 @@ impl Tile {
 mod tests {
     use super::*;
     use crate::kernel::gemm::MatMul;
-    use crate::kernel::simd::Isa;
     use crate::reference::noise;
 
     #[test]
     fn products_have_the_bits_of_the_other_way_about() {
         const GROUP: usize = 32;
         for isa in Isa::available() {
-            for (rows, columns, depth) in [(1, 1, 1), (32, 4, 9), (40, 25, 300), (96, 49, 128), (64, 13, 257)] {
+            for (rows, columns, depth) in [(1usize, 1usize, 1), (32, 4, 9), (40, 25, 300), (96, 49, 128), (64, 13, 257)]
+            {
                 let groups = rows.div_ceil(GROUP);
                 let a = noise(1, groups * depth * GROUP);
                 let stride = columns.next_multiple_of(16);

@@ -16,6 +16,8 @@ const AHEAD: usize = 64;
 /// one of pairs of bf16 values, a pair of columns takes the place of a column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PanelBlock {
+    /// Rows of a panel.
+    pub height: usize,
     /// Distance of two panels.
     pub panel: usize,
     /// Distance of two points.
@@ -23,10 +25,10 @@ pub(crate) struct PanelBlock {
 }
 
 impl PanelBlock {
-    /// The layout for this many rows and columns, in panels of `panel_rows`.
-    pub(crate) fn new(rows: usize, columns: usize, panel_rows: usize) -> PanelBlock {
-        let panel = columns * panel_rows;
-        PanelBlock { panel, point: odd_lines(rows.div_ceil(panel_rows) * panel) }
+    /// The layout for this many rows and columns, in panels of `height` rows.
+    pub(crate) fn new(rows: usize, columns: usize, height: usize) -> PanelBlock {
+        let panel = columns * height;
+        PanelBlock { height, panel, point: odd_lines(rows.div_ceil(height) * panel) }
     }
 
     /// Values in a block of `points` points.
@@ -76,30 +78,31 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
     fn transform_all<S: Simd>(self, s: S, precision: Precision) {
         let window = R * R;
         let (rows, columns) = (self.rows.len(), precision.words(self.columns.len()));
-        let panels = rows.div_ceil(S::ROWS);
+        let height = self.block.height;
+        let panels = rows.div_ceil(height);
         assert!(rows > 0 && columns > 0, "empty block of weights");
-        assert!(self.block.panel >= columns * S::ROWS && self.block.point >= panels * self.block.panel, "panels");
+        assert!(self.block.panel >= columns * height && self.block.point >= panels * self.block.panel, "panels");
         assert!(self.to.len() >= self.block.len(N * N), "length of the block");
         let last = (self.rows.end - 1) * self.row + (self.columns.end - 1) * self.column + window;
         assert!(last <= self.w.len(), "length of the weights");
         // As many columns as fill a vector together with the panel's rows, or one column in several vectors.
-        let wide = (S::LANES / S::ROWS).max(1);
+        let wide = (S::LANES / height).max(1);
         let step = precision.values() * self.column;
         for panel in 0..panels {
-            for v in (0..wide * S::ROWS).step_by(S::LANES) {
-                let last_row = self.rows.len() - 1 - panel * S::ROWS;
+            for v in (0..wide * height).step_by(S::LANES) {
+                let last_row = self.rows.len() - 1 - panel * height;
                 // Lanes that stand for no kernel repeat the last one: nobody reads their results, or they are
                 // multiplied with the zeros beside an odd number of channels.
                 let places = |of_pair: usize, last_column: usize| {
                     let mut places = [0; WIDEST];
                     for (t, place) in places.iter_mut().enumerate().take(S::LANES) {
-                        let (q, r) = ((v + t) / S::ROWS, (v + t) % S::ROWS);
+                        let (q, r) = ((v + t) / height, (v + t) % height);
                         let column = (precision.values() * q + of_pair).min(last_column);
                         *place = r.min(last_row) * self.row + column * self.column;
                     }
                     places
                 };
-                let corner = (self.rows.start + panel * S::ROWS) * self.row + self.columns.start * self.column;
+                let corner = (self.rows.start + panel * height) * self.row + self.columns.start * self.column;
                 let mut of_pair = [places(0, usize::MAX), places(1, usize::MAX)];
                 let mut c = 0;
                 while c < columns {
@@ -117,8 +120,8 @@ impl<const N: usize, const R: usize> WeightsToPoints<'_, N, R> {
                             }
                         }
                     }
-                    let count = S::LANES.min((columns - c) * S::ROWS - v);
-                    let at = panel * self.block.panel + c * S::ROWS + v;
+                    let count = S::LANES.min((columns - c) * height - v);
+                    let at = panel * self.block.panel + c * height + v;
                     let from = self.w[corner + c * step..].as_ptr();
                     // SAFETY: each place has R x R values, as checked above.
                     let half = unsafe { self.transform_columns(s, from, &of_pair[0]) };
