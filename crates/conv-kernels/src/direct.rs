@@ -44,7 +44,7 @@ const DOT_TASKS: usize = 16;
 pub(crate) const GROUP: usize = 32;
 
 /// Rows of weights that one task takes where pixels are few.
-const TASK_ROWS: usize = 128;
+const TASK_ROWS: usize = 256;
 
 /// Weights as the rows of a product: of the forward pass, or `turned`, of the data gradient.
 #[derive(Clone)]
