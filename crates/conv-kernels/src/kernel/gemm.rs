@@ -327,22 +327,37 @@ pub(crate) unsafe fn products<S: Simd, const R: usize, const V: usize, const PAI
         s.prefetch(a_next);
         a_next = a_next.wrapping_add(a_step);
         // SAFETY: as the caller vouches.
-        unsafe {
-            let mut right = [s.splat(0.0); V];
-            for (j, right) in right.iter_mut().enumerate() {
-                *right = s.load(b.add(j * S::LANES));
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let left = s.splat(*a.add(i));
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = if PAIRS { s.dot_add(left, right, *sum) } else { s.mul_add(left, right, *sum) };
-                }
-            }
-            a = a.wrapping_add(a_step);
-            b = b.wrapping_add(stride);
-        }
+        unsafe { add_products::<S, R, V, PAIRS>(s, a, b, &mut sums) };
+        a = a.wrapping_add(a_step);
+        b = b.wrapping_add(stride);
     }
     sums
+}
+
+/// Adds the products of R values at `a` with V vectors at `b`.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(super) unsafe fn add_products<S: Simd, const R: usize, const V: usize, const PAIRS: bool>(
+    s: S,
+    a: *const f32,
+    b: *const f32,
+    sums: &mut [[S::V; V]; R],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut right = [s.splat(0.0); V];
+        for (j, right) in right.iter_mut().enumerate() {
+            *right = s.load(b.add(j * S::LANES));
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let left = s.splat(*a.add(i));
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = if PAIRS { s.dot_add(left, right, *sum) } else { s.mul_add(left, right, *sum) };
+            }
+        }
+    }
 }
 
 /// C += A B^T, where the rows of A and B are `depth` long.

@@ -1,6 +1,6 @@
 //! Products of a few taps with shifted lines, without an operand laid out for them.
 
-use super::gemm::Split;
+use super::gemm::{Split, add_products};
 use super::shard::{Segment, Shard};
 use super::simd::{Kernel, Simd};
 use super::winograd::WIDEST;
@@ -119,18 +119,7 @@ impl<const R: usize> Tile<'_, R> {
         let mut a = self.a;
         for tap in self.taps {
             // SAFETY: as the caller vouches.
-            unsafe {
-                let mut right = [s.splat(0.0); V];
-                for (j, right) in right.iter_mut().enumerate() {
-                    *right = s.load(self.b.add(tap + j * S::LANES));
-                }
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let left = s.splat(*a.add(i));
-                    for (sum, right) in sums.iter_mut().zip(right) {
-                        *sum = s.mul_add(left, right, *sum);
-                    }
-                }
-            }
+            unsafe { add_products::<S, R, V, false>(s, a, self.b.add(*tap), &mut sums) };
             a = a.wrapping_add(self.step);
         }
         let floor = s.splat(self.floor);
