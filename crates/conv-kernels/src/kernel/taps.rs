@@ -9,7 +9,7 @@ use super::winograd::WIDEST;
 pub(crate) struct TapMul<'a, 'b> {
     /// Weights: groups of `group` output channels, each `[tap][channel]`.
     pub a: &'a [f32],
-    /// Channels of a group: a multiple of every instruction set's panel.
+    /// Channels of a group: a multiple of every instruction set's panel and vector.
     pub group: usize,
     /// Lines of the input, with room for a vector behind the last.
     pub b: &'a [f32],
@@ -35,17 +35,69 @@ impl Kernel for TapMul<'_, '_> {
     }
 }
 
+/// Pixels beyond whole vectors that are worth no vector of their own.
+const FEW: usize = 4;
+
 impl TapMul<'_, '_> {
+    /// Pixels at the end of a segment whose vectors run along channels.
+    #[inline(always)]
+    fn rest<S: Simd>(segment: &Segment) -> usize {
+        let rest = segment.count % S::LANES;
+        if rest <= FEW && segment.count > S::LANES { rest } else { 0 }
+    }
+
+    /// Computes those; their sums are added up in the same order. `share` is the length of a group's weights.
+    #[inline(always)]
+    fn finish_rows<S: Simd>(&mut self, s: S, share: usize) {
+        let channels = self.to.channels.clone();
+        let (floor, plane) = (s.splat(self.floor), self.to.plane());
+        for first in channels.clone().step_by(S::LANES) {
+            let rows = S::LANES.min(channels.end - first);
+            let mut bias = [0.0; WIDEST];
+            for (i, bias) in bias.iter_mut().enumerate().take(rows) {
+                *bias = self.bias.map_or(0.0, |bias| bias[first + i]);
+            }
+            let a = &self.a[first / self.group * share + first % self.group..];
+            for segment in self.segments {
+                let rest = Self::rest::<S>(segment);
+                if rest == 0 {
+                    continue;
+                }
+                self.to.pixels(first + rows - 1, *segment);
+                let to = self.to.pixels(first, *segment).as_mut_ptr();
+                for x in segment.count - rest..segment.count {
+                    let mut sum = s.splat(0.0);
+                    let mut values = [0.0; WIDEST];
+                    // SAFETY: weights of whole groups of channels, whose length was checked, and an array that holds a vector.
+                    unsafe {
+                        for (t, tap) in self.taps.iter().enumerate() {
+                            let left = s.load(a.as_ptr().add(t * self.group));
+                            sum = s.mul_add(left, s.splat(self.b[tap + segment.offset + x]), sum);
+                        }
+                        let bias = s.load(bias.as_ptr());
+                        s.store(values.as_mut_ptr(), s.max(floor, s.add(sum, bias)));
+                    }
+                    for (i, value) in values.iter().enumerate().take(rows) {
+                        // SAFETY: the pixel is the shard's in the first channel and in the last, so also in those between.
+                        unsafe { *to.add(i * plane + x) = *value };
+                    }
+                }
+            }
+        }
+    }
+
     /// In tiles of `R` channels and up to `MOST` vectors of pixels.
     #[inline(always)]
-    fn multiply<S: Simd, const R: usize, const MOST: usize>(self, s: S) {
+    fn multiply<S: Simd, const R: usize, const MOST: usize>(mut self, s: S) {
         let furthest = self.taps.iter().max().copied().unwrap_or(0);
         let beyond = self.segments.iter().map(|segment| segment.offset + segment.count + WIDEST).max().unwrap_or(0);
         assert!(furthest + beyond <= self.b.len(), "length of the lines");
         let channels = self.to.channels.clone();
         let share = self.taps.len() * self.group;
-        assert!(self.group.is_multiple_of(R) && channels.start.is_multiple_of(R), "whole panels");
+        let whole = |rows: usize| self.group.is_multiple_of(rows) && channels.start.is_multiple_of(rows);
+        assert!(whole(R) && whole(S::LANES), "whole panels and vectors of channels");
         assert!(self.a.len() >= channels.end.div_ceil(self.group) * share, "length of the weights");
+        self.finish_rows(s, share);
         for first in channels.clone().step_by(R) {
             let rows = R.min(channels.end - first);
             let mut bias = [0.0; R];
@@ -58,10 +110,11 @@ impl TapMul<'_, '_> {
                 for (i, to) in to.iter_mut().enumerate().take(rows) {
                     *to = self.to.pixels(first + i, *segment).as_mut_ptr();
                 }
-                let mut vectors = Split::new(segment.count.div_ceil(S::LANES), MOST);
+                let pixels = segment.count - Self::rest::<S>(segment);
+                let mut vectors = Split::new(pixels.div_ceil(S::LANES), MOST);
                 while let Some((j, count)) = vectors.next() {
                     // The last run may begin before the one before it ends; one that is longer than the row is cut.
-                    let at = (j * S::LANES).min(segment.count.saturating_sub(count * S::LANES));
+                    let at = (j * S::LANES).min(pixels.saturating_sub(count * S::LANES));
                     let tile = Tile {
                         a,
                         step: self.group,
@@ -72,7 +125,7 @@ impl TapMul<'_, '_> {
                         to,
                         at,
                         rows,
-                        width: segment.count - at,
+                        width: pixels - at,
                     };
                     // SAFETY: the lengths were checked above: the group's last panel of weights is whole, each tap finds
                     // whole vectors, and the rows have `width` pixels from `at` on.
