@@ -417,7 +417,7 @@ impl Conv2d {
         let Conv2dShape { in_channels, out_channels, .. } = self.shape;
         let pays = match self.method(self.purpose, &self.geometry()) {
             Method::Winograd43 => in_channels >= 16,
-            Method::Direct => self.shape.depth() >= 64 && out_channels >= 64,
+            Method::Direct => self.shape.depth() >= thin::LONG && out_channels >= 64,
             _ => false,
         };
         if pays { self.precision } else { Precision::F32 }

@@ -28,9 +28,12 @@ const TASK_PLACES: usize = 1920;
 /// Tasks of the weight gradient. Fixed, so that the order of every sum is the same for any number of threads.
 const DOT_TASKS: usize = 16;
 
-/// Whether sums are that short. Products of bf16 begin where this ends.
+/// Length of a sum from which on it is short no longer, and worth products of bf16.
+pub(crate) const LONG: usize = 64;
+
+/// Whether sums are that short.
 pub(crate) fn suits(g: &Geometry) -> bool {
-    g.window() > 1 && g.depth() < 64
+    g.window() > 1 && g.depth() < LONG
 }
 
 /// Lines of the padded images for some output rows: `[channel][line][column]`, and room to read beyond the last.

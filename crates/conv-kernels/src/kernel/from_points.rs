@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::points::output;
 use super::shard::{Cut, Segment, Shard};
 use super::simd::{Kernel, Simd};
-use super::winograd::{PointBlock, SHORT_ROW, WIDEST};
+use super::winograd::{PointBlock, WIDEST, rows_share_vectors};
 
 /// Takes products at the points to output pixels: A^T m A, bias, activation; or to the maxima of windows of 2x2 pixels.
 pub(crate) struct FromPoints<'a, 'b, const N: usize, const T: usize> {
@@ -40,7 +40,7 @@ impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
         let segments: Vec<Segment> = self.cut.segments(self.to.cells.clone()).collect();
         // Maxima at the edges of odd sizes differ from tile to tile.
         let even = self.pooled_from.is_none_or(|[height, width]| height % 2 == 0 && width % 2 == 0);
-        if even && self.cut.columns() <= SHORT_ROW.min(S::LANES - 1) {
+        if even && rows_share_vectors::<S>(&self.cut) {
             return self.short_rows(s, &segments);
         }
         for (row, k) in self.channels.clone().enumerate() {
@@ -60,11 +60,7 @@ impl<const N: usize, const T: usize> Kernel for FromPoints<'_, '_, N, T> {
                     }
                     let width = (wide - cell * t).min(cell * S::LANES);
                     for (y, phases) in pixels.iter().enumerate().take(high) {
-                        let mut phases = *phases;
-                        for v in phases.iter_mut().take(cell) {
-                            // In this order a value that is not a number stays one.
-                            *v = s.max(floor, s.add(*v, bias));
-                        }
+                        let phases = finished(s, *phases, cell, bias, floor);
                         // SAFETY: `block` allows `high` rows of `wide` values; here are `width` of them from `cell` t on.
                         unsafe {
                             let to = to.add(y * stride + cell * t);
@@ -117,11 +113,7 @@ impl<const N: usize, const T: usize> FromPoints<'_, '_, N, T> {
                     pixels = maxima(s, pixels, [usize::MAX; 2]);
                 }
                 for (values, phases) in values.iter_mut().zip(pixels).take(cell) {
-                    let mut phases = phases;
-                    for v in phases.iter_mut().take(cell) {
-                        // In this order a value that is not a number stays one.
-                        *v = s.max(floor, s.add(*v, bias));
-                    }
+                    let phases = finished(s, phases, cell, bias, floor);
                     // SAFETY: at most 6 x WIDEST values, and room for the last store.
                     unsafe {
                         if self.pooled_from.is_some() {
@@ -143,6 +135,16 @@ impl<const N: usize, const T: usize> FromPoints<'_, '_, N, T> {
             }
         }
     }
+}
+
+/// The first `cell` phases with bias and rectifier.
+#[inline(always)]
+fn finished<S: Simd, const T: usize>(s: S, mut phases: [S::V; T], cell: usize, bias: S::V, floor: S::V) -> [S::V; T] {
+    for v in phases.iter_mut().take(cell) {
+        // In this order a value that is not a number stays one.
+        *v = s.max(floor, s.add(*v, bias));
+    }
+    phases
 }
 
 /// Copies values, four at a time: they are too few to call for help.

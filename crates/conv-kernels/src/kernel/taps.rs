@@ -46,18 +46,25 @@ impl TapMul<'_, '_> {
         if rest <= FEW && segment.count > S::LANES { rest } else { 0 }
     }
 
-    /// Computes those; their sums are added up in the same order. `share` is the length of a group's weights.
+    /// Where the weights of a run of `rows` channels begin, and the biases of these.
     #[inline(always)]
-    fn finish_rows<S: Simd>(&mut self, s: S, share: usize) {
+    fn of_channels<const R: usize>(&self, first: usize, rows: usize) -> (*const f32, [f32; R]) {
+        let mut bias = [0.0; R];
+        for (i, bias) in bias.iter_mut().enumerate().take(rows) {
+            *bias = self.bias.map_or(0.0, |bias| bias[first + i]);
+        }
+        let at = first / self.group * self.group * self.taps.len() + first % self.group;
+        (self.a[at..].as_ptr(), bias)
+    }
+
+    /// Computes those; their sums are added up in the same order.
+    #[inline(always)]
+    fn finish_rows<S: Simd>(&mut self, s: S) {
         let channels = self.to.channels.clone();
         let (floor, plane) = (s.splat(self.floor), self.to.plane());
         for first in channels.clone().step_by(S::LANES) {
             let rows = S::LANES.min(channels.end - first);
-            let mut bias = [0.0; WIDEST];
-            for (i, bias) in bias.iter_mut().enumerate().take(rows) {
-                *bias = self.bias.map_or(0.0, |bias| bias[first + i]);
-            }
-            let a = &self.a[first / self.group * share + first % self.group..];
+            let (a, bias) = self.of_channels::<WIDEST>(first, rows);
             for segment in self.segments {
                 let rest = Self::rest::<S>(segment);
                 if rest == 0 {
@@ -71,7 +78,7 @@ impl TapMul<'_, '_> {
                     // SAFETY: weights of whole groups of channels, whose length was checked, and an array that holds a vector.
                     unsafe {
                         for (t, tap) in self.taps.iter().enumerate() {
-                            let left = s.load(a.as_ptr().add(t * self.group));
+                            let left = s.load(a.add(t * self.group));
                             sum = s.mul_add(left, s.splat(self.b[tap + segment.offset + x]), sum);
                         }
                         let bias = s.load(bias.as_ptr());
@@ -93,18 +100,13 @@ impl TapMul<'_, '_> {
         let beyond = self.segments.iter().map(|segment| segment.offset + segment.count + WIDEST).max().unwrap_or(0);
         assert!(furthest + beyond <= self.b.len(), "length of the lines");
         let channels = self.to.channels.clone();
-        let share = self.taps.len() * self.group;
         let whole = |rows: usize| self.group.is_multiple_of(rows) && channels.start.is_multiple_of(rows);
         assert!(whole(R) && whole(S::LANES), "whole panels and vectors of channels");
-        assert!(self.a.len() >= channels.end.div_ceil(self.group) * share, "length of the weights");
-        self.finish_rows(s, share);
+        assert!(self.a.len() >= channels.end.next_multiple_of(self.group) * self.taps.len(), "length of the weights");
+        self.finish_rows(s);
         for first in channels.clone().step_by(R) {
             let rows = R.min(channels.end - first);
-            let mut bias = [0.0; R];
-            for (i, bias) in bias.iter_mut().enumerate().take(rows) {
-                *bias = self.bias.map_or(0.0, |bias| bias[first + i]);
-            }
-            let a = self.a[first / self.group * share + first % self.group..].as_ptr();
+            let (a, bias) = self.of_channels::<R>(first, rows);
             for segment in self.segments {
                 let mut to = [std::ptr::null_mut(); R];
                 for (i, to) in to.iter_mut().enumerate().take(rows) {

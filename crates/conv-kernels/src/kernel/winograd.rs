@@ -69,7 +69,13 @@ fn line_len<const N: usize, const T: usize>(tiles: usize) -> usize {
 }
 
 /// Tiles of a row up to which several rows share vectors: longer ones fill most of their own.
-pub(super) const SHORT_ROW: usize = 10;
+const SHORT_ROW: usize = 10;
+
+/// Whether rows of tiles are that short.
+#[inline(always)]
+pub(super) fn rows_share_vectors<S: Simd>(cut: &Cut) -> bool {
+    cut.columns() <= SHORT_ROW.min(S::LANES - 1)
+}
 
 /// Places for tiles that rows share, and a little more.
 const SLOTS: usize = 8 * WIDEST;
@@ -185,7 +191,7 @@ impl<const N: usize, const T: usize, const GRADIENT: bool> ToPoints<'_, N, T, GR
         let zeros = precision.values() * N * line_len::<N, T>(tiles);
         self.lines[zeros..zeros + width + 3 * WIDEST].fill(0.0);
         let segments: Vec<Segment> = self.cut.segments(self.tiles.clone()).collect();
-        let short = self.cut.columns() <= SHORT_ROW.min(S::LANES - 1);
+        let short = rows_share_vectors::<S>(&self.cut);
         let packed = if short { Packed::all(&segments, Self::GAP, S::LANES) } else { Vec::new() };
         for row in 0..rows {
             let first = self.from_channels.start + precision.values() * row;
