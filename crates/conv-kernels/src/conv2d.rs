@@ -6,7 +6,7 @@ use crate::direct::{self, DirectWeights, RawWeights, Source};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{Isa, Precision};
 use crate::pool::{Border, MaxPool};
-use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
+use crate::shape::{Conv2dShape, Geometry, ShapeError, Taps, check_len};
 use crate::small_maps;
 use crate::thin;
 use crate::winograd::{self, WinogradWeights};
@@ -102,6 +102,27 @@ pub struct PreparedWeights {
     weights: Weights,
     /// The sizes that fix the layout: K, C and the kernel.
     key: [usize; 4],
+}
+
+impl PreparedWeights {
+    /// Whether they [`serve`](Self::serve) maps of any size: nothing was left out.
+    pub fn is_whole(&self) -> bool {
+        let [_, _, rows, columns] = self.key;
+        self.taps().is_none_or(|taps| taps.len() == rows * columns)
+    }
+
+    /// The taps they have, where some may have been left out.
+    fn taps(&self) -> Option<&Taps> {
+        match &self.weights {
+            Weights::Direct(weights) => Some(weights.taps()),
+            _ => None,
+        }
+    }
+
+    /// Whether they serve this convolution: one of the same channels and kernel that needs no tap which was left out of them.
+    pub fn serve(&self, conv: &Conv2d) -> bool {
+        self.key == conv.key() && self.taps().is_none_or(|taps| taps.contain(&conv.geometry().busy_taps()))
+    }
 }
 
 /// Weights in the layout of a method.
@@ -259,17 +280,20 @@ impl Conv2d {
     ///
     /// It is not for 7x7 and for small maps with many channels: there the weights are transformed piece by piece while
     /// they are used, and prepared ones (four to seven times the size of 3x3 weights, twice that of 7x7) would only be
-    /// longer to read.
+    /// longer to read. It is for 7x7 on maps so small that a third of the taps meets only padding: those are left out.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.geometry();
         match self.method(self.purpose, &g) {
-            Method::Direct | Method::Winograd63 => true,
+            Method::Direct => g.window() <= 9 || 3 * g.busy_taps().len() <= 2 * g.window(),
+            Method::Winograd63 => true,
             Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g),
             Method::Winograd27 | Method::Winograd47 => false,
         }
     }
 
-    /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size.
+    /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size; but of kernels
+    /// larger than 3x3 that are multiplied as defined only the taps that maps of this size meet
+    /// ([`PreparedWeights::serve`]).
     ///
     /// # Errors
     /// `w` is not `[K, C, R, S]`.
@@ -284,7 +308,7 @@ impl Conv2d {
     /// As [`Conv2d::forward`], with prepared weights: to the same bits, but for 7x7, where the last ones differ.
     ///
     /// # Errors
-    /// A slice has another length, or the weights were prepared for other channels or another kernel.
+    /// A slice has another length, or the weights do not [`serve`](PreparedWeights::serve) it.
     pub fn forward_prepared(
         &self,
         x: &[f32],
@@ -294,7 +318,7 @@ impl Conv2d {
         y: &mut [f32],
     ) -> Result<(), ShapeError> {
         self.check_forward(x, bias, y)?;
-        if weights.key != self.key() {
+        if !weights.serve(self) {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
         weights.weights.multiply(self.isa, &self.geometry(), x, self.after(bias, activation), y);

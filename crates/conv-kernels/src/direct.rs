@@ -16,7 +16,7 @@ use crate::kernel::rows::{Finish, Gather};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::{Isa, Precision};
-use crate::shape::Geometry;
+use crate::shape::{Geometry, Taps};
 use crate::thin;
 use crate::unroll::Unrolled;
 
@@ -56,64 +56,65 @@ pub(crate) struct RawWeights<'a> {
     rows: usize,
     /// Channels that are summed over.
     channels: usize,
+    /// Values of a kernel.
     window: usize,
-    /// The taps of the kernel that are multiplied: see [`Geometry::busy_taps`].
-    taps: Range<usize>,
+    /// Those that meet anything but padding.
+    taps: Taps,
+    /// Their places in a kernel as it is stored, in the order of the product.
+    places: Vec<usize>,
 }
 
 impl<'a> RawWeights<'a> {
-    /// `w` for the forward pass, or for the data gradient; `g` is then the transposed geometry.
+    /// What is multiplied of `w` in the forward pass, or in the data gradient; `g` is then the transposed geometry.
     pub(crate) fn new(g: &Geometry, w: &'a [f32], turned: bool) -> RawWeights<'a> {
-        let window = g.window();
-        RawWeights { w, turned, rows: g.out_channels, channels: g.channels, window, taps: 0..window }
+        let (window, taps) = (g.window(), g.busy_taps());
+        let at = |row: usize, column: usize| {
+            let tap = row * g.kernel[1] + column;
+            if turned { window - 1 - tap } else { tap }
+        };
+        let places = taps.rows.clone().flat_map(|row| taps.columns.clone().map(move |column| at(row, column)));
+        let places = places.collect();
+        RawWeights { w, turned, rows: g.out_channels, channels: g.channels, window, taps, places }
     }
 
     /// Columns of the product.
     fn depth(&self) -> usize {
-        self.channels * self.taps.len()
+        self.channels * self.places.len()
     }
 
-    /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole windows if the weights are turned
-    /// or have idle taps.
+    /// Packs the group of rows that begins at `first`: `[depth][GROUP]`. `depth` is whole kernels if the weights are turned
+    /// or some taps are left out.
     fn pack(&self, isa: Isa, first: usize, depth: Range<usize>, to: &mut [f32]) {
         let rows = GROUP.min(self.rows - first);
-        let (window, each) = (self.window, self.taps.len());
-        if !self.turned {
-            let row = self.channels * window;
-            let transpose = |at: usize, columns, to| {
-                let from = &self.w[first * row + at..];
-                // The rows are too many streams for the processor to foresee.
-                let ahead = if each == window { 32 } else { window };
-                isa.run(Transpose { rows, columns, from, from_stride: row, to, to_stride: GROUP, ahead });
-            };
-            if each == window {
-                return transpose(depth.start, depth.len(), to);
-            }
-            for (c, to) in (depth.start / each..).zip(to.chunks_mut(each * GROUP).take(depth.len() / each)) {
-                transpose(c * window + self.taps.start, each, to);
-            }
-            return;
+        let (window, each) = (self.window, self.places.len());
+        // Where a channel's kernels begin, and the distance from one row's to the next one's.
+        let (channel, row) = if self.turned { (self.rows * window, window) } else { (window, self.channels * window) };
+        if !self.turned && each == window {
+            let from = &self.w[first * row + depth.start..];
+            let columns = depth.len();
+            // The rows are too many streams for the processor to foresee.
+            return isa.run(Transpose { rows, columns, from, from_stride: row, to, to_stride: GROUP, ahead: 32 });
         }
-        // Row c, column (k, r, s) is w[k, c, R-1-r, S-1-s].
-        let mut turned = Scratch::take(window * GROUP);
-        for (k, to) in (depth.start / each..).zip(to.chunks_mut(each * GROUP).take(depth.len() / each)) {
-            let from = &self.w[(k * self.rows + first) * window..][..rows * window];
+        let (nearest, farthest) = self.places.iter().fold((window, 0), |(a, b), place| (a.min(*place), b.max(*place)));
+        let columns = farthest + 1 - nearest;
+        let mut kernels = Scratch::take(columns * GROUP);
+        for (c, to) in (depth.start / each..).zip(to.chunks_mut(each * GROUP).take(depth.len() / each)) {
+            let from = &self.w[c * channel + first * row + nearest..];
             if window == 1 {
-                to[..rows].copy_from_slice(from);
+                to[..rows].copy_from_slice(&from[..rows]);
                 continue;
             }
-            let transpose = Transpose {
+            isa.run(Transpose {
                 rows,
-                columns: window,
+                columns,
                 from,
-                from_stride: window,
-                to: &mut turned,
+                from_stride: row,
+                to: &mut kernels,
                 to_stride: GROUP,
-                ahead: self.rows * window,
-            };
-            isa.run(transpose);
-            for (to, from) in to.chunks_mut(GROUP).zip(turned.rchunks(GROUP).skip(self.taps.start)) {
-                to.copy_from_slice(from);
+                ahead: channel,
+            });
+            for (to, place) in to.chunks_mut(GROUP).zip(&self.places) {
+                to.copy_from_slice(&kernels[(place - nearest) * GROUP..][..GROUP]);
             }
         }
     }
@@ -123,6 +124,8 @@ impl<'a> RawWeights<'a> {
 pub(crate) struct DirectWeights {
     packed: Scratch,
     precision: Precision,
+    /// What is there of each kernel.
+    taps: Taps,
 }
 
 impl DirectWeights {
@@ -134,14 +137,22 @@ impl DirectWeights {
             if precision == Precision::F32 {
                 return raw.pack(isa, group * GROUP, 0..raw.depth(), to);
             }
-            let mut values = Scratch::take(DEPTH * GROUP);
-            for (d, to) in (0..raw.depth()).step_by(DEPTH).zip(to.chunks_mut(precision.words(DEPTH) * GROUP)) {
-                let part = d..(d + DEPTH).min(raw.depth());
+            // Whole pairs of whole kernels.
+            let pair = 2 * raw.places.len();
+            let step = (DEPTH / pair).max(1) * pair;
+            let mut values = Scratch::take(step * GROUP);
+            for (d, to) in (0..raw.depth()).step_by(step).zip(to.chunks_mut(precision.words(step) * GROUP)) {
+                let part = d..(d + step).min(raw.depth());
                 raw.pack(isa, group * GROUP, part.clone(), &mut values);
                 isa.run(PairRows { rows: part.len(), from: &values, to, stride: GROUP });
             }
         });
-        DirectWeights { packed, precision }
+        DirectWeights { packed, precision, taps: raw.taps }
+    }
+
+    /// What is there of each kernel: all that maps of the size they were made for, and smaller ones, meet with.
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.taps
     }
 
     /// Groups of [`GROUP`] rows, each `[depth][GROUP]` of values or pairs.
@@ -157,6 +168,15 @@ pub(crate) enum Source<'a> {
     Raw(RawWeights<'a>),
 }
 
+impl Source<'_> {
+    fn taps(&self) -> &Taps {
+        match self {
+            Source::Packed(packed) => &packed.taps,
+            Source::Raw(raw) => &raw.taps,
+        }
+    }
+}
+
 /// out = x * w + bias, then the activation.
 pub(crate) fn forward(
     isa: Isa,
@@ -168,16 +188,22 @@ pub(crate) fn forward(
     out: &mut [f32],
 ) {
     let few = g.batch * g.out_size[0] * g.out_size[1] <= FEW_PIXELS && g.out_channels > GROUP;
-    match weights {
-        weights if few && !thin::suits(g) => few_pixels(isa, g, x, weights, bias, activation, out),
+    let g = &g.with_taps(weights.taps());
+    if few && !thin::suits(g) {
+        return few_pixels(isa, g, x, weights, bias, activation, out);
+    }
+    let made;
+    let weights = match weights {
+        Source::Packed(weights) => weights,
         Source::Raw(raw) => {
-            let packed = DirectWeights::new(isa, raw, Precision::F32);
-            forward(isa, g, x, Source::Packed(&packed), bias, activation, out);
+            made = DirectWeights::new(isa, raw, Precision::F32);
+            &made
         }
-        Source::Packed(weights) if thin::suits(g) && weights.precision == Precision::F32 => {
-            thin::forward(isa, g, x, weights, bias, activation, out);
-        }
-        Source::Packed(weights) => many_pixels(isa, g, x, weights, bias, activation, out),
+    };
+    if thin::suits(g) && weights.precision == Precision::F32 {
+        thin::forward(isa, g, x, weights, bias, activation, out);
+    } else {
+        many_pixels(isa, g, x, weights, bias, activation, out);
     }
 }
 
@@ -196,7 +222,7 @@ fn many_pixels(
     // Some blocks for each thread. The cut may follow their number, since it changes no output value.
     let share = cut.cell_count().div_ceil(2 * rayon::current_num_threads());
     cut.cells = share.next_multiple_of(isa.lanes()).min(PIXELS);
-    let matrix = Unrolled::new(g, x, cut, 0..g.window());
+    let matrix = Unrolled::new(g, x, cut);
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
@@ -238,16 +264,13 @@ fn few_pixels(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let (weights, taps, precision) = match weights {
-        Source::Packed(packed) => (weights, 0..g.window(), packed.precision),
-        Source::Raw(raw) => {
-            let taps = g.busy_taps();
-            (Source::Raw(RawWeights { taps: taps.clone(), ..raw }), taps, Precision::F32)
-        }
+    let precision = match &weights {
+        Source::Packed(packed) => packed.precision,
+        Source::Raw(_) => Precision::F32,
     };
-    let (depth, rows) = (g.channels * taps.len(), g.out_channels);
+    let (depth, rows, window) = (g.depth(), g.out_channels, g.window());
     // Whole windows, so that weights are packed kernel by kernel where they cannot be packed at once.
-    let step = if precision == Precision::F32 { (DEPTH / taps.len()).max(1) * taps.len() } else { DEPTH };
+    let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
     let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
     let pixels = cut.cell_count();
@@ -259,7 +282,7 @@ fn few_pixels(
         cut.cells = pixels.div_ceil(runs).next_multiple_of(isa.lanes() * 3);
     }
     let stride = pixels.next_multiple_of(16) + 16;
-    let matrix = Unrolled::new(g, x, cut, taps);
+    let matrix = Unrolled::new(g, x, cut);
     let mut unrolled = Scratch::take(precision.words(depth) * stride);
     unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
         let part = i * step..((i + 1) * step).min(depth);
@@ -364,7 +387,7 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
     let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
     let pixels = cut.cell_count();
-    let matrix = Unrolled::new(g, x, cut, 0..g.window());
+    let matrix = Unrolled::new(g, x, cut);
     // Strips [strip][pixel][DOT_DEPTH].
     let share = pixels * DOT_DEPTH;
     let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
@@ -430,7 +453,7 @@ fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
     let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
     let cut = Cut { size, cell: 1, cells: part, channels: k };
-    let matrix = Unrolled::new(g, x, cut, 0..g.window());
+    let matrix = Unrolled::new(g, x, cut);
     let mut sums = Scratch::zeros(parts * slices * k * slice);
     sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
         let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);

@@ -66,7 +66,9 @@ pub enum ShapeError {
         most: usize,
     },
     /// Weights were prepared for another convolution.
-    #[error("{shape}: the weights were prepared as {found:?}; prepare them with this convolution")]
+    #[error(
+        "{shape}: the weights were prepared as {found:?}, perhaps for a smaller map; prepare them with this convolution"
+    )]
     Prepared {
         /// The sizes.
         shape: Conv2dShape,
@@ -235,25 +237,55 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// The taps of a large kernel from the first to the last that meet anything but padding, row by row; all taps of a
-    /// small one. A 7x7 kernel on a map of 2 x 2 pixels has no more than 17.
-    pub(crate) fn busy_taps(&self) -> Range<usize> {
-        let window = self.window();
+    /// The taps of a large kernel that meet anything but padding: 3 x 3 of 7 x 7 on a map of 2 x 2 pixels. All taps of a
+    /// small kernel, of which whole cache lines would be read anyway.
+    pub(crate) fn busy_taps(&self) -> Taps {
         let [rows, columns] = [0, 1].map(|i| {
             // The last output pixel reaches up to the first tap, the first one down to the last.
             let first = (self.offset[i] + 1 - self.out_size[i] as isize).max(0) as usize;
             first..self.kernel[i].min((self.offset[i] + self.size[i] as isize).max(0) as usize)
         });
-        if window <= 9 || rows.is_empty() || columns.is_empty() {
-            return 0..window;
+        if self.window() <= 9 || rows.is_empty() || columns.is_empty() {
+            return self.all_taps();
         }
-        let at = |row: usize, column: usize| row * self.kernel[1] + column;
-        at(rows.start, columns.start)..at(rows.end - 1, columns.end - 1) + 1
+        Taps { rows, columns }
+    }
+
+    /// All taps of the kernel.
+    pub(crate) fn all_taps(&self) -> Taps {
+        Taps { rows: 0..self.kernel[0], columns: 0..self.kernel[1] }
+    }
+
+    /// The same convolution with only these taps of its kernel.
+    pub(crate) fn with_taps(&self, taps: &Taps) -> Geometry {
+        let [rows, columns] = [&taps.rows, &taps.columns];
+        let offset = [self.offset[0] - rows.start as isize, self.offset[1] - columns.start as isize];
+        Geometry { kernel: [rows.len(), columns.len()], offset, ..*self }
     }
 
     /// Values multiplied for an output value.
     pub(crate) fn depth(&self) -> usize {
         self.channels * self.window()
+    }
+}
+
+/// A rectangle of a kernel's taps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taps {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+impl Taps {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// Whether all of `others` are among these.
+    pub(crate) fn contain(&self, others: &Taps) -> bool {
+        let within = |outer: &Range<usize>, inner: &Range<usize>| outer.start <= inner.start && inner.end <= outer.end;
+        within(&self.rows, &others.rows) && within(&self.columns, &others.columns)
     }
 }
 
@@ -273,13 +305,20 @@ mod tests {
 
     #[test]
     fn taps_that_only_meet_padding_are_left_out() {
-        let taps = |size, kernel, pad| Conv2dShape::square(1, [1, 1], size, kernel, pad).geometry().busy_taps();
-        assert_eq!(taps([1, 1], 7, 3), 24..25);
-        assert_eq!(taps([2, 2], 7, 3), 2 * 7 + 2..4 * 7 + 5);
-        assert_eq!(taps([1, 7], 7, 3), 3 * 7..4 * 7);
-        assert_eq!(taps([4, 4], 7, 3), 0..49);
-        assert_eq!(taps([2, 2], 7, 6), 0..49);
-        assert_eq!(taps([1, 1], 3, 1), 0..9);
+        let taps = |size, kernel, pad| {
+            let Taps { rows, columns } = Conv2dShape::square(1, [1, 1], size, kernel, pad).geometry().busy_taps();
+            [rows, columns]
+        };
+        assert_eq!(taps([1, 1], 7, 3), [3..4, 3..4]);
+        assert_eq!(taps([2, 2], 7, 3), [2..5, 2..5]);
+        assert_eq!(taps([1, 7], 7, 3), [3..4, 0..7]);
+        assert_eq!(taps([4, 4], 7, 3), [0..7, 0..7]);
+        assert_eq!(taps([2, 2], 7, 6), [0..7, 0..7]);
+        assert_eq!(taps([1, 1], 3, 1), [0..3, 0..3]);
+        let small = Conv2dShape::square(1, [1, 1], [2, 1], 7, 3).geometry();
+        let cropped = small.with_taps(&small.busy_taps());
+        assert_eq!((cropped.kernel, cropped.offset), ([3, 1], [1, 0]));
+        assert_eq!(cropped.busy_taps(), cropped.all_taps());
     }
 
     #[test]

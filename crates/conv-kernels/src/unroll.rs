@@ -13,8 +13,6 @@ pub(crate) struct Unrolled<'a> {
     g: &'a Geometry,
     x: &'a [f32],
     cut: Cut,
-    /// The taps of the kernel that have rows.
-    taps: Range<usize>,
     /// Where each tap finds its value for each pixel, counted from the channel's plane in the first image: `[tap][pixel]`.
     /// Empty if rows of the map are long enough to be copied.
     places: Vec<u32>,
@@ -28,10 +26,10 @@ const OUTSIDE: u32 = u32::MAX;
 
 impl<'a> Unrolled<'a> {
     /// `cut` is that of the output.
-    pub(crate) fn new(g: &'a Geometry, x: &'a [f32], cut: Cut, taps: Range<usize>) -> Unrolled<'a> {
+    pub(crate) fn new(g: &'a Geometry, x: &'a [f32], cut: Cut) -> Unrolled<'a> {
         let mut places = Vec::new();
         if g.out_size[1] < SHORT_ROW && x.len() < OUTSIDE as usize {
-            for tap in taps.clone() {
+            for tap in 0..g.window() {
                 for segment in cut.segments(0..cut.cell_count()) {
                     let line = Self::line(g, &segment, tap);
                     places.extend((segment.column..segment.column + segment.count).map(|column| {
@@ -46,7 +44,7 @@ impl<'a> Unrolled<'a> {
                 }
             }
         }
-        Unrolled { g, x, cut, taps, places }
+        Unrolled { g, x, cut, places }
     }
 
     /// Where the line that a tap meets begins in its plane.
@@ -59,9 +57,9 @@ impl<'a> Unrolled<'a> {
     pub(crate) fn rows(&self, cells: Range<usize>, depth: Range<usize>, block: &mut [f32], stride: usize) {
         let segments: Vec<Segment> = self.cut.segments(cells.clone()).collect();
         for (row, d) in block.chunks_mut(stride).zip(depth) {
-            let (c, tap) = (d / self.taps.len(), d % self.taps.len());
+            let (c, tap) = (d / self.g.window(), d % self.g.window());
             if self.places.is_empty() {
-                self.copy(&segments, c, self.taps.start + tap, row);
+                self.copy(&segments, c, tap, row);
             } else {
                 let places = &self.places[tap * self.cut.cell_count()..][cells.clone()];
                 // A place outside lies beyond any image.
