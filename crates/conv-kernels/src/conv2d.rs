@@ -305,7 +305,8 @@ impl Conv2d {
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
-    /// As [`Conv2d::forward`], with prepared weights: to the same bits, but for 7x7, where the last ones differ.
+    /// As [`Conv2d::forward`], with prepared weights: for [`Purpose::Inference`] to the same bits, but for 7x7, where the last
+    /// ones differ.
     ///
     /// # Errors
     /// A slice has another length, or the weights do not [`serve`](PreparedWeights::serve) it.
@@ -428,6 +429,8 @@ impl Conv2d {
             {
                 Method::Winograd63
             }
+            // At inference an image has the same scores whether weights were prepared for it, for a larger one or not at all.
+            (_, [3, 3]) if purpose == Purpose::Training && winograd::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
             (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate, [7, 7]) => Method::Winograd27,
