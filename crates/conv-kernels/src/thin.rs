@@ -12,17 +12,14 @@ use rayon::prelude::*;
 use crate::Activation;
 use crate::direct::{DirectWeights, GROUP};
 use crate::kernel::gemm::DotMul;
-use crate::kernel::rows::Gather;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::Isa;
 use crate::kernel::taps::TapMul;
+use crate::kernel::winograd::WIDEST;
 use crate::shape::Geometry;
 
-/// Places that are multiplied at a time: whole register tiles and vectors of every instruction set.
-const PLACES: usize = 480;
-
-/// Places of a task, as far as rows are not longer.
+/// Places whose lines are laid out together, as far as rows are not longer.
 const TASK_PLACES: usize = 1920;
 
 /// Tasks of the weight gradient. Fixed, so that the order of every sum is the same for any number of threads.
@@ -51,7 +48,7 @@ impl<'a> Lines<'a> {
         let [high, wide] = Self::padded(g);
         let first = Self::line(g, rows.start);
         let lines = Self::line(g, rows.end - 1) + g.kernel[0] - first;
-        let plane = lines * wide + PLACES + g.kernel[1];
+        let plane = lines * wide + g.kernel[1] + WIDEST;
         let mut values = Scratch::zeros(g.channels * plane);
         // Columns of the padded image that lie in the image.
         let [start, end] = [0, g.size[1] as isize].map(|x| (x + g.offset[1]).clamp(0, wide as isize));
@@ -77,45 +74,24 @@ impl<'a> Lines<'a> {
         row / g.out_size[0] * Self::padded(g)[0] + row % g.out_size[0]
     }
 
-    /// Places from the first output pixel to the last.
-    fn places(&self) -> usize {
-        let wide = Self::padded(self.g)[1];
-        (Self::line(self.g, self.rows.end - 1) - Self::line(self.g, self.rows.start)) * wide + self.g.out_size[1]
-    }
-
-    /// The output pixels among `places`; their offsets count from the first place.
-    fn segments(&self, places: Range<usize>) -> Vec<Segment> {
+    /// The output pixels; their offsets count from the first.
+    fn segments(&self) -> Vec<Segment> {
         let (wide, first) = (Self::padded(self.g)[1], Self::line(self.g, self.rows.start));
-        let [height, width] = self.g.out_size;
-        let segment = |row: usize| {
-            let begin = (Self::line(self.g, row) - first) * wide;
-            let (start, end) = (begin.max(places.start), (begin + width).min(places.end));
-            let (column, offset) = (start.checked_sub(begin)?, start - places.start);
-            (start < end).then(|| Segment {
-                image: row / height,
-                row: row % height,
-                column,
-                count: end - start,
-                offset,
-            })
-        };
-        self.rows.clone().filter_map(segment).collect()
+        let [height, count] = self.g.out_size;
+        let offset = |row: usize| (Self::line(self.g, row) - first) * wide;
+        let segment = |row| Segment { image: row / height, row: row % height, column: 0, count, offset: offset(row) };
+        self.rows.clone().map(segment).collect()
     }
 
-    /// Where the values begin that each tap meets at a run of places from `first` on: `[channel, tap]`.
-    fn taps(&self, first: usize) -> Vec<usize> {
+    /// Where the value is that each tap meets at the first pixel: `[channel, tap]`.
+    fn taps(&self) -> Vec<usize> {
         let (wide, [rows, columns]) = (Self::padded(self.g)[1], self.g.kernel);
         let tap = |d: usize| {
             let (c, r, s) = (d / (rows * columns), d / columns % rows, d % columns);
-            c * self.plane + first + r * wide + s
+            c * self.plane + r * wide + s
         };
         (0..self.g.depth()).map(tap).collect()
     }
-}
-
-/// Output rows whose lines are laid out together.
-fn rows_together(g: &Geometry) -> usize {
-    (TASK_PLACES / Lines::padded(g)[1]).max(1)
 }
 
 /// out = x * w + bias, then the activation; weights are f32.
@@ -131,7 +107,7 @@ pub(crate) fn forward(
     let (channels, [height, width]) = (g.out_channels, g.out_size);
     // Some tasks for each thread. The cut may follow their number, since it changes no output value.
     let share = (g.batch * height).div_ceil(2 * rayon::current_num_threads());
-    let rows = rows_together(g).min(share);
+    let rows = (TASK_PLACES / Lines::padded(g)[1]).clamp(1, share);
     let cut = Cut { size: [g.batch, channels, height, width], cell: 1, cells: rows * width, channels };
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
@@ -141,8 +117,8 @@ pub(crate) fn forward(
             a: weights.words(),
             group: GROUP,
             b: &lines.values,
-            taps: &lines.taps(0),
-            segments: &lines.segments(0..lines.places()),
+            taps: &lines.taps(),
+            segments: &lines.segments(),
             to: &mut shard,
             bias,
             floor: activation.floor(),
@@ -150,40 +126,79 @@ pub(crate) fn forward(
     });
 }
 
+/// Lines of a padded image for some output rows, once for each column of the kernel, without the places where no output
+/// pixel is: `[channel][column][line][OW]`. What a tap meets is then as contiguous as the pixels themselves.
+struct Shifted {
+    values: Scratch,
+    /// Where the values begin that each tap meets, `[channel, tap]`.
+    taps: Vec<usize>,
+}
+
+impl Shifted {
+    /// For output rows `rows` of image `image`.
+    fn new(g: &Geometry, x: &[f32], image: usize, rows: Range<usize>) -> Shifted {
+        let ([_, width], [high, wide]) = (g.out_size, g.kernel);
+        let lines = rows.len() + high - 1;
+        let plane = lines * width + WIDEST;
+        let mut values = Scratch::zeros(g.channels * wide * plane);
+        for (i, to) in values.chunks_mut(plane).enumerate() {
+            let (c, column) = (i / wide, i % wide);
+            // Output columns whose value lies in the image.
+            let shift = column as isize - g.offset[1];
+            let [start, end] = [0, g.size[1] as isize].map(|x| (x - shift).clamp(0, width as isize) as usize);
+            for (line, to) in (rows.start..rows.start + lines).zip(to.chunks_exact_mut(width)) {
+                let y = line.checked_add_signed(-g.offset[0]).filter(|y| *y < g.size[0]);
+                let Some(y) = y.filter(|_| start < end) else { continue };
+                let row = ((image * g.channels + c) * g.size[0] + y) * g.size[1];
+                let from = &x[row..row + g.size[1]];
+                to[start..end].copy_from_slice(&from[start.strict_add_signed(shift)..end.strict_add_signed(shift)]);
+            }
+        }
+        let tap = |d: usize| d / (high * wide) * wide * plane + d % wide * plane + d / wide % high * width;
+        Shifted { values, taps: (0..g.depth()).map(tap).collect() }
+    }
+}
+
 /// dw = sum over images and pixels of dy and the input under the kernel. Parts of the pixels are added up at the end.
 pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (depth, k) = (g.depth(), g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let rows = g.batch * g.out_size[0];
-    let part = rows.div_ceil(DOT_TASKS);
-    let mut sums = Scratch::zeros(rows.div_ceil(part) * k * depth);
+    let (depth, k, [height, width]) = (g.depth(), g.out_channels, g.out_size);
+    let plane = height * width;
+    let part = (g.batch * height).div_ceil(DOT_TASKS);
+    let together = (TASK_PLACES / width).max(1);
+    let mut sums = Scratch::zeros((g.batch * height).div_ceil(part) * k * depth);
     sums.par_chunks_mut(k * depth).enumerate().for_each(|(task, sum)| {
-        let rows = task * part..((task + 1) * part).min(rows);
-        let mut gradient = Scratch::take(k * PLACES);
-        for first in rows.clone().step_by(rows_together(g)) {
-            let lines = Lines::new(g, x, first..(first + rows_together(g)).min(rows.end));
-            for first in (0..lines.places()).step_by(PLACES) {
-                let places = first..(first + PLACES).min(lines.places());
-                isa.run(Gather {
-                    size,
-                    from: dy,
-                    segments: &lines.segments(places.clone()),
-                    channels: 0..k,
-                    to: &mut gradient,
-                    stride: PLACES,
-                });
+        let end = ((task + 1) * part).min(g.batch * height);
+        let mut row = task * part;
+        while row < end {
+            let (image, first) = (row / height, row % height);
+            let rows = together.min(end - row).min(height - first);
+            let lines = Shifted::new(g, x, image, first..first + rows);
+            let mut add = |a: &[f32], a_stride: usize, from: usize, count: usize| {
+                let b_rows: Vec<usize> = lines.taps.iter().map(|tap| tap + from).collect();
                 isa.run(DotMul {
                     rows: k,
                     columns: depth,
-                    depth: places.len().next_multiple_of(16),
-                    a: &gradient,
-                    a_stride: PLACES,
+                    depth: count,
+                    a,
+                    a_stride,
                     b: &lines.values,
-                    b_rows: &lines.taps(first),
+                    b_rows: &b_rows,
                     c: sum,
                     c_stride: depth,
                 });
+            };
+            let gradient = &dy[image * k * plane + first * width..];
+            let rest = rows * width % WIDEST;
+            let whole = rows * width - rest;
+            add(gradient, plane, 0, whole);
+            if rest > 0 {
+                let mut last = Scratch::zeros(k * WIDEST);
+                for (to, from) in last.chunks_mut(WIDEST).zip(gradient.chunks(plane)) {
+                    to[..rest].copy_from_slice(&from[whole..whole + rest]);
+                }
+                add(&last, WIDEST, whole, WIDEST);
             }
+            row += rows;
         }
     });
     for (i, value) in dw.iter_mut().enumerate() {
