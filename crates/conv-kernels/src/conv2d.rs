@@ -6,7 +6,7 @@ use crate::direct::{self, DirectWeights, RawWeights, Source};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{Isa, Precision};
 use crate::pool::{Border, MaxPool};
-use crate::shape::{Conv2dShape, Geometry, ShapeError, Taps, check_len};
+use crate::shape::{Conv2dShape, Geometry, ShapeError, check_len};
 use crate::small_maps;
 use crate::thin;
 use crate::winograd::{self, WinogradWeights};
@@ -105,23 +105,19 @@ pub struct PreparedWeights {
 }
 
 impl PreparedWeights {
-    /// Whether they [`serve`](Self::serve) maps of any size: nothing was left out.
-    pub fn is_whole(&self) -> bool {
-        let [_, _, rows, columns] = self.key;
-        self.taps().is_none_or(|taps| taps.len() == rows * columns)
-    }
-
-    /// The taps they have, where some may have been left out.
-    fn taps(&self) -> Option<&Taps> {
-        match &self.weights {
-            Weights::Direct(weights) => Some(weights.taps()),
-            _ => None,
-        }
-    }
-
-    /// Whether they serve this convolution: one of the same channels and kernel that needs no tap which was left out of them.
+    /// Whether they serve this convolution: one of the same channels and kernel whose forward pass goes the way that they
+    /// were prepared for, with the same taps.
     pub fn serve(&self, conv: &Conv2d) -> bool {
-        self.key == conv.key() && self.taps().is_none_or(|taps| taps.contain(&conv.geometry().busy_taps()))
+        let g = conv.geometry();
+        let (method, taps) = match &self.weights {
+            Weights::Direct(weights) => (Method::Direct, Some(weights.taps())),
+            Weights::Winograd43(_) => (Method::Winograd43, None),
+            Weights::Winograd63(_) => (Method::Winograd63, None),
+            Weights::Winograd27(_) => (Method::Winograd27, None),
+            Weights::Winograd47(_) => (Method::Winograd47, None),
+        };
+        let same_way = method == conv.method(conv.purpose, &g) && taps.is_none_or(|taps| *taps == g.busy_taps());
+        self.key == conv.key() && same_way
     }
 }
 
@@ -280,20 +276,21 @@ impl Conv2d {
     ///
     /// It is not for 7x7 and for small maps with many channels: there the weights are transformed piece by piece while
     /// they are used, and prepared ones (four to seven times the size of 3x3 weights, twice that of 7x7) would only be
-    /// longer to read. It is for 7x7 on maps so small that a third of the taps meets only padding: those are left out.
+    /// longer to read. It is for 7x7 on maps so small that three quarters of the taps meet only padding: those are left out.
+    /// On other maps of a handful of pixels it is not.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.geometry();
         match self.method(self.purpose, &g) {
-            Method::Direct => g.window() <= 9 || 3 * g.busy_taps().len() <= 2 * g.window(),
+            Method::Direct if g.window() > 9 => 4 * g.busy_taps().len() <= g.window(),
+            Method::Direct => self.algorithm == Algorithm::Direct || thin::suits(&g) || g.window() == 1,
             Method::Winograd63 => true,
             Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g),
             Method::Winograd27 | Method::Winograd47 => false,
         }
     }
 
-    /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size; but of kernels
-    /// larger than 3x3 that are multiplied as defined only the taps that maps of this size meet
-    /// ([`PreparedWeights::serve`]).
+    /// Transforms weights once for many calls of [`Conv2d::forward_prepared`], with any batch and image size that goes the
+    /// same way ([`PreparedWeights::serve`]): all but the smallest do.
     ///
     /// # Errors
     /// `w` is not `[K, C, R, S]`.
@@ -305,8 +302,7 @@ impl Conv2d {
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
-    /// As [`Conv2d::forward`], with prepared weights: for [`Purpose::Inference`] to the same bits, but for 7x7, where the last
-    /// ones differ.
+    /// As [`Conv2d::forward`], with prepared weights: to the same bits, but for 7x7 Winograd, where the last ones differ.
     ///
     /// # Errors
     /// A slice has another length, or the weights do not [`serve`](PreparedWeights::serve) it.
@@ -421,7 +417,7 @@ impl Conv2d {
 
     fn method(&self, purpose: Purpose, g: &Geometry) -> Method {
         match (self.algorithm, g.kernel) {
-            (_, [3, 3]) if thin::suits(g) => Method::Direct,
+            (_, [3, 3]) if thin::suits(g) || winograd::suits_definition(g) => Method::Direct,
             (Algorithm::Fast, [3, 3])
                 if purpose == Purpose::Inference
                     && self.precision == Precision::F32
@@ -429,8 +425,6 @@ impl Conv2d {
             {
                 Method::Winograd63
             }
-            // At inference an image has the same scores whether weights were prepared for it, for a larger one or not at all.
-            (_, [3, 3]) if purpose == Purpose::Training && winograd::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
             (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,
             (Algorithm::Accurate, [7, 7]) => Method::Winograd27,

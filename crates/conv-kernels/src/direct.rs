@@ -58,7 +58,7 @@ pub(crate) struct RawWeights<'a> {
     channels: usize,
     /// Values of a kernel.
     window: usize,
-    /// Those that meet anything but padding.
+    /// Those that meet anything but padding, and what else makes a square.
     taps: Taps,
     /// Their places in a kernel as it is stored, in the order of the product.
     places: Vec<usize>,
@@ -150,7 +150,7 @@ impl DirectWeights {
         DirectWeights { packed, precision, taps: raw.taps }
     }
 
-    /// What is there of each kernel: all that maps of the size they were made for, and smaller ones, meet with.
+    /// What is there of each kernel.
     pub(crate) fn taps(&self) -> &Taps {
         &self.taps
     }

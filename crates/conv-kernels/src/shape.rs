@@ -237,8 +237,9 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// The taps of a large kernel that meet anything but padding: 3 x 3 of 7 x 7 on a map of 2 x 2 pixels. All taps of a
-    /// small kernel, of which whole cache lines would be read anyway.
+    /// The taps of a large kernel that meet anything but padding: 3 x 3 of 7 x 7 on a map of 2 x 2 pixels. They are a square
+    /// if the kernel is one, the same for maps that stand and that lie. All taps of a small kernel, of which whole cache
+    /// lines would be read anyway.
     pub(crate) fn busy_taps(&self) -> Taps {
         let [rows, columns] = [0, 1].map(|i| {
             // The last output pixel reaches up to the first tap, the first one down to the last.
@@ -248,7 +249,11 @@ impl Geometry {
         if self.window() <= 9 || rows.is_empty() || columns.is_empty() {
             return self.all_taps();
         }
-        Taps { rows, columns }
+        if self.kernel[0] != self.kernel[1] {
+            return Taps { rows, columns };
+        }
+        let side = rows.start.min(columns.start)..rows.end.max(columns.end);
+        Taps { rows: side.clone(), columns: side }
     }
 
     /// All taps of the kernel.
@@ -281,12 +286,6 @@ impl Taps {
     pub(crate) fn len(&self) -> usize {
         self.rows.len() * self.columns.len()
     }
-
-    /// Whether all of `others` are among these.
-    pub(crate) fn contain(&self, others: &Taps) -> bool {
-        let within = |outer: &Range<usize>, inner: &Range<usize>| outer.start <= inner.start && inner.end <= outer.end;
-        within(&self.rows, &others.rows) && within(&self.columns, &others.columns)
-    }
 }
 
 /// Checks the length of a slice against the shape it stands for.
@@ -311,13 +310,14 @@ mod tests {
         };
         assert_eq!(taps([1, 1], 7, 3), [3..4, 3..4]);
         assert_eq!(taps([2, 2], 7, 3), [2..5, 2..5]);
-        assert_eq!(taps([1, 7], 7, 3), [3..4, 0..7]);
+        assert_eq!(taps([1, 2], 7, 3), [2..5, 2..5]);
+        assert_eq!(taps([1, 7], 7, 3), [0..7, 0..7]);
         assert_eq!(taps([4, 4], 7, 3), [0..7, 0..7]);
         assert_eq!(taps([2, 2], 7, 6), [0..7, 0..7]);
         assert_eq!(taps([1, 1], 3, 1), [0..3, 0..3]);
         let small = Conv2dShape::square(1, [1, 1], [2, 1], 7, 3).geometry();
         let cropped = small.with_taps(&small.busy_taps());
-        assert_eq!((cropped.kernel, cropped.offset), ([3, 1], [1, 0]));
+        assert_eq!((cropped.kernel, cropped.offset), ([3, 3], [1, 1]));
         assert_eq!(cropped.busy_taps(), cropped.all_taps());
     }
 

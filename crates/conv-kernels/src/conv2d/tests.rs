@@ -140,29 +140,28 @@ fn prepared_weights_give_the_same_bits_on_maps_of_every_size() {
 }
 
 #[test]
-fn weights_of_a_large_kernel_serve_maps_as_small_as_the_one_they_were_prepared_for() {
+fn weights_of_a_large_kernel_serve_maps_of_the_size_they_were_prepared_for() {
     let (f32, bf16) = (Precision::F32, Precision::Bf16);
-    for (algorithm, precision, allowed) in
-        [(Algorithm::Direct, f32, 4e-7), (Algorithm::Fast, f32, 4e-7), (Algorithm::Fast, bf16, 4e-3)]
-    {
+    for (algorithm, precision) in [(Algorithm::Direct, f32), (Algorithm::Fast, f32), (Algorithm::Fast, bf16)] {
         let of = |size| {
             let shape = Conv2dShape::square(2, [41, 70], size, 7, 3);
             Conv2d::new(shape, algorithm).unwrap().purpose(Purpose::Inference).precision(precision)
         };
-        let small = of([2, 2]);
+        let small = of([1, 2]);
         assert!(small.gains_from_preparing() && !of([4, 4]).gains_from_preparing());
         let (w, bias) = (noise(2, small.shape.weight_len()), noise(4, 70));
         let weights = small.prepare(&w).unwrap();
-        for (size, serve) in [([2, 2], true), ([1, 2], true), ([1, 1], true), ([3, 2], false), ([9, 9], false)] {
+        for (size, serve) in [([2, 2], true), ([2, 1], true), ([1, 1], false), ([3, 2], false), ([9, 9], false)] {
             let conv = of(size);
             let mut y = vec![f32::NAN; conv.shape.output_len()];
             let x = noise(1, conv.shape.input_len());
             let done = conv.forward_prepared(&x, &weights, Some(&bias), Activation::Relu, &mut y);
             assert_eq!((weights.serve(&conv), done.is_ok()), (serve, serve), "{size:?}, {algorithm:?}, {precision:?}");
             if serve {
+                assert_eq!(y, forward(&conv), "{size:?}, {algorithm:?}, {precision:?}");
                 let want: Vec<f64> = forward(&conv.precision(f32)).into_iter().map(f64::from).collect();
-                let error = relative_rms(&y, &want);
-                assert!(error < allowed, "{size:?}, {algorithm:?}, {precision:?}: {error:.2e}");
+                let (error, allowed) = (relative_rms(&y, &want), if precision == bf16 { 4e-3 } else { 0.0 });
+                assert!(error <= allowed, "{size:?}, {algorithm:?}, {precision:?}: {error:.2e}");
             }
         }
     }
