@@ -33,6 +33,9 @@ const DOT_PIXELS: usize = 256;
 /// Rows of the unrolled matrix in a block: an even number, for pairs.
 const DEPTH: usize = 256;
 
+/// Columns of weights that one task packs.
+const PACKED_DEPTH: usize = 1024;
+
 /// Rows of the unrolled matrix that one task of the weight gradient owns.
 const DOT_DEPTH: usize = 96;
 
@@ -133,19 +136,19 @@ impl DirectWeights {
     pub(crate) fn new(isa: Isa, raw: RawWeights, precision: Precision) -> DirectWeights {
         let share = precision.words(raw.depth()) * GROUP;
         let mut packed = Scratch::take(raw.rows.div_ceil(GROUP) * share);
+        // Whole pairs of whole kernels.
+        let pair = 2 * raw.places.len();
+        let step = (PACKED_DEPTH / pair).max(1) * pair;
         packed.par_chunks_mut(share).enumerate().for_each(|(group, to)| {
-            if precision == Precision::F32 {
-                return raw.pack(isa, group * GROUP, 0..raw.depth(), to);
-            }
-            // Whole pairs of whole kernels.
-            let pair = 2 * raw.places.len();
-            let step = (DEPTH / pair).max(1) * pair;
-            let mut values = Scratch::take(step * GROUP);
-            for (d, to) in (0..raw.depth()).step_by(step).zip(to.chunks_mut(precision.words(step) * GROUP)) {
-                let part = d..(d + step).min(raw.depth());
-                raw.pack(isa, group * GROUP, part.clone(), &mut values);
-                isa.run(PairRows { rows: part.len(), from: &values, to, stride: GROUP });
-            }
+            to.par_chunks_mut(precision.words(step) * GROUP).enumerate().for_each(|(i, to)| {
+                let depth = i * step..((i + 1) * step).min(raw.depth());
+                if precision == Precision::F32 {
+                    return raw.pack(isa, group * GROUP, depth, to);
+                }
+                let mut values = Scratch::take(step * GROUP);
+                raw.pack(isa, group * GROUP, depth.clone(), &mut values);
+                isa.run(PairRows { rows: depth.len(), from: &values, to, stride: GROUP });
+            });
         });
         DirectWeights { packed, precision, taps: raw.taps }
     }

@@ -4,9 +4,9 @@
 use super::gemm::{DEPTH, Split};
 use super::simd::{Isa, Kernel, Simd};
 
-/// Whether vectors along so many columns would leave more than a tenth of their lanes empty.
+/// Whether vectors along so many columns would leave more than a twentieth of their lanes empty.
 pub(crate) fn suits_across(isa: Isa, columns: usize) -> bool {
-    columns.next_multiple_of(isa.lanes()) * 10 > columns * 11
+    columns.next_multiple_of(isa.lanes()) * 20 > columns * 21
 }
 
 /// C^T = (A B)^T or C^T += (A B)^T, to the same bits as [`super::gemm::MatMul`].
