@@ -190,7 +190,7 @@ pub(crate) fn forward(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let few = g.batch * g.out_size[0] * g.out_size[1] <= FEW_PIXELS && g.out_channels > GROUP;
+    let few = g.pixels() <= FEW_PIXELS && g.out_channels > GROUP;
     let g = &g.with_taps(weights.taps());
     if few && !thin::suits(g) {
         return few_pixels(isa, g, x, weights, bias, activation, out);
@@ -275,7 +275,7 @@ fn few_pixels(
     // Whole windows, so that weights are packed kernel by kernel where they cannot be packed at once.
     let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell: 1, cells: size[0] * size[2] * size[3], channels: TASK_ROWS };
+    let mut cut = Cut { size, cell: 1, cells: g.pixels(), channels: TASK_ROWS };
     let pixels = cut.cell_count();
     // The cut may follow the number of threads, since it changes no output value.
     let tasks = 4 * rayon::current_num_threads();
@@ -371,8 +371,7 @@ fn few_pixels(
 
 /// dw = sum over images and pixels of dy and the input under the kernel.
 pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-    let pixels = size[0] * size[2] * size[3];
+    let pixels = g.pixels();
     // Transposing pays if many output channels use the result.
     let few = if g.out_channels > GROUP { FEW_PIXELS } else { DOT_PIXELS - 1 };
     if thin::suits(g) {
@@ -450,7 +449,7 @@ fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut 
 fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, k) = (g.depth(), g.out_channels);
     let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let pixels = size[0] * size[2] * size[3];
+    let pixels = g.pixels();
     let slices = depth.div_ceil(DOT_DEPTH);
     let slice = depth.div_ceil(slices);
     let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));

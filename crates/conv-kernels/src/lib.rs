@@ -20,8 +20,8 @@
 //! * [`Conv2d`]: stride 1, any kernel and padding; output with bias and rectifier, gradients of input, weight and bias.
 //!   Winograd's minimal filtering F(t, r) runs 3x3 as F(4, 3), or as F(6, 3) for [`Purpose::Inference`] with
 //!   [`Algorithm::Fast`] and 64 to 128 channels, and 7x7 as F(4, 7) with `Fast` or F(2, 7) with
-//!   [`Algorithm::Accurate`]. Everything else, kernels on an image's three channels among it, and everything with
-//!   [`Algorithm::Direct`] is multiplied as defined.
+//!   [`Algorithm::Accurate`]. Everything else, kernels on an image's three channels or on a handful of pixels among it,
+//!   and everything with [`Algorithm::Direct`] is multiplied as defined.
 //!   [`Conv2d::precision`] takes forward products in bf16.
 //!   [`Conv2d::pooled`] takes the maxima over windows of 2x2 pixels in passing.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the

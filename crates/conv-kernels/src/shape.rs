@@ -67,7 +67,7 @@ pub enum ShapeError {
     },
     /// Weights were prepared for another convolution.
     #[error(
-        "{shape}: the weights were prepared as {found:?}, perhaps for a smaller map; prepare them with this convolution"
+        "{shape}: the weights were prepared as {found:?}, perhaps for a map of another size; prepare them with this convolution"
     )]
     Prepared {
         /// The sizes.
@@ -230,6 +230,16 @@ impl Geometry {
     /// Pixels of an image.
     pub(crate) fn plane(&self) -> usize {
         self.size[0] * self.size[1]
+    }
+
+    /// Output pixels of all images.
+    pub(crate) fn pixels(&self) -> usize {
+        self.batch * self.out_size[0] * self.out_size[1]
+    }
+
+    /// The row of the input that is this line of the padded input, if it is no padding.
+    pub(crate) fn row(&self, line: usize) -> Option<usize> {
+        line.checked_add_signed(-self.offset[0]).filter(|row| *row < self.size[0])
     }
 
     /// Taps of the kernel.

@@ -54,8 +54,7 @@ pub(crate) fn suits_raw_weights(g: &Geometry) -> bool {
 /// Whether 7x7 is faster by its definition: with so few pixels that to transform the weights is most of the work. For 512 to
 /// 4096 channels on a Zen 4 the definition takes 21 ms for 4 pixels, 29 for 16, 50 for 36 and 64 for 49, this module 54 for any.
 pub(crate) fn suits_definition(g: &Geometry) -> bool {
-    let pixels = g.batch * g.out_size[0] * g.out_size[1];
-    pixels * g.busy_taps().len() <= 32 * g.window()
+    g.pixels() * g.busy_taps().len() <= 32 * g.window()
 }
 
 /// Whether this is the better way for the weight gradient: the same, of both operands.

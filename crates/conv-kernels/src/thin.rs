@@ -18,6 +18,7 @@ use crate::kernel::simd::Isa;
 use crate::kernel::taps::TapMul;
 use crate::kernel::winograd::WIDEST;
 use crate::shape::Geometry;
+use crate::unroll::copy_line;
 
 /// Places whose lines are laid out together, as far as rows are not longer.
 const TASK_PLACES: usize = 1920;
@@ -49,16 +50,11 @@ impl<'a> Lines<'a> {
         let first = Self::line(g, rows.start);
         let lines = Self::line(g, rows.end - 1) + g.kernel[0] - first;
         let plane = lines * wide + g.kernel[1] + WIDEST;
-        let mut values = Scratch::zeros(g.channels * plane);
-        // Columns of the padded image that lie in the image.
-        let [start, end] = [0, g.size[1] as isize].map(|x| (x + g.offset[1]).clamp(0, wide as isize));
-        let from = (start - g.offset[1]) as usize;
+        let mut values = Scratch::take(g.channels * plane);
         for (c, to) in values.chunks_mut(plane).enumerate() {
+            to[lines * wide..].fill(0.0);
             for (line, to) in (first..first + lines).zip(to.chunks_mut(wide)) {
-                let y = (line % high).checked_add_signed(-g.offset[0]).filter(|y| *y < g.size[0]);
-                let Some(y) = y.filter(|_| start < end) else { continue };
-                let row = ((line / high * g.channels + c) * g.size[0] + y) * g.size[1] + from;
-                to[start as usize..end as usize].copy_from_slice(&x[row..row + (end - start) as usize]);
+                copy_line(g, x, line / high * g.channels + c, line % high, -g.offset[1], to);
             }
         }
         Lines { g, rows, values, plane }
@@ -85,13 +81,15 @@ impl<'a> Lines<'a> {
 
     /// Where the value is that each tap meets at the first pixel: `[channel, tap]`.
     fn taps(&self) -> Vec<usize> {
-        let (wide, [rows, columns]) = (Self::padded(self.g)[1], self.g.kernel);
-        let tap = |d: usize| {
-            let (c, r, s) = (d / (rows * columns), d / columns % rows, d % columns);
-            c * self.plane + r * wide + s
-        };
-        (0..self.g.depth()).map(tap).collect()
+        let wide = Self::padded(self.g)[1];
+        each_tap(self.g, |c, r, s| c * self.plane + r * wide + s)
     }
+}
+
+/// Something of every channel, and row and column of the kernel: `[channel, tap]`.
+fn each_tap(g: &Geometry, of: impl Fn(usize, usize, usize) -> usize) -> Vec<usize> {
+    let [rows, columns] = g.kernel;
+    (0..g.depth()).map(|d| of(d / (rows * columns), d / columns % rows, d % columns)).collect()
 }
 
 /// out = x * w + bias, then the activation; weights are f32.
@@ -140,22 +138,16 @@ impl Shifted {
         let ([_, width], [high, wide]) = (g.out_size, g.kernel);
         let lines = rows.len() + high - 1;
         let plane = lines * width + WIDEST;
-        let mut values = Scratch::zeros(g.channels * wide * plane);
+        let mut values = Scratch::take(g.channels * wide * plane);
         for (i, to) in values.chunks_mut(plane).enumerate() {
             let (c, column) = (i / wide, i % wide);
-            // Output columns whose value lies in the image.
-            let shift = column as isize - g.offset[1];
-            let [start, end] = [0, g.size[1] as isize].map(|x| (x - shift).clamp(0, width as isize) as usize);
+            to[lines * width..].fill(0.0);
             for (line, to) in (rows.start..rows.start + lines).zip(to.chunks_exact_mut(width)) {
-                let y = line.checked_add_signed(-g.offset[0]).filter(|y| *y < g.size[0]);
-                let Some(y) = y.filter(|_| start < end) else { continue };
-                let row = ((image * g.channels + c) * g.size[0] + y) * g.size[1];
-                let from = &x[row..row + g.size[1]];
-                to[start..end].copy_from_slice(&from[start.strict_add_signed(shift)..end.strict_add_signed(shift)]);
+                copy_line(g, x, image * g.channels + c, line, column as isize - g.offset[1], to);
             }
         }
-        let tap = |d: usize| d / (high * wide) * wide * plane + d % wide * plane + d / wide % high * width;
-        Shifted { values, taps: (0..g.depth()).map(tap).collect() }
+        let taps = each_tap(g, |c, r, s| (c * wide + s) * plane + r * width);
+        Shifted { values, taps }
     }
 }
 

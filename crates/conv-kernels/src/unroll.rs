@@ -49,8 +49,7 @@ impl<'a> Unrolled<'a> {
 
     /// Where the line that a tap meets begins in its plane.
     fn line(g: &Geometry, segment: &Segment, tap: usize) -> Option<usize> {
-        let y = (segment.row + tap / g.kernel[1]).checked_add_signed(-g.offset[0])?;
-        (y < g.size[0]).then_some(y * g.size[1])
+        g.row(segment.row + tap / g.kernel[1]).map(|row| row * g.size[1])
     }
 
     /// Puts rows `depth` for the output pixels `cells` into `block`, whose rows are `stride` apart.
@@ -75,21 +74,8 @@ impl<'a> Unrolled<'a> {
         let g = self.g;
         for segment in segments {
             let to = &mut row[segment.offset..segment.offset + segment.count];
-            let Some(line) = Self::line(g, segment, tap) else {
-                to.fill(0.0);
-                continue;
-            };
-            let line = &self.x[(segment.image * g.channels + c) * g.plane() + line..][..g.size[1]];
             let first = (segment.column + tap % g.kernel[1]) as isize - g.offset[1];
-            let inside = clip(first, to.len(), line.len());
-            if inside.is_empty() {
-                to.fill(0.0);
-                continue;
-            }
-            to[..inside.start].fill(0.0);
-            let from = (first + inside.start as isize) as usize;
-            to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
-            to[inside.end..].fill(0.0);
+            copy_line(g, self.x, segment.image * g.channels + c, segment.row + tap / g.kernel[1], first, to);
         }
     }
 
@@ -110,6 +96,17 @@ impl<'a> Unrolled<'a> {
         self.rows(cells, depth.clone(), &mut values, stride);
         isa.run(PairRows { rows: depth.len(), from: &values, to: block, stride });
     }
+}
+
+/// Copies part of a line of a padded plane of `x`, from column `first` of the plane on: zeros where that is padding.
+pub(crate) fn copy_line(g: &Geometry, x: &[f32], plane: usize, line: usize, first: isize, to: &mut [f32]) {
+    let inside = clip(first, to.len(), g.size[1]);
+    let Some(row) = g.row(line).filter(|_| !inside.is_empty()) else { return to.fill(0.0) };
+    let line = &x[(plane * g.size[0] + row) * g.size[1]..][..g.size[1]];
+    to[..inside.start].fill(0.0);
+    let from = (first + inside.start as isize) as usize;
+    to[inside.clone()].copy_from_slice(&line[from..from + inside.len()]);
+    to[inside.end..].fill(0.0);
 }
 
 /// The part of `0..count` for which `first + i` is in `0..width`.

@@ -108,13 +108,13 @@ pub(crate) fn suits_large_tiles(g: &Geometry) -> bool {
 /// On a Zen 4 the definition takes a fifth to half of the time on 9 pixels, and as long on as many as these.
 pub(crate) fn suits_definition(g: &Geometry) -> bool {
     let most = if g.channels * g.out_channels < 256 * 256 { 50 } else { 32 };
-    g.batch * g.out_size[0] * g.out_size[1] <= most
+    g.pixels() <= most
 }
 
 /// Whether the weight gradient of a 3x3 kernel is faster by its definition: where pixels are so few that sums at the points
 /// take longer to bring back than to sum.
 pub(crate) fn weight_suits_definition(g: &Geometry) -> bool {
-    g.batch * g.out_size[0] * g.out_size[1] <= 48
+    g.pixels() <= 48
 }
 
 /// How many tiles a task takes and whether their input stays in the second-level cache.

@@ -139,9 +139,8 @@ struct Kept {
     transformed: Vec<Arc<Transformed>>,
 }
 
-/// The weights of one convolution.
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "there are twenty of these, and each stands for megabytes elsewhere")]
+/// The weights of one convolution as a pass uses them.
+#[expect(clippy::large_enum_variant, reason = "made once for a layer of a pass, and taken apart at once")]
 pub(super) enum Weights {
     /// As they came, flat.
     Stored(Tensor<1>),
