@@ -26,7 +26,7 @@ pub enum Algorithm {
 /// What a forward pass is for. Gradients are always those of [`Purpose::Training`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Errors go into gradients and so into the next step: 3x3 is F(4, 3).
+    /// Errors go into gradients and so into the next step: 3x3 is F(4, 3), or F(3, 3) on a few sizes of small maps.
     Training,
     /// Errors are seen once: with [`Algorithm::Fast`] 3x3 is F(6, 3), at about four times the error, where that is faster:
     /// from 64 to 128 channels, and not from fewer to more of them.
@@ -111,6 +111,7 @@ impl PreparedWeights {
         let g = conv.geometry();
         let (method, taps) = match &self.weights {
             Weights::Direct(weights) => (Method::Direct, Some(weights.taps())),
+            Weights::Winograd33(_) => (Method::Winograd33, None),
             Weights::Winograd43(_) => (Method::Winograd43, None),
             Weights::Winograd63(_) => (Method::Winograd63, None),
             Weights::Winograd27(_) => (Method::Winograd27, None),
@@ -124,6 +125,7 @@ impl PreparedWeights {
 /// Weights in the layout of a method.
 enum Weights {
     Direct(DirectWeights),
+    Winograd33(WinogradWeights),
     Winograd43(WinogradWeights),
     Winograd63(WinogradWeights),
     Winograd27(WinogradWeights),
@@ -135,6 +137,8 @@ enum Weights {
 enum Method {
     /// By its definition.
     Direct,
+    /// F(3, 3).
+    Winograd33,
     /// F(4, 3).
     Winograd43,
     /// F(6, 3).
@@ -156,6 +160,7 @@ impl Weights {
     fn forward(method: Method, precision: Precision, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
             Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false), precision)),
+            Method::Winograd33 => Weights::Winograd33(WinogradWeights::forward::<5, 3>(isa, g, w, precision)),
             Method::Winograd43 => Weights::Winograd43(WinogradWeights::forward::<6, 3>(isa, g, w, precision)),
             Method::Winograd63 => Weights::Winograd63(WinogradWeights::forward::<8, 3>(isa, g, w, precision)),
             Method::Winograd27 => Weights::Winograd27(WinogradWeights::forward::<8, 7>(isa, g, w, precision)),
@@ -166,6 +171,7 @@ impl Weights {
     fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
         match method {
             Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true), Precision::F32)),
+            Method::Winograd33 => Weights::Winograd33(WinogradWeights::transposed::<5, 3>(isa, g, w)),
             Method::Winograd43 => Weights::Winograd43(WinogradWeights::transposed::<6, 3>(isa, g, w)),
             Method::Winograd63 => Weights::Winograd63(WinogradWeights::transposed::<8, 3>(isa, g, w)),
             Method::Winograd27 => Weights::Winograd27(WinogradWeights::transposed::<8, 7>(isa, g, w)),
@@ -175,7 +181,12 @@ impl Weights {
 
     fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], after: After, y: &mut [f32]) {
         match self {
-            Weights::Direct(w) => direct_and_pool(isa, g, x, Source::Packed(w), after, y),
+            Weights::Direct(w) => pooled_after(g, after, y, |after, y| {
+                direct::forward(isa, g, x, Source::Packed(w), after.bias, after.activation, y);
+            }),
+            Weights::Winograd33(w) => {
+                pooled_after(g, after, y, |after, y| winograd::forward::<5, 3>(isa, g, x, w, after, y));
+            }
             Weights::Winograd43(w) => winograd::forward::<6, 4>(isa, g, x, w, after, y),
             Weights::Winograd63(w) => winograd::forward::<8, 6>(isa, g, x, w, after, y),
             Weights::Winograd27(w) => winograd::forward::<8, 2>(isa, g, x, w, after, y),
@@ -184,15 +195,15 @@ impl Weights {
     }
 }
 
-/// A direct convolution; its maxima, if these are wanted, by a pass of their own.
-fn direct_and_pool(isa: Isa, g: &Geometry, x: &[f32], weights: Source, after: After, y: &mut [f32]) {
-    let Some(border) = after.pool else { return direct::forward(isa, g, x, weights, after.bias, after.activation, y) };
+/// What `sums` gives; its maxima, if these are wanted, by a pass of their own.
+fn pooled_after(g: &Geometry, after: After, y: &mut [f32], sums: impl FnOnce(After, &mut [f32])) {
+    let Some(border) = after.pool else { return sums(after, y) };
     let planes = g.batch * g.out_channels;
-    let mut sums = Scratch::take(planes * g.out_size[0] * g.out_size[1]);
-    direct::forward(isa, g, x, weights, after.bias, Activation::Identity, &mut sums);
+    let mut all = Scratch::take(planes * g.out_size[0] * g.out_size[1]);
+    sums(After { activation: Activation::Identity, pool: None, ..after }, &mut all);
     let pool = MaxPool { planes, size: g.out_size, border, activation: after.activation };
     let mut places = vec![0; y.len()];
-    let done = pool.forward(&sums, y, &mut places);
+    let done = pool.forward(&all, y, &mut places);
     debug_assert!(done.is_ok(), "{done:?}");
 }
 
@@ -274,10 +285,10 @@ impl Conv2d {
 
     /// Whether [`Conv2d::forward_prepared`] is faster than [`Conv2d::forward`].
     ///
-    /// It is not for 7x7 and for small maps with many channels: there the weights are transformed piece by piece while
-    /// they are used, and prepared ones (four to seven times the size of 3x3 weights, twice that of 7x7) would only be
-    /// longer to read. It is for 7x7 on maps so small that three quarters of the taps meet only padding: those are left out.
-    /// On other maps of a handful of pixels it is not.
+    /// It is not for 7x7, for small maps with many channels, and for the few sizes that are F(3, 3): there the weights are
+    /// transformed piece by piece while they are used, or are few beside the pixels, and prepared ones (four to seven times
+    /// the size of 3x3 weights, twice that of 7x7) would only be longer to read. It is for 7x7 on maps so small that three
+    /// quarters of the taps meet only padding: those are left out. On other maps of a handful of pixels it is not.
     pub fn gains_from_preparing(&self) -> bool {
         let g = self.geometry();
         match self.method(self.purpose, &g) {
@@ -285,7 +296,7 @@ impl Conv2d {
             Method::Direct => self.algorithm == Algorithm::Direct || thin::suits(&g) || g.window() == 1,
             Method::Winograd63 => true,
             Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g),
-            Method::Winograd27 | Method::Winograd47 => false,
+            Method::Winograd33 | Method::Winograd27 | Method::Winograd47 => false,
         }
     }
 
@@ -357,6 +368,8 @@ impl Conv2d {
             Method::Winograd27 => small_maps::backward_weight::<8, 2, 7>(isa, &g, x, dy, dw),
             Method::Winograd47 => small_maps::backward_weight::<10, 4, 7>(isa, &g, x, dy, dw),
             _ if winograd::weight_suits_definition(&g) => direct::backward_weight(isa, &g, x, dy, dw),
+            Method::Winograd33 if few => small_maps::backward_weight::<5, 3, 3>(isa, &g, x, dy, dw),
+            Method::Winograd33 => winograd::backward_weight::<5, 3, 3>(isa, &g, x, dy, dw),
             _ if few => small_maps::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
             _ => winograd::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
         }
@@ -386,6 +399,9 @@ impl Conv2d {
         let turn = turned == Turned::Yes;
         let (isa, method) = (self.isa, self.method(if turn { Purpose::Training } else { self.purpose }, g));
         match method {
+            Method::Winograd33 if small_maps::suits_forward(g) => pooled_after(g, after, y, |after, y| {
+                small_maps::forward::<5, 3, 3>(isa, g, x, w, turn, after, y);
+            }),
             Method::Winograd43 if small_maps::suits_forward(g) => {
                 small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, after, y);
             }
@@ -393,7 +409,9 @@ impl Conv2d {
             Method::Winograd47 => small_maps::forward::<10, 4, 7>(isa, g, x, w, turn, after, y),
             Method::Direct => {
                 let raw = Source::Raw(RawWeights::new(g, w, turn));
-                direct_and_pool(isa, g, x, raw, after, y);
+                pooled_after(g, after, y, |after, y| {
+                    direct::forward(isa, g, x, raw, after.bias, after.activation, y);
+                });
             }
             _ => {
                 let weights = match turned {
@@ -424,6 +442,11 @@ impl Conv2d {
                     && winograd::suits_large_tiles(g) =>
             {
                 Method::Winograd63
+            }
+            (Algorithm::Accurate | Algorithm::Fast, [3, 3])
+                if self.precision == Precision::F32 && winograd::suits_small_tiles(g) =>
+            {
+                Method::Winograd33
             }
             (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
             (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,

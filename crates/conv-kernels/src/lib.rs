@@ -18,10 +18,10 @@
 //!
 //! # What there is
 //! * [`Conv2d`]: stride 1, any kernel and padding; output with bias and rectifier, gradients of input, weight and bias.
-//!   Winograd's minimal filtering F(t, r) runs 3x3 as F(4, 3), or as F(6, 3) for [`Purpose::Inference`] with
-//!   [`Algorithm::Fast`] and 64 to 128 channels, and 7x7 as F(4, 7) with `Fast` or F(2, 7) with
-//!   [`Algorithm::Accurate`]. Everything else, kernels on an image's three channels or on a handful of pixels among it,
-//!   and everything with [`Algorithm::Direct`] is multiplied as defined.
+//!   Winograd's minimal filtering F(t, r) runs 3x3 as F(4, 3), as F(3, 3) on maps of 5x5 or 9x9 pixels and others that tiles
+//!   of 4x4 would leave half empty, or as F(6, 3) for [`Purpose::Inference`] with [`Algorithm::Fast`] and 64 to 128 channels,
+//!   and 7x7 as F(4, 7) with `Fast` or F(2, 7) with [`Algorithm::Accurate`]. Everything else, kernels on an image's three
+//!   channels or on a handful of pixels among it, and everything with [`Algorithm::Direct`] is multiplied as defined.
 //!   [`Conv2d::precision`] takes forward products in bf16.
 //!   [`Conv2d::pooled`] takes the maxima over windows of 2x2 pixels in passing.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
@@ -34,9 +34,9 @@
 //!
 //! # Accuracy
 //! Relative rms error against f64, on random normal values and on such as activations have, also scaled by 1e-4 and 1e4:
-//! at most 5e-7 direct, 5e-6 F(4, 3), 1.5e-5 F(6, 3), 1e-5 F(2, 7) and 5e-5 F(4, 7); with [`Precision::Bf16`] 1.5e-2 F(4, 3)
-//! and 4e-3 direct. The tests hold every instruction set to these. A value that is not a number is never lost in a rectifier
-//! or a pool.
+//! at most 5e-7 direct, 5e-6 F(3, 3) and F(4, 3), 1.5e-5 F(6, 3), 1e-5 F(2, 7) and 5e-5 F(4, 7); with [`Precision::Bf16`]
+//! 1.5e-2 F(4, 3) and 4e-3 direct. The tests hold every instruction set to these. A value that is not a number is never lost
+//! in a rectifier or a pool.
 //!
 //! # Conventions
 //! Tensors are dense `f32` slices: activations `[N, C, H, W]`, weights `[K, C, R, S]` (output channels first). Outputs are
@@ -50,10 +50,11 @@
 //!
 //! # Many forward passes with the same weights
 //! [`Conv2d::prepare`] takes weights to the layout and domain of the kernels once, [`Conv2d::forward_prepared`] uses them with
-//! any batch and image size that they [`serve`](PreparedWeights::serve): all but the smallest. A caller that caches them must prepare again when the weights change. They take 4 times the
-//! memory of 3x3 weights (7.1 times as F(6, 3), twice in bf16); [`Conv2d::gains_from_preparing`] says where that is
-//! worth it. On a map of 2x2 pixels a 7x7 kernel meets little but padding, and only the taps that do not are prepared;
-//! [`PreparedWeights::serve`] says whether another map needs others. Training, where weights change at every step, loses nothing by passing them as they are.
+//! any batch and image size that they [`serve`](PreparedWeights::serve): all but the smallest. A caller that caches them must
+//! prepare again when the weights change. They take 4 times the memory of 3x3 weights (7.1 times as F(6, 3), twice in bf16);
+//! [`Conv2d::gains_from_preparing`] says where that is worth it. On a map of 2x2 pixels a 7x7 kernel meets little but padding,
+//! and only the taps that do not are prepared. Training, where weights change at every step, loses nothing by passing them as
+//! they are.
 //!
 //! # Memory
 //! Scratch memory comes from a process-wide pool and is reused from call to call; [`release_scratch`] frees it. Callers may

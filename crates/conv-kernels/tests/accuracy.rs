@@ -39,6 +39,7 @@ fn errors_on_activations_are_within_the_promised_limits() {
     use Purpose::{Inference, Training};
     let deep = Conv2dShape::square(1, [384, 24], [26, 30], 3, 1);
     let wide = Conv2dShape::square(1, [32, 32], [53, 49], 3, 1);
+    let small = Conv2dShape::square(2, [384, 40], [9, 5], 3, 1);
     let narrow = Conv2dShape::square(1, [72, 64], [26, 25], 3, 1);
     let fc6 = Conv2dShape::square(1, [96, 24], [16, 12], 7, 3);
     let fc7 = Conv2dShape::square(1, [700, 80], [9, 12], 1, 0);
@@ -48,6 +49,7 @@ fn errors_on_activations_are_within_the_promised_limits() {
         (deep, Fast, Inference, Bf16, [1.5e-2, 5e-6, 5e-6]),
         (wide, Direct, Training, F32, [5e-7; 3]),
         (wide, Accurate, Inference, F32, [5e-6; 3]),
+        (small, Fast, Training, F32, [5e-6; 3]),
         (narrow, Fast, Inference, F32, [1.5e-5, 5e-6, 5e-6]),
         (wide, Fast, Inference, Bf16, [1.5e-2, 5e-6, 5e-6]),
         (fc6, Direct, Training, F32, [5e-7; 3]),

@@ -21,6 +21,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
         Conv2dShape::square(3, [3, 20], [61, 45], 3, 1),
         Conv2dShape::square(2, [24, 40], [30, 30], 3, 1),
         Conv2dShape::square(1, [70, 130], [9, 9], 3, 1),
+        Conv2dShape::square(20, [40, 33], [5, 5], 3, 1),
+        Conv2dShape::square(3, [256, 260], [5, 6], 3, 1),
         Conv2dShape::square(2, [20, 36], [7, 7], 7, 3),
         Conv2dShape::square(2, [129, 140], [6, 7], 3, 1),
         Conv2dShape::square(1, [200, 210], [45, 50], 3, 1),
@@ -59,6 +61,8 @@ fn maxima_in_passing_are_those_of_a_pool_behind_the_convolution() {
         ([16, 16], [24, 134], 3, 1),
         ([64, 64], [37, 50], 3, 1),
         ([130, 130], [9, 7], 3, 1),
+        ([30, 36], [9, 9], 3, 1),
+        ([256, 260], [5, 6], 3, 1),
         ([20, 36], [7, 9], 7, 3),
         ([5, 7], [8, 5], 1, 0),
     ] {
@@ -119,7 +123,7 @@ fn a_value_that_is_not_a_number_passes_through_the_rectifier() {
 fn prepared_weights_give_the_same_bits_on_maps_of_every_size() {
     let mut wrong = Vec::new();
     let vgg = [[3, 64], [64, 64], [64, 128], [128, 128], [128, 256], [256, 256], [256, 512], [512, 512], [130, 150]];
-    for (channels, size) in vgg.into_iter().flat_map(|channels| [[6, 9], [29, 31]].map(|size| (channels, size))) {
+    for (channels, size) in vgg.into_iter().flat_map(|channels| [[7, 8], [29, 31]].map(|size| (channels, size))) {
         for (kernel, precision) in [(3, Precision::F32), (3, Precision::Bf16), (1, Precision::F32)] {
             let shape = Conv2dShape::square(1, channels, size, kernel, kernel / 2);
             for purpose in [Purpose::Training, Purpose::Inference] {
@@ -137,6 +141,17 @@ fn prepared_weights_give_the_same_bits_on_maps_of_every_size() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn maps_that_leave_tiles_half_empty_have_smaller_ones() {
+    for (size, small) in [(3, true), (4, false), (5, true), (6, true), (7, false), (9, true), (14, false), (17, false)]
+    {
+        let of = |size| Conv2d::new(Conv2dShape::square(16, [20, 40], [size; 2], 3, 1), Algorithm::Fast).unwrap();
+        let (conv, weights) = (of(size), of(300).prepare(&noise(2, 20 * 40 * 9)).unwrap());
+        assert_eq!(conv.method(Purpose::Training, &conv.geometry()) == Method::Winograd33, small, "{size}x{size}");
+        assert_eq!((weights.serve(&conv), conv.gains_from_preparing()), (!small, !small), "{size}x{size}");
+    }
 }
 
 #[test]
