@@ -4,6 +4,8 @@
 //! one output pixel. A block of columns and a slice of its depth are unrolled into scratch memory that fits in the
 //! cache, multiplied with the packed weights, and forgotten; the whole matrix never exists.
 
+mod weight;
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -11,14 +13,16 @@ use rayon::prelude::*;
 use crate::Activation;
 use crate::kernel::across::{AcrossMul, suits_across};
 use crate::kernel::bf16::PairRows;
-use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
-use crate::kernel::rows::{Finish, Gather};
+use crate::kernel::gemm::{MatMul, Transpose};
+use crate::kernel::rows::Finish;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::shard::{Cut, Segment, Sharded};
 use crate::kernel::simd::{Isa, Precision};
 use crate::shape::{Geometry, Taps};
 use crate::thin;
 use crate::unroll::Unrolled;
+
+pub(crate) use weight::backward_weight;
 
 /// Output pixels in a block of the forward product.
 const PIXELS: usize = 96;
@@ -27,21 +31,11 @@ const PIXELS: usize = 96;
 /// single [`GROUP`] of output channels, which would use it only once.
 const FEW_PIXELS: usize = 1024;
 
-/// Output pixels in a block of the weight gradient.
-const DOT_PIXELS: usize = 256;
-
 /// Rows of the unrolled matrix in a block: an even number, for pairs.
 const DEPTH: usize = 256;
 
 /// Columns of weights that one task packs.
 const PACKED_DEPTH: usize = 1024;
-
-/// Rows of the unrolled matrix that one task of the weight gradient owns.
-const DOT_DEPTH: usize = 96;
-
-/// Tasks that the weight gradient is at least cut in, where it is large enough. Fixed, so that the order of every sum is
-/// the same for any number of threads.
-const DOT_TASKS: usize = 16;
 
 /// Rows of weights that are stored together, column by column.
 pub(crate) const GROUP: usize = 32;
@@ -369,133 +363,6 @@ fn few_pixels(
     });
 }
 
-/// dw = sum over images and pixels of dy and the input under the kernel.
-pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let pixels = g.pixels();
-    // Transposing pays if many output channels use the result.
-    let few = if g.out_channels > GROUP { FEW_PIXELS } else { DOT_PIXELS - 1 };
-    if thin::suits(g) {
-        thin::backward_weight(isa, g, x, dy, dw);
-    } else if pixels <= few {
-        weight_of_few_pixels(isa, g, x, dy, dw);
-    } else {
-        weight_of_many_pixels(isa, g, x, dy, dw);
-    }
-}
-
-/// The unrolled matrix is transposed once; each task takes a run of output channels.
-fn weight_of_few_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (depth, k) = (g.depth(), g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: TASK_ROWS };
-    let pixels = cut.cell_count();
-    let matrix = Unrolled::new(g, x, cut);
-    // Strips [strip][pixel][DOT_DEPTH].
-    let share = pixels * DOT_DEPTH;
-    let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
-    unrolled.par_chunks_mut(share).enumerate().for_each(|(i, to)| {
-        let rows = i * DOT_DEPTH..((i + 1) * DOT_DEPTH).min(depth);
-        let mut block = Scratch::take(rows.len() * pixels);
-        matrix.rows(0..pixels, rows.clone(), &mut block, pixels);
-        let (rows, from_stride) = (rows.len(), pixels);
-        isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: DOT_DEPTH, ahead: 0 });
-    });
-    let rows = if k >= 4 * TASK_ROWS { TASK_ROWS } else { GROUP };
-    let segments: Vec<Segment> = cut.segments(0..pixels).collect();
-    dw.par_chunks_mut(rows * depth).enumerate().for_each(|(i, dw)| {
-        let channels = i * rows..((i + 1) * rows).min(k);
-        let mut block = Scratch::take(GROUP * pixels);
-        let mut gradient = Scratch::take(rows / GROUP * GROUP * pixels);
-        for (first, to) in channels.clone().step_by(GROUP).zip(gradient.chunks_mut(GROUP * pixels)) {
-            let rows = GROUP.min(channels.end - first);
-            isa.run(Gather {
-                size,
-                from: dy,
-                segments: &segments,
-                channels: first..first + rows,
-                to: &mut block,
-                stride: pixels,
-            });
-            let from_stride = pixels;
-            isa.run(Transpose { rows, columns: pixels, from: &block, from_stride, to, to_stride: GROUP, ahead: 0 });
-        }
-        let mut product = Scratch::take(GROUP * DOT_DEPTH);
-        for (d, b) in (0..depth).step_by(DOT_DEPTH).zip(unrolled.chunks(share)) {
-            let columns = DOT_DEPTH.min(depth - d);
-            for (a, dw) in gradient.chunks(GROUP * pixels).zip(dw.chunks_mut(GROUP * depth)) {
-                isa.run(MatMul {
-                    rows: dw.len() / depth,
-                    columns,
-                    depth: pixels,
-                    a,
-                    a_stride: isa.panel_rows(),
-                    a_step: GROUP,
-                    a_group: ONE_GROUP,
-                    b,
-                    b_stride: DOT_DEPTH,
-                    c: &mut product,
-                    c_stride: DOT_DEPTH,
-                    accumulate: false,
-                });
-                for (to, from) in dw.chunks_mut(depth).zip(product.chunks(DOT_DEPTH)) {
-                    to[d..d + columns].copy_from_slice(&from[..columns]);
-                }
-            }
-        }
-    });
-}
-
-/// Each task takes a slice of the depth and a part of the pixels; parts are added up at the end.
-fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (depth, k) = (g.depth(), g.out_channels);
-    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
-    let pixels = g.pixels();
-    let slices = depth.div_ceil(DOT_DEPTH);
-    let slice = depth.div_ceil(slices);
-    let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
-    let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
-    let cut = Cut { size, cell: 1, cells: part, channels: k };
-    let matrix = Unrolled::new(g, x, cut);
-    let mut sums = Scratch::zeros(parts * slices * k * slice);
-    sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
-        let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);
-        let range = cut.cell_range(task / slices);
-        let mut unrolled = Scratch::zeros(slice * DOT_PIXELS);
-        let mut gradient = Scratch::take(k * DOT_PIXELS);
-        let b_rows: Vec<usize> = (0..rows.len()).map(|d| d * DOT_PIXELS).collect();
-        for p in range.clone().step_by(DOT_PIXELS) {
-            let block = p..(p + DOT_PIXELS).min(range.end);
-            matrix.rows(block.clone(), rows.clone(), &mut unrolled, DOT_PIXELS);
-            let segments: Vec<Segment> = cut.segments(block.clone()).collect();
-            isa.run(Gather {
-                size,
-                from: dy,
-                segments: &segments,
-                channels: 0..k,
-                to: &mut gradient,
-                stride: DOT_PIXELS,
-            });
-            isa.run(DotMul {
-                rows: k,
-                columns: rows.len(),
-                depth: block.len().next_multiple_of(16),
-                a: &gradient,
-                a_stride: DOT_PIXELS,
-                b: &unrolled,
-                b_rows: &b_rows,
-                c: sum,
-                c_stride: slice,
-            });
-        }
-    });
-    dw.par_chunks_mut(depth).enumerate().for_each(|(k_row, row)| {
-        for (d, value) in row.iter_mut().enumerate() {
-            let at = (d / slice * k + k_row) * slice + d % slice;
-            *value = (0..parts).map(|part| sums[part * slices * k * slice + at]).sum();
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -517,6 +384,9 @@ mod tests {
             square(2, [9, 33], [3, 2], 7, 5),
             square(2, [33, 21], [16, 15], 1, 0),
             square(2, [37, 150], [31, 40], 1, 0),
+            square(2, [37, 30], [31, 40], 1, 0),
+            square(1, [203, 21], [5, 4], 1, 0),
+            square(2, [130, 32], [2, 2], 3, 1),
             square(1, [300, 530], [5, 7], 1, 0),
             Conv2dShape { kernel: [2, 5], pad: [1, 0], ..square(1, [4, 9], [10, 11], 1, 0) },
         ]

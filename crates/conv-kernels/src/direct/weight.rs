@@ -1,0 +1,207 @@
+//! The weight gradient of a direct convolution.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{FEW_PIXELS, GROUP, TASK_ROWS};
+use crate::Activation;
+use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
+use crate::kernel::rows::{Finish, Gather};
+use crate::kernel::scratch::Scratch;
+use crate::kernel::shard::{Cut, Segment, Sharded};
+use crate::kernel::simd::Isa;
+use crate::shape::Geometry;
+use crate::thin;
+use crate::unroll::Unrolled;
+
+/// Output pixels in a block of the weight gradient of many pixels.
+const DOT_PIXELS: usize = 256;
+
+/// Rows of the unrolled matrix that one task of the weight gradient owns.
+const DOT_DEPTH: usize = 96;
+
+/// Tasks that the weight gradient is at least cut in, where it is large enough. Fixed, so that the order of every sum is
+/// the same for any number of threads.
+const DOT_TASKS: usize = 16;
+
+/// dw = sum over images and pixels of dy and the input under the kernel.
+pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    if thin::suits(g) {
+        thin::backward_weight(isa, g, x, dy, dw);
+    } else if g.pixels() > FEW_PIXELS {
+        weight_of_many_pixels(isa, g, x, dy, dw);
+    } else if g.out_channels > GROUP {
+        weight_by_rows(&ByPixels::new(isa, g, x, dy), dw);
+    } else {
+        weight_by_strips(&ByPixels::new(isa, g, x, dy), dw);
+    }
+}
+
+/// What the weight gradient of few pixels is computed from, both operands by pixels.
+struct ByPixels<'a> {
+    isa: Isa,
+    matrix: Unrolled<'a>,
+    dy: &'a [f32],
+    /// All pixels, and the output channels in groups of [`GROUP`].
+    cut: Cut,
+    pixels: usize,
+    /// Weights of an output channel.
+    depth: usize,
+}
+
+impl<'a> ByPixels<'a> {
+    fn new(isa: Isa, g: &'a Geometry, x: &'a [f32], dy: &'a [f32]) -> ByPixels<'a> {
+        let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
+        let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: GROUP };
+        ByPixels { isa, matrix: Unrolled::new(g, x, cut), dy, cut, pixels: cut.cell_count(), depth: g.depth() }
+    }
+
+    /// Rows of the unrolled matrix, at most [`DOT_DEPTH`]: `[pixel][DOT_DEPTH]`.
+    fn strip(&self, rows: Range<usize>, to: &mut [f32]) {
+        if let Some(from) = self.matrix.whole_rows(rows.clone()) {
+            return self.transpose(rows.len(), from, to, DOT_DEPTH);
+        }
+        let mut block = Scratch::take(rows.len() * self.pixels);
+        self.matrix.rows(0..self.pixels, rows.clone(), &mut block, self.pixels);
+        self.transpose(rows.len(), &block, to, DOT_DEPTH);
+    }
+
+    /// The gradient of some groups of output channels: `[group][pixel][GROUP]`.
+    fn gradient(&self, groups: Range<usize>) -> Scratch {
+        let segments: Vec<Segment> = self.cut.segments(0..self.pixels).collect();
+        let share = GROUP * self.pixels;
+        let (mut block, mut gradient) = (Scratch::take(share), Scratch::take(groups.len() * share));
+        for (group, to) in groups.zip(gradient.chunks_mut(share)) {
+            let channels = self.cut.channel_range(group);
+            let rows = channels.len();
+            let (size, stride) = (self.cut.size, self.pixels);
+            self.isa.run(Gather { size, from: self.dy, segments: &segments, channels, to: &mut block, stride });
+            self.transpose(rows, &block, to, GROUP);
+        }
+        gradient
+    }
+
+    fn transpose(&self, rows: usize, from: &[f32], to: &mut [f32], to_stride: usize) {
+        let columns = self.pixels;
+        self.isa.run(Transpose { rows, columns, from, from_stride: columns, to, to_stride, ahead: 0 });
+    }
+
+    /// The weight gradient of `rows` output channels of a group in a strip: rows [`DOT_DEPTH`] apart.
+    fn product(&self, [rows, columns]: [usize; 2], gradient: &[f32], strip: &[f32], to: &mut [f32]) {
+        self.isa.run(MatMul {
+            rows,
+            columns,
+            depth: self.pixels,
+            a: gradient,
+            a_stride: self.isa.panel_rows(),
+            a_step: GROUP,
+            a_group: ONE_GROUP,
+            b: strip,
+            b_stride: DOT_DEPTH,
+            c: to,
+            c_stride: DOT_DEPTH,
+            accumulate: false,
+        });
+    }
+}
+
+/// The unrolled matrix is laid out by pixels once, and each task takes a run of output channels.
+fn weight_by_rows(operands: &ByPixels, dw: &mut [f32]) {
+    let ByPixels { depth, pixels, .. } = *operands;
+    let strips = |i: usize| i * DOT_DEPTH..((i + 1) * DOT_DEPTH).min(depth);
+    let share = pixels * DOT_DEPTH;
+    let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
+    unrolled.par_chunks_mut(share).enumerate().for_each(|(i, to)| operands.strip(strips(i), to));
+    let groups = if dw.len() >= 4 * TASK_ROWS * depth { TASK_ROWS / GROUP } else { 1 };
+    dw.par_chunks_mut(groups * GROUP * depth).enumerate().for_each(|(i, dw)| {
+        let gradient = operands.gradient(i * groups..i * groups + dw.len().div_ceil(GROUP * depth));
+        let mut product = Scratch::take(GROUP * DOT_DEPTH);
+        for (i, strip) in unrolled.chunks(share).enumerate() {
+            let columns = strips(i);
+            for (gradient, dw) in gradient.chunks(GROUP * pixels).zip(dw.chunks_mut(GROUP * depth)) {
+                operands.product([dw.len() / depth, columns.len()], gradient, strip, &mut product);
+                for (to, from) in dw.chunks_mut(depth).zip(product.chunks(DOT_DEPTH)) {
+                    to[columns.clone()].copy_from_slice(&from[..columns.len()]);
+                }
+            }
+        }
+    });
+}
+
+/// For a single group of output channels: each task takes a strip of the unrolled matrix from the input to the gradient.
+fn weight_by_strips(operands: &ByPixels, dw: &mut [f32]) {
+    let ByPixels { depth, pixels, cut: Cut { size: [_, k, ..], .. }, .. } = *operands;
+    let gradient = operands.gradient(0..1);
+    // A row of weights as one of pixels.
+    let strips = Cut { size: [1, k, 1, depth], cell: 1, cells: DOT_DEPTH, channels: k };
+    let sharded = Sharded::new(dw, strips);
+    (0..strips.shards().0).into_par_iter().for_each(|task| {
+        let mut shard = sharded.claim(task, 0);
+        let columns = shard.cells.clone();
+        let (mut strip, mut products) = (Scratch::take(pixels * DOT_DEPTH), Scratch::take(k * DOT_DEPTH));
+        operands.strip(columns.clone(), &mut strip);
+        operands.product([k, columns.len()], &gradient, &strip, &mut products);
+        let segments: Vec<Segment> = strips.segments(columns).collect();
+        let (stride, floor) = (DOT_DEPTH, Activation::Identity.floor());
+        operands.isa.run(Finish {
+            products: &products,
+            stride,
+            segments: &segments,
+            to: &mut shard,
+            bias: None,
+            floor,
+        });
+    });
+}
+
+/// Each task takes a slice of the depth and a part of the pixels; parts are added up at the end.
+fn weight_of_many_pixels(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (depth, k) = (g.depth(), g.out_channels);
+    let size = [g.batch, k, g.out_size[0], g.out_size[1]];
+    let pixels = g.pixels();
+    let slices = depth.div_ceil(DOT_DEPTH);
+    let slice = depth.div_ceil(slices);
+    let parts = DOT_TASKS.div_ceil(slices).min(pixels.div_ceil(DOT_PIXELS));
+    let part = pixels.div_ceil(parts).next_multiple_of(DOT_PIXELS);
+    let cut = Cut { size, cell: 1, cells: part, channels: k };
+    let matrix = Unrolled::new(g, x, cut);
+    let mut sums = Scratch::zeros(parts * slices * k * slice);
+    sums.par_chunks_mut(k * slice).enumerate().for_each(|(task, sum)| {
+        let rows = task % slices * slice..((task % slices + 1) * slice).min(depth);
+        let range = cut.cell_range(task / slices);
+        let mut unrolled = Scratch::zeros(slice * DOT_PIXELS);
+        let mut gradient = Scratch::take(k * DOT_PIXELS);
+        let b_rows: Vec<usize> = (0..rows.len()).map(|d| d * DOT_PIXELS).collect();
+        for p in range.clone().step_by(DOT_PIXELS) {
+            let block = p..(p + DOT_PIXELS).min(range.end);
+            matrix.rows(block.clone(), rows.clone(), &mut unrolled, DOT_PIXELS);
+            let segments: Vec<Segment> = cut.segments(block.clone()).collect();
+            isa.run(Gather {
+                size,
+                from: dy,
+                segments: &segments,
+                channels: 0..k,
+                to: &mut gradient,
+                stride: DOT_PIXELS,
+            });
+            isa.run(DotMul {
+                rows: k,
+                columns: rows.len(),
+                depth: block.len().next_multiple_of(16),
+                a: &gradient,
+                a_stride: DOT_PIXELS,
+                b: &unrolled,
+                b_rows: &b_rows,
+                c: sum,
+                c_stride: slice,
+            });
+        }
+    });
+    dw.par_chunks_mut(depth).enumerate().for_each(|(k_row, row)| {
+        for (d, value) in row.iter_mut().enumerate() {
+            let at = (d / slice * k + k_row) * slice + d % slice;
+            *value = (0..parts).map(|part| sums[part * slices * k * slice + at]).sum();
+        }
+    });
+}
