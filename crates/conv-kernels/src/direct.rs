@@ -27,8 +27,8 @@ pub(crate) use weight::backward_weight;
 /// Output pixels in a block of the forward product.
 const PIXELS: usize = 96;
 
-/// Output pixels up to which the whole unrolled matrix is kept, and weights are packed where they are used; not for a
-/// single [`GROUP`] of output channels, which would use it only once.
+/// Output pixels up to which the whole unrolled matrix is kept, and weights are packed where they are used; not as a rule for
+/// a single [`GROUP`] of output channels, which would use it only once.
 const FEW_PIXELS: usize = 1024;
 
 /// Rows of the unrolled matrix in a block: an even number, for pairs.
@@ -184,9 +184,9 @@ pub(crate) fn forward(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let few = g.pixels() <= FEW_PIXELS && g.out_channels > GROUP;
     let g = &g.with_taps(weights.taps());
-    if few && !thin::suits(g) {
+    let few = g.pixels() <= FEW_PIXELS && !thin::suits(g);
+    if few && g.out_channels > GROUP {
         return few_pixels(isa, g, x, weights, bias, activation, out);
     }
     let made;
@@ -197,6 +197,10 @@ pub(crate) fn forward(
             &made
         }
     };
+    // So few that vectors along them would be half empty: they run along output channels there.
+    if few && 2 * g.pixels() <= isa.lanes() {
+        return few_pixels(isa, g, x, Source::Packed(weights), bias, activation, out);
+    }
     if thin::suits(g) && weights.precision == Precision::F32 {
         thin::forward(isa, g, x, weights, bias, activation, out);
     } else {
@@ -387,6 +391,7 @@ mod tests {
             square(2, [37, 30], [31, 40], 1, 0),
             square(1, [203, 21], [5, 4], 1, 0),
             square(2, [130, 32], [2, 2], 3, 1),
+            square(1, [530, 21], [2, 2], 1, 0),
             square(1, [300, 530], [5, 7], 1, 0),
             Conv2dShape { kernel: [2, 5], pad: [1, 0], ..square(1, [4, 9], [10, 11], 1, 0) },
         ]

@@ -154,6 +154,16 @@ impl Shard<'_> {
         unsafe { std::slice::from_raw_parts_mut(first, wide) }
     }
 
+    /// Where a segment's pixels begin in the first of some channels, [`plane`](Self::plane) values apart: `count` in each may
+    /// be written. They must be in the shard, and cells single pixels.
+    #[inline]
+    pub(crate) fn planes(&mut self, channels: Range<usize>, segment: Segment) -> *mut f32 {
+        assert!(!channels.is_empty(), "no channels");
+        // What is in the shard in the first channel and in the last is so in those between.
+        self.pixels(channels.end - 1, segment);
+        self.pixels(channels.start, segment).as_mut_ptr()
+    }
+
     /// The first pixel of a segment in channel `k`, the distance of two rows, and the rows and columns of pixels that
     /// may be written from there.
     #[inline]

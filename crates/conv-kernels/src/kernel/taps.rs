@@ -57,35 +57,37 @@ impl TapMul<'_, '_> {
         (self.a[at..].as_ptr(), bias)
     }
 
-    /// Computes those; their sums are added up in the same order.
+    /// Computes those, four at a time; their sums are added up in the same order.
     #[inline(always)]
     fn finish_rows<S: Simd>(&mut self, s: S) {
         let channels = self.to.channels.clone();
         let (floor, plane) = (s.splat(self.floor), self.to.plane());
+        let of_segment = |segment: &Segment| segment.count - Self::rest::<S>(segment)..segment.count;
+        let pixels: Vec<(Segment, usize)> =
+            self.segments.iter().flat_map(|segment| of_segment(segment).map(|x| (*segment, x))).collect();
         for first in channels.clone().step_by(S::LANES) {
             let rows = S::LANES.min(channels.end - first);
             let (a, bias) = self.of_channels::<WIDEST>(first, rows);
-            for segment in self.segments {
-                let rest = Self::rest::<S>(segment);
-                if rest == 0 {
-                    continue;
+            for pixels in pixels.chunks(4) {
+                let mut sums = [s.splat(0.0); 4];
+                let mut places = [0; 4];
+                for (place, (segment, x)) in places.iter_mut().zip(pixels) {
+                    *place = segment.offset + x;
                 }
-                self.to.pixels(first + rows - 1, *segment);
-                let to = self.to.pixels(first, *segment).as_mut_ptr();
-                for x in segment.count - rest..segment.count {
-                    let mut sum = s.splat(0.0);
-                    let mut values = [0.0; WIDEST];
-                    // SAFETY: weights of whole groups of channels, whose length was checked, and an array that holds a vector.
-                    unsafe {
-                        for (t, tap) in self.taps.iter().enumerate() {
-                            let left = s.load(a.add(t * self.group));
-                            sum = s.mul_add(left, s.splat(self.b[tap + segment.offset + x]), sum);
-                        }
-                        let bias = s.load(bias.as_ptr());
-                        s.store(values.as_mut_ptr(), s.max(floor, s.add(sum, bias)));
+                for (t, tap) in self.taps.iter().enumerate() {
+                    // SAFETY: weights of whole groups of channels, whose length was checked.
+                    let left = unsafe { s.load(a.add(t * self.group)) };
+                    for (sum, place) in sums.iter_mut().zip(places) {
+                        *sum = s.mul_add(left, s.splat(self.b[tap + place]), *sum);
                     }
+                }
+                for (sum, (segment, x)) in sums.iter().zip(pixels) {
+                    let mut values = [0.0; WIDEST];
+                    // SAFETY: the arrays hold a vector.
+                    unsafe { s.store(values.as_mut_ptr(), s.max(floor, s.add(*sum, s.load(bias.as_ptr())))) };
+                    let to = self.to.planes(first..first + rows, *segment);
                     for (i, value) in values.iter().enumerate().take(rows) {
-                        // SAFETY: the pixel is the shard's in the first channel and in the last, so also in those between.
+                        // SAFETY: one of the segment's pixels, in one of these channels.
                         unsafe { *to.add(i * plane + x) = *value };
                     }
                 }
@@ -108,10 +110,7 @@ impl TapMul<'_, '_> {
             let rows = R.min(channels.end - first);
             let (a, bias) = self.of_channels::<R>(first, rows);
             for segment in self.segments {
-                let mut to = [std::ptr::null_mut(); R];
-                for (i, to) in to.iter_mut().enumerate().take(rows) {
-                    *to = self.to.pixels(first + i, *segment).as_mut_ptr();
-                }
+                let (to, plane) = (self.to.planes(first..first + rows, *segment), self.to.plane());
                 let pixels = segment.count - Self::rest::<S>(segment);
                 let mut vectors = Split::new(pixels.div_ceil(S::LANES), MOST);
                 while let Some((j, count)) = vectors.next() {
@@ -124,13 +123,13 @@ impl TapMul<'_, '_> {
                         taps: self.taps,
                         bias,
                         floor: self.floor,
-                        to,
-                        at,
+                        to: to.wrapping_add(at),
+                        plane,
                         rows,
                         width: pixels - at,
                     };
                     // SAFETY: the lengths were checked above: the group's last panel of weights is whole, each tap finds
-                    // whole vectors, and the rows have `width` pixels from `at` on.
+                    // whole vectors, and `width` pixels from `at` on are the segment's.
                     unsafe {
                         match count {
                             3 => tile.multiply::<S, 3>(s),
@@ -153,13 +152,13 @@ struct Tile<'a, const R: usize> {
     taps: &'a [usize],
     bias: [f32; R],
     floor: f32,
-    /// The first pixel of each channel's segment.
-    to: [*mut f32; R],
-    /// Pixels before the first of the tile.
-    at: usize,
+    /// The first pixel in the first channel.
+    to: *mut f32,
+    /// Distance of two channels.
+    plane: usize,
     /// Channels that there are.
     rows: usize,
-    /// Pixels from there to the end of the segment.
+    /// Pixels to the end of the segment.
     width: usize,
 }
 
@@ -167,7 +166,7 @@ impl<const R: usize> Tile<'_, R> {
     /// Computes `V` vectors, or as many pixels as there are.
     ///
     /// # Safety
-    /// `a` has R values for each tap, `b` V vectors at each of them, and the first `rows` of `to` `width` pixels from `at` on.
+    /// `a` has R values for each tap, `b` V vectors at each of them, and `to` `width` pixels in each of `rows` channels.
     #[inline(always)]
     unsafe fn multiply<S: Simd, const V: usize>(self, s: S) {
         let mut sums = [[s.splat(0.0); V]; R];
@@ -189,7 +188,7 @@ impl<const R: usize> Tile<'_, R> {
                 let done = j * S::LANES;
                 // SAFETY: pixels below `width` may be written; the array holds a vector.
                 unsafe {
-                    let to = self.to[i].add(self.at + done);
+                    let to = self.to.add(i * self.plane + done);
                     if done + S::LANES <= self.width {
                         s.store(to, value);
                     } else {
