@@ -31,6 +31,9 @@ const PIXELS: usize = 96;
 /// a single [`GROUP`] of output channels, which would use it only once.
 const FEW_PIXELS: usize = 1024;
 
+/// Weights from which on so many pixels are taken at a time: each block of [`PIXELS`] would read all of them from memory.
+const MANY_WEIGHTS: usize = 4 << 20;
+
 /// Rows of the unrolled matrix in a block: an even number, for pairs.
 const DEPTH: usize = 256;
 
@@ -185,9 +188,10 @@ pub(crate) fn forward(
     out: &mut [f32],
 ) {
     let g = &g.with_taps(weights.taps());
-    let few = g.pixels() <= FEW_PIXELS && !thin::suits(g);
-    if few && g.out_channels > GROUP {
-        return few_pixels(isa, g, x, weights, bias, activation, out);
+    let thin = thin::suits(g);
+    let in_blocks = g.pixels() <= FEW_PIXELS || g.out_channels * g.depth() >= MANY_WEIGHTS;
+    if in_blocks && g.out_channels > GROUP && !thin {
+        return by_channels(isa, g, x, weights, bias, activation, out);
     }
     let made;
     let weights = match weights {
@@ -198,18 +202,18 @@ pub(crate) fn forward(
         }
     };
     // So few that vectors along them would be half empty: they run along output channels there.
-    if few && 2 * g.pixels() <= isa.lanes() {
-        return few_pixels(isa, g, x, Source::Packed(weights), bias, activation, out);
+    if 2 * g.pixels() <= isa.lanes() && !thin {
+        return by_channels(isa, g, x, Source::Packed(weights), bias, activation, out);
     }
-    if thin::suits(g) && weights.precision == Precision::F32 {
+    if thin && weights.precision == Precision::F32 {
         thin::forward(isa, g, x, weights, bias, activation, out);
     } else {
-        many_pixels(isa, g, x, weights, bias, activation, out);
+        by_pixels(isa, g, x, weights, bias, activation, out);
     }
 }
 
 /// Each task takes a block of pixels and all output channels, and unrolls what it needs.
-fn many_pixels(
+fn by_pixels(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -254,9 +258,9 @@ fn many_pixels(
     });
 }
 
-/// All pixels are unrolled once, and each task takes a run of output channels, whose weights it packs as it goes: weights
-/// are read from memory once and never written back.
-fn few_pixels(
+/// Block by block of at most [`FEW_PIXELS`], pixels are unrolled once, and each task takes a run of output channels, whose
+/// weights it packs as it goes: weights are read from memory once a block and never written back.
+fn by_channels(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
@@ -273,98 +277,104 @@ fn few_pixels(
     // Whole windows, so that weights are packed kernel by kernel where they cannot be packed at once.
     let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
-    let mut cut = Cut { size, cell: 1, cells: g.pixels(), channels: TASK_ROWS };
-    let pixels = cut.cell_count();
+    let pixels = g.pixels();
+    let block = pixels.div_ceil(pixels.div_ceil(FEW_PIXELS));
+    let mut cut = Cut { size, cell: 1, cells: block, channels: TASK_ROWS };
     // The cut may follow the number of threads, since it changes no output value.
     let tasks = 4 * rayon::current_num_threads();
     if rows.div_ceil(TASK_ROWS) < tasks {
         cut.channels = rows.div_ceil(tasks).next_multiple_of(GROUP);
         let runs = tasks.div_ceil(cut.shards().1);
-        cut.cells = pixels.div_ceil(runs).next_multiple_of(isa.lanes() * 3);
+        cut.cells = block.div_ceil(runs).next_multiple_of(isa.lanes() * 3);
     }
-    let stride = pixels.next_multiple_of(16) + 16;
+    let (all, groups) = cut.shards();
+    let runs = block.div_ceil(cut.cells);
+    let stride = (runs * cut.cells).min(pixels).next_multiple_of(16) + 16;
     let matrix = Unrolled::new(g, x, cut);
     let mut unrolled = Scratch::take(precision.words(depth) * stride);
-    unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
-        let part = i * step..((i + 1) * step).min(depth);
-        matrix.operand(isa, precision, 0..pixels, part, block, stride);
-    });
     let sharded = Sharded::new(out, cut);
-    let (runs, groups) = cut.shards();
-    (0..runs * groups).into_par_iter().for_each(|task| {
-        let mut shard = sharded.claim(task % runs, task / runs);
-        let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
-        let c_stride = cells.len().next_multiple_of(16) + 16;
-        let mut products = Scratch::take(channels.len() * c_stride);
-        let across = precision == Precision::F32 && suits_across(isa, cells.len());
-        let height = channels.len().next_multiple_of(GROUP);
-        let mut by_pixels = Scratch::take(if across { cells.len() * height } else { 0 });
-        // Groups of rows, as far as they are packed here.
-        let share = step.min(depth) * GROUP;
-        let mut packed = Scratch::take(channels.len().div_ceil(GROUP) * share);
-        for d in (0..depth).step_by(step) {
-            let part = d..(d + step).min(depth);
-            let (a, distance) = match &weights {
-                Source::Packed(weights) => {
-                    let group = precision.words(depth) * GROUP;
-                    (&weights.packed[channels.start / GROUP * group + precision.words(d) * GROUP..], group)
-                }
-                Source::Raw(raw) => {
-                    for (k, to) in channels.clone().step_by(GROUP).zip(packed.chunks_mut(share)) {
-                        raw.pack(isa, k, part.clone(), to);
+    for first in (0..all).step_by(runs) {
+        let pixels = cut.cell_range(first).start..cut.cell_range((first + runs).min(all) - 1).end;
+        unrolled.par_chunks_mut(precision.words(step) * stride).enumerate().for_each(|(i, block)| {
+            let part = i * step..((i + 1) * step).min(depth);
+            matrix.operand(isa, precision, pixels.clone(), part, block, stride);
+        });
+        let runs = runs.min(all - first);
+        (0..runs * groups).into_par_iter().for_each(|task| {
+            let mut shard = sharded.claim(first + task % runs, task / runs);
+            let (channels, cells) = (shard.channels.clone(), shard.cells.clone());
+            let c_stride = cells.len().next_multiple_of(16) + 16;
+            let mut products = Scratch::take(channels.len() * c_stride);
+            let across = precision == Precision::F32 && suits_across(isa, cells.len());
+            let height = channels.len().next_multiple_of(GROUP);
+            let mut by_pixels = Scratch::take(if across { cells.len() * height } else { 0 });
+            // Groups of rows, as far as they are packed here.
+            let share = step.min(depth) * GROUP;
+            let mut packed = Scratch::take(channels.len().div_ceil(GROUP) * share);
+            for d in (0..depth).step_by(step) {
+                let part = d..(d + step).min(depth);
+                let (a, distance) = match &weights {
+                    Source::Packed(weights) => {
+                        let group = precision.words(depth) * GROUP;
+                        (&weights.packed[channels.start / GROUP * group + precision.words(d) * GROUP..], group)
                     }
-                    (&packed[..], share)
+                    Source::Raw(raw) => {
+                        for (k, to) in channels.clone().step_by(GROUP).zip(packed.chunks_mut(share)) {
+                            raw.pack(isa, k, part.clone(), to);
+                        }
+                        (&packed[..], share)
+                    }
+                };
+                let b = &unrolled[precision.words(d) * stride + cells.start - pixels.start..];
+                let accumulate = d > 0;
+                if across {
+                    isa.run(AcrossMul {
+                        rows: channels.len(),
+                        columns: cells.len(),
+                        depth: part.len(),
+                        a,
+                        group: GROUP,
+                        distance,
+                        b,
+                        b_stride: stride,
+                        c: &mut by_pixels,
+                        c_stride: height,
+                        accumulate,
+                    });
+                    continue;
                 }
-            };
-            let b = &unrolled[precision.words(d) * stride + cells.start..];
-            let accumulate = d > 0;
-            if across {
-                isa.run(AcrossMul {
+                let product = MatMul {
                     rows: channels.len(),
                     columns: cells.len(),
-                    depth: part.len(),
+                    depth: precision.words(part.len()),
                     a,
-                    group: GROUP,
-                    distance,
+                    a_stride: isa.panel_rows(),
+                    a_step: GROUP,
+                    a_group: [GROUP, distance],
                     b,
                     b_stride: stride,
-                    c: &mut by_pixels,
-                    c_stride: height,
+                    c: &mut products,
+                    c_stride,
                     accumulate,
-                });
-                continue;
+                };
+                isa.run_as(precision, product);
             }
-            let product = MatMul {
-                rows: channels.len(),
-                columns: cells.len(),
-                depth: precision.words(part.len()),
-                a,
-                a_stride: isa.panel_rows(),
-                a_step: GROUP,
-                a_group: [GROUP, distance],
-                b,
-                b_stride: stride,
-                c: &mut products,
-                c_stride,
-                accumulate,
-            };
-            isa.run_as(precision, product);
-        }
-        if across {
-            isa.run(Transpose {
-                rows: cells.len(),
-                columns: channels.len(),
-                from: &by_pixels,
-                from_stride: height,
-                to: &mut products,
-                to_stride: c_stride,
-                ahead: 0,
-            });
-        }
-        let (products, floor) = (&products[..], activation.floor());
-        let segments: Vec<Segment> = cut.segments(cells).collect();
-        isa.run(Finish { products, stride: c_stride, segments: &segments, to: &mut shard, bias, floor });
-    });
+            if across {
+                isa.run(Transpose {
+                    rows: cells.len(),
+                    columns: channels.len(),
+                    from: &by_pixels,
+                    from_stride: height,
+                    to: &mut products,
+                    to_stride: c_stride,
+                    ahead: 0,
+                });
+            }
+            let (products, floor) = (&products[..], activation.floor());
+            let segments: Vec<Segment> = cut.segments(cells).collect();
+            isa.run(Finish { products, stride: c_stride, segments: &segments, to: &mut shard, bias, floor });
+        });
+    }
 }
 
 #[cfg(test)]
@@ -392,6 +402,7 @@ mod tests {
             square(1, [203, 21], [5, 4], 1, 0),
             square(2, [130, 32], [2, 2], 3, 1),
             square(1, [530, 21], [2, 2], 1, 0),
+            square(2, [257, 262], [31, 20], 1, 0),
             square(1, [300, 530], [5, 7], 1, 0),
             Conv2dShape { kernel: [2, 5], pad: [1, 0], ..square(1, [4, 9], [10, 11], 1, 0) },
         ]
@@ -433,5 +444,27 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn pixels_in_blocks_and_channels_in_runs_give_the_same_bits() {
+        // Kernels of 1 and of 4 values: sums are cut at the same depths both ways.
+        for (kernel, pad) in [(1, 0), (2, 1)] {
+            let shape = Conv2dShape::square(2, [70, 130], [31, 40], kernel, pad);
+            let (g, x, w) = (shape.geometry(), noise(1, shape.input_len()), noise(2, shape.weight_len()));
+            let bias = noise(3, shape.out_channels);
+            assert!(g.pixels() > FEW_PIXELS, "more than one block");
+            for isa in Isa::available() {
+                for precision in [Precision::F32, Precision::Bf16] {
+                    let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false), precision);
+                    let mut results = [0; 2].map(|_| vec![f32::NAN; shape.output_len()]);
+                    let [pixels, channels] = &mut results;
+                    by_pixels(isa, &g, &x, &packed, Some(&bias), Activation::Relu, pixels);
+                    let source = Source::Packed(&packed);
+                    by_channels(isa, &g, &x, source, Some(&bias), Activation::Relu, channels);
+                    assert!(pixels == channels, "{isa:?}, {precision:?}, {shape}");
+                }
+            }
+        }
     }
 }

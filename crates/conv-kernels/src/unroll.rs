@@ -69,11 +69,12 @@ impl<'a> Unrolled<'a> {
         }
     }
 
-    /// Rows `depth` for all output pixels as they lie in the input, if they do: for a 1x1 kernel on one image.
-    pub(crate) fn whole_rows(&self, depth: Range<usize>) -> Option<&'a [f32]> {
-        let g = self.g;
+    /// Rows `depth` for the output pixels `cells` as they lie in the input, and their distance, if they do: for a 1x1 kernel on
+    /// one image.
+    pub(crate) fn as_they_lie(&self, cells: Range<usize>, depth: Range<usize>) -> Option<(&'a [f32], usize)> {
+        let (g, plane) = (self.g, self.g.plane());
         let same = g.batch == 1 && g.kernel == [1, 1] && g.offset == [0, 0] && g.out_size == g.size;
-        same.then(|| &self.x[depth.start * g.plane()..depth.end * g.plane()])
+        same.then(|| (&self.x[depth.start * plane + cells.start..(depth.end - 1) * plane + cells.end], plane))
     }
 
     /// Copies what a tap finds in channel `c` for some output pixels, row by row of the map.

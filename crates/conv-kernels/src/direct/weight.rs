@@ -25,27 +25,31 @@ const DOT_DEPTH: usize = 96;
 /// the same for any number of threads.
 const DOT_TASKS: usize = 16;
 
+/// Output channels, and weights of each, from which on many pixels go block by block: enough to use a block often and to
+/// share it out evenly.
+const MANY: usize = 256;
+
 /// dw = sum over images and pixels of dy and the input under the kernel.
 pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (few, one_group) = (g.pixels() <= FEW_PIXELS, g.out_channels <= GROUP);
     if thin::suits(g) {
         thin::backward_weight(isa, g, x, dy, dw);
-    } else if g.pixels() > FEW_PIXELS {
-        weight_of_many_pixels(isa, g, x, dy, dw);
-    } else if g.out_channels > GROUP {
+    } else if few && one_group {
+        weight_by_strips(&ByPixels::new(isa, g, x, dy), dw);
+    } else if few || g.out_channels.min(g.depth()) >= MANY {
         weight_by_rows(&ByPixels::new(isa, g, x, dy), dw);
     } else {
-        weight_by_strips(&ByPixels::new(isa, g, x, dy), dw);
+        weight_of_many_pixels(isa, g, x, dy, dw);
     }
 }
 
-/// What the weight gradient of few pixels is computed from, both operands by pixels.
+/// Both operands of a weight gradient, to be laid out by pixels.
 struct ByPixels<'a> {
     isa: Isa,
     matrix: Unrolled<'a>,
     dy: &'a [f32],
-    /// All pixels, and the output channels in groups of [`GROUP`].
+    /// Blocks of at most [`FEW_PIXELS`], and the output channels in groups of [`GROUP`].
     cut: Cut,
-    pixels: usize,
     /// Weights of an output channel.
     depth: usize,
 }
@@ -53,46 +57,54 @@ struct ByPixels<'a> {
 impl<'a> ByPixels<'a> {
     fn new(isa: Isa, g: &'a Geometry, x: &'a [f32], dy: &'a [f32]) -> ByPixels<'a> {
         let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-        let cut = Cut { size, cell: 1, cells: usize::MAX / 2, channels: GROUP };
-        ByPixels { isa, matrix: Unrolled::new(g, x, cut), dy, cut, pixels: cut.cell_count(), depth: g.depth() }
+        let pixels = g.pixels();
+        let cells = pixels.div_ceil(pixels.div_ceil(FEW_PIXELS));
+        let cut = Cut { size, cell: 1, cells, channels: GROUP };
+        ByPixels { isa, matrix: Unrolled::new(g, x, cut), dy, cut, depth: g.depth() }
     }
 
-    /// Rows of the unrolled matrix, at most [`DOT_DEPTH`]: `[pixel][DOT_DEPTH]`.
-    fn strip(&self, rows: Range<usize>, to: &mut [f32]) {
-        if let Some(from) = self.matrix.whole_rows(rows.clone()) {
-            return self.transpose(rows.len(), from, to, DOT_DEPTH);
+    /// Rows of the unrolled matrix, at most [`DOT_DEPTH`], for some pixels: `[pixel][DOT_DEPTH]`.
+    fn strip(&self, pixels: Range<usize>, rows: Range<usize>, to: &mut [f32]) {
+        let size = [rows.len(), pixels.len()];
+        if let Some((from, stride)) = self.matrix.as_they_lie(pixels.clone(), rows.clone()) {
+            return self.transpose(size, from, stride, to, DOT_DEPTH);
         }
-        let mut block = Scratch::take(rows.len() * self.pixels);
-        self.matrix.rows(0..self.pixels, rows.clone(), &mut block, self.pixels);
-        self.transpose(rows.len(), &block, to, DOT_DEPTH);
+        let mut block = Scratch::take(rows.len() * pixels.len());
+        self.matrix.rows(pixels.clone(), rows, &mut block, pixels.len());
+        self.transpose(size, &block, pixels.len(), to, DOT_DEPTH);
     }
 
-    /// The gradient of some groups of output channels: `[group][pixel][GROUP]`.
-    fn gradient(&self, groups: Range<usize>) -> Scratch {
-        let segments: Vec<Segment> = self.cut.segments(0..self.pixels).collect();
-        let share = GROUP * self.pixels;
+    /// The gradient of some groups of output channels at some pixels: `[group][pixel][GROUP]`.
+    fn gradient(&self, pixels: Range<usize>, groups: Range<usize>) -> Scratch {
+        let segments: Vec<Segment> = self.cut.segments(pixels.clone()).collect();
+        let (stride, share) = (pixels.len(), GROUP * pixels.len());
         let (mut block, mut gradient) = (Scratch::take(share), Scratch::take(groups.len() * share));
         for (group, to) in groups.zip(gradient.chunks_mut(share)) {
-            let channels = self.cut.channel_range(group);
+            let (size, channels) = (self.cut.size, self.cut.channel_range(group));
             let rows = channels.len();
-            let (size, stride) = (self.cut.size, self.pixels);
             self.isa.run(Gather { size, from: self.dy, segments: &segments, channels, to: &mut block, stride });
-            self.transpose(rows, &block, to, GROUP);
+            self.transpose([rows, stride], &block, stride, to, GROUP);
         }
         gradient
     }
 
-    fn transpose(&self, rows: usize, from: &[f32], to: &mut [f32], to_stride: usize) {
-        let columns = self.pixels;
-        self.isa.run(Transpose { rows, columns, from, from_stride: columns, to, to_stride, ahead: 0 });
+    fn transpose(
+        &self,
+        [rows, columns]: [usize; 2],
+        from: &[f32],
+        from_stride: usize,
+        to: &mut [f32],
+        to_stride: usize,
+    ) {
+        self.isa.run(Transpose { rows, columns, from, from_stride, to, to_stride, ahead: 0 });
     }
 
-    /// The weight gradient of `rows` output channels of a group in a strip: rows [`DOT_DEPTH`] apart.
+    /// The weight gradient of some output channels of a group in a strip: rows [`DOT_DEPTH`] apart.
     fn product(&self, [rows, columns]: [usize; 2], gradient: &[f32], strip: &[f32], to: &mut [f32]) {
         self.isa.run(MatMul {
             rows,
             columns,
-            depth: self.pixels,
+            depth: strip.len() / DOT_DEPTH,
             a: gradient,
             a_stride: self.isa.panel_rows(),
             a_step: GROUP,
@@ -106,41 +118,54 @@ impl<'a> ByPixels<'a> {
     }
 }
 
-/// The unrolled matrix is laid out by pixels once, and each task takes a run of output channels.
+/// Block by block of pixels: the unrolled matrix is laid out once, and each task takes a run of output channels.
 fn weight_by_rows(operands: &ByPixels, dw: &mut [f32]) {
-    let ByPixels { depth, pixels, .. } = *operands;
-    let strips = |i: usize| i * DOT_DEPTH..((i + 1) * DOT_DEPTH).min(depth);
-    let share = pixels * DOT_DEPTH;
-    let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
-    unrolled.par_chunks_mut(share).enumerate().for_each(|(i, to)| operands.strip(strips(i), to));
+    let (cut, depth) = (operands.cut, operands.depth);
+    let columns = |strip: usize| strip * DOT_DEPTH..((strip + 1) * DOT_DEPTH).min(depth);
     let groups = if dw.len() >= 4 * TASK_ROWS * depth { TASK_ROWS / GROUP } else { 1 };
-    dw.par_chunks_mut(groups * GROUP * depth).enumerate().for_each(|(i, dw)| {
-        let gradient = operands.gradient(i * groups..i * groups + dw.len().div_ceil(GROUP * depth));
-        let mut product = Scratch::take(GROUP * DOT_DEPTH);
-        for (i, strip) in unrolled.chunks(share).enumerate() {
-            let columns = strips(i);
-            for (gradient, dw) in gradient.chunks(GROUP * pixels).zip(dw.chunks_mut(GROUP * depth)) {
-                operands.product([dw.len() / depth, columns.len()], gradient, strip, &mut product);
-                for (to, from) in dw.chunks_mut(depth).zip(product.chunks(DOT_DEPTH)) {
-                    to[columns.clone()].copy_from_slice(&from[..columns.len()]);
+    for block in 0..cut.shards().0 {
+        let pixels = cut.cell_range(block);
+        let share = pixels.len() * DOT_DEPTH;
+        let mut unrolled = Scratch::take(depth.div_ceil(DOT_DEPTH) * share);
+        unrolled
+            .par_chunks_mut(share)
+            .enumerate()
+            .for_each(|(strip, to)| operands.strip(pixels.clone(), columns(strip), to));
+        dw.par_chunks_mut(groups * GROUP * depth).enumerate().for_each(|(task, dw)| {
+            let first = task * groups;
+            let gradient = operands.gradient(pixels.clone(), first..first + dw.len().div_ceil(GROUP * depth));
+            let mut product = Scratch::take(GROUP * DOT_DEPTH);
+            for (i, strip) in unrolled.chunks(share).enumerate() {
+                let columns = columns(i);
+                for (gradient, dw) in gradient.chunks(GROUP * pixels.len()).zip(dw.chunks_mut(GROUP * depth)) {
+                    operands.product([dw.len() / depth, columns.len()], gradient, strip, &mut product);
+                    for (to, from) in dw.chunks_mut(depth).zip(product.chunks(DOT_DEPTH)) {
+                        let (to, from) = (&mut to[columns.clone()], &from[..columns.len()]);
+                        if block == 0 {
+                            to.copy_from_slice(from);
+                        } else {
+                            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                        }
+                    }
                 }
             }
-        }
-    });
+        });
+    }
 }
 
-/// For a single group of output channels: each task takes a strip of the unrolled matrix from the input to the gradient.
+/// For few pixels and a single group of output channels: each task takes a strip of the unrolled matrix from the input to
+/// the gradient.
 fn weight_by_strips(operands: &ByPixels, dw: &mut [f32]) {
-    let ByPixels { depth, pixels, cut: Cut { size: [_, k, ..], .. }, .. } = *operands;
-    let gradient = operands.gradient(0..1);
+    let (depth, k, pixels) = (operands.depth, operands.cut.size[1], operands.cut.cell_range(0));
+    let gradient = operands.gradient(pixels.clone(), 0..1);
     // A row of weights as one of pixels.
     let strips = Cut { size: [1, k, 1, depth], cell: 1, cells: DOT_DEPTH, channels: k };
     let sharded = Sharded::new(dw, strips);
     (0..strips.shards().0).into_par_iter().for_each(|task| {
         let mut shard = sharded.claim(task, 0);
         let columns = shard.cells.clone();
-        let (mut strip, mut products) = (Scratch::take(pixels * DOT_DEPTH), Scratch::take(k * DOT_DEPTH));
-        operands.strip(columns.clone(), &mut strip);
+        let (mut strip, mut products) = (Scratch::take(pixels.len() * DOT_DEPTH), Scratch::take(k * DOT_DEPTH));
+        operands.strip(pixels.clone(), columns.clone(), &mut strip);
         operands.product([k, columns.len()], &gradient, &strip, &mut products);
         let segments: Vec<Segment> = strips.segments(columns).collect();
         let (stride, floor) = (DOT_DEPTH, Activation::Identity.floor());
