@@ -20,8 +20,11 @@ use crate::kernel::winograd::WIDEST;
 use crate::shape::Geometry;
 use crate::unroll::copy_line;
 
-/// Places whose lines are laid out together, as far as rows are not longer.
-const TASK_PLACES: usize = 1920;
+/// Places whose lines a task of the forward pass lays out together, as far as rows are not longer.
+const TASK_PLACES: usize = 3840;
+
+/// The same for the weight gradient.
+const DOT_PLACES: usize = 1920;
 
 /// Tasks of the weight gradient. Fixed, so that the order of every sum is the same for any number of threads.
 const DOT_TASKS: usize = 16;
@@ -103,9 +106,9 @@ pub(crate) fn forward(
     out: &mut [f32],
 ) {
     let (channels, [height, width]) = (g.out_channels, g.out_size);
-    // Some tasks for each thread. The cut may follow their number, since it changes no output value.
-    let share = (g.batch * height).div_ceil(2 * rayon::current_num_threads());
-    let rows = (TASK_PLACES / Lines::padded(g)[1]).clamp(1, share);
+    // As many tasks for each thread. The cut may follow their number, since it changes no output value.
+    let (all, most) = (g.batch * height, (TASK_PLACES / Lines::padded(g)[1]).max(1));
+    let rows = all.div_ceil(all.div_ceil(most).next_multiple_of(2 * rayon::current_num_threads()));
     let cut = Cut { size: [g.batch, channels, height, width], cell: 1, cells: rows * width, channels };
     let sharded = Sharded::new(out, cut);
     (0..cut.shards().0).into_par_iter().for_each(|task| {
@@ -156,7 +159,7 @@ pub(crate) fn backward_weight(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32], dw:
     let (depth, k, [height, width]) = (g.depth(), g.out_channels, g.out_size);
     let plane = height * width;
     let part = (g.batch * height).div_ceil(DOT_TASKS);
-    let together = (TASK_PLACES / width).max(1);
+    let together = (DOT_PLACES / width).max(1);
     let mut sums = Scratch::zeros((g.batch * height).div_ceil(part) * k * depth);
     sums.par_chunks_mut(k * depth).enumerate().for_each(|(task, sum)| {
         let end = ((task + 1) * part).min(g.batch * height);
