@@ -215,4 +215,44 @@ mod tests {
         let seen: Vec<_> = lines.iter().map(|l| (l["kind"].as_str().unwrap(), l["step"].as_u64().unwrap())).collect();
         assert_eq!(seen, [("step", 10), ("step", 20), ("step", 30), ("validation", 30)]);
     }
+
+    #[test]
+    fn the_formats_page_explains_every_key_of_a_line() {
+        use crate::evaluate::{Evaluation, Skipped};
+        use crate::metrics::Tally;
+        use crate::validation::{PicturedScores, ShortScores, Validation};
+
+        let page = include_str!("../../../docs/formats.md");
+        let run = tempfile::tempdir().unwrap();
+        let mut lines = RunLog::open(run.path(), 0).unwrap();
+        lines.step(&log(10)).unwrap();
+        let tally = Tally::new(1);
+        let short = ShortScores::from(&tally);
+        let skipped = vec![Skipped { id: String::new(), reason: String::new() }];
+        let report = Validation {
+            step: 10,
+            evaluation: Evaluation { scores: tally.scores(&[]), loss: None, skipped },
+            pictured: Some(PicturedScores { images: 0, raw: short, crf: short, changed: 0.0, seconds: 0.0 }),
+        };
+        lines.validation(10, &report, &[]).unwrap();
+
+        let mut rest: Vec<serde_json::Value> = fs::read_to_string(run.path().join(METRICS_FILE))
+            .unwrap()
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        let mut keys = std::collections::BTreeSet::new();
+        while let Some(value) = rest.pop() {
+            match value {
+                serde_json::Value::Object(object) => object.into_iter().for_each(|(key, value)| {
+                    keys.insert(key);
+                    rest.push(value);
+                }),
+                serde_json::Value::Array(values) => rest.extend(values),
+                _ => {}
+            }
+        }
+        let missing: Vec<_> = keys.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
+        assert!(keys.len() > 30 && missing.is_empty(), "docs/formats.md lacks {missing:?} of {} keys", keys.len());
+    }
 }
