@@ -111,11 +111,7 @@ impl PreparedWeights {
         let g = conv.geometry();
         let (method, taps) = match &self.weights {
             Weights::Direct(weights) => (Method::Direct, Some(weights.taps())),
-            Weights::Winograd33(_) => (Method::Winograd33, None),
-            Weights::Winograd43(_) => (Method::Winograd43, None),
-            Weights::Winograd63(_) => (Method::Winograd63, None),
-            Weights::Winograd27(_) => (Method::Winograd27, None),
-            Weights::Winograd47(_) => (Method::Winograd47, None),
+            Weights::Winograd(filter, _) => (Method::Winograd(*filter), None),
         };
         let same_way = method == conv.method(conv.purpose, &g) && taps.is_none_or(|taps| *taps == g.busy_taps());
         self.key == conv.key() && same_way
@@ -125,11 +121,7 @@ impl PreparedWeights {
 /// Weights in the layout of a method.
 enum Weights {
     Direct(DirectWeights),
-    Winograd33(WinogradWeights),
-    Winograd43(WinogradWeights),
-    Winograd63(WinogradWeights),
-    Winograd27(WinogradWeights),
-    Winograd47(WinogradWeights),
+    Winograd(Filter, WinogradWeights),
 }
 
 /// How a convolution is computed.
@@ -137,74 +129,62 @@ enum Weights {
 enum Method {
     /// By its definition.
     Direct,
-    /// F(3, 3).
-    Winograd33,
-    /// F(4, 3).
-    Winograd43,
-    /// F(6, 3).
-    Winograd63,
-    /// F(2, 7).
-    Winograd27,
-    /// F(4, 7).
-    Winograd47,
+    /// By minimal filtering.
+    Winograd(Filter),
 }
 
-/// Whether weights are used as they are or turned by 180 degrees with their channels exchanged.
+impl Method {
+    /// Whether maxima over windows of 2x2 pixels are taken in passing: where a tile is whole windows.
+    fn pools(self) -> bool {
+        !matches!(self, Method::Direct | Method::Winograd(Filter::F33))
+    }
+}
+
+/// A minimal filtering F(t, r) in both directions: tiles of t x t pixels for a kernel of r x r.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turned {
-    No,
-    Yes,
+enum Filter {
+    F33,
+    F43,
+    F63,
+    F27,
+    F47,
 }
 
 impl Weights {
-    fn forward(method: Method, precision: Precision, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
-        match method {
-            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, false), precision)),
-            Method::Winograd33 => Weights::Winograd33(WinogradWeights::forward::<5, 3>(isa, g, w, precision)),
-            Method::Winograd43 => Weights::Winograd43(WinogradWeights::forward::<6, 3>(isa, g, w, precision)),
-            Method::Winograd63 => Weights::Winograd63(WinogradWeights::forward::<8, 3>(isa, g, w, precision)),
-            Method::Winograd27 => Weights::Winograd27(WinogradWeights::forward::<8, 7>(isa, g, w, precision)),
-            Method::Winograd47 => Weights::Winograd47(WinogradWeights::forward::<10, 7>(isa, g, w, precision)),
-        }
-    }
-
-    fn transposed(method: Method, isa: Isa, g: &Geometry, w: &[f32]) -> Weights {
-        match method {
-            Method::Direct => Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, true), Precision::F32)),
-            Method::Winograd33 => Weights::Winograd33(WinogradWeights::transposed::<5, 3>(isa, g, w)),
-            Method::Winograd43 => Weights::Winograd43(WinogradWeights::transposed::<6, 3>(isa, g, w)),
-            Method::Winograd63 => Weights::Winograd63(WinogradWeights::transposed::<8, 3>(isa, g, w)),
-            Method::Winograd27 => Weights::Winograd27(WinogradWeights::transposed::<8, 7>(isa, g, w)),
-            Method::Winograd47 => Weights::Winograd47(WinogradWeights::transposed::<10, 7>(isa, g, w)),
-        }
+    /// For the forward pass, or `turned` by 180 degrees with channels exchanged, for the data gradient.
+    fn new(method: Method, precision: Precision, isa: Isa, g: &Geometry, w: &[f32], turned: bool) -> Weights {
+        let filter = match method {
+            Method::Direct => {
+                return Weights::Direct(DirectWeights::new(isa, RawWeights::new(g, w, turned), precision));
+            }
+            Method::Winograd(filter) => filter,
+        };
+        let new = match filter {
+            Filter::F33 => WinogradWeights::new::<5, 3>,
+            Filter::F43 => WinogradWeights::new::<6, 3>,
+            Filter::F63 => WinogradWeights::new::<8, 3>,
+            Filter::F27 => WinogradWeights::new::<8, 7>,
+            Filter::F47 => WinogradWeights::new::<10, 7>,
+        };
+        Weights::Winograd(filter, new(isa, g, w, turned, precision))
     }
 
     fn multiply(&self, isa: Isa, g: &Geometry, x: &[f32], after: After, y: &mut [f32]) {
-        match self {
-            Weights::Direct(w) => pooled_after(g, after, y, |after, y| {
-                direct::forward(isa, g, x, Source::Packed(w), after.bias, after.activation, y);
-            }),
-            Weights::Winograd33(w) => {
-                pooled_after(g, after, y, |after, y| winograd::forward::<5, 3>(isa, g, x, w, after, y));
+        let (filter, weights) = match self {
+            Weights::Direct(w) => {
+                return direct::forward(isa, g, x, Source::Packed(w), after.bias, after.activation, y);
             }
-            Weights::Winograd43(w) => winograd::forward::<6, 4>(isa, g, x, w, after, y),
-            Weights::Winograd63(w) => winograd::forward::<8, 6>(isa, g, x, w, after, y),
-            Weights::Winograd27(w) => winograd::forward::<8, 2>(isa, g, x, w, after, y),
-            Weights::Winograd47(w) => winograd::forward::<10, 4>(isa, g, x, w, after, y),
-        }
+            Weights::Winograd(filter, weights) => (filter, weights),
+        };
+        let forward = match filter {
+            Filter::F33 => winograd::forward::<5, 3>,
+            Filter::F43 => winograd::forward::<6, 4>,
+            Filter::F63 => winograd::forward::<8, 6>,
+            Filter::F27 => winograd::forward::<8, 2>,
+            Filter::F47 => winograd::forward::<10, 4>,
+        };
+        forward(isa, g, x, weights, after, y);
     }
-}
-
-/// What `sums` gives; its maxima, if these are wanted, by a pass of their own.
-fn pooled_after(g: &Geometry, after: After, y: &mut [f32], sums: impl FnOnce(After, &mut [f32])) {
-    let Some(border) = after.pool else { return sums(after, y) };
-    let planes = g.batch * g.out_channels;
-    let mut all = Scratch::take(planes * g.out_size[0] * g.out_size[1]);
-    sums(After { activation: Activation::Identity, pool: None, ..after }, &mut all);
-    let pool = MaxPool { planes, size: g.out_size, border, activation: after.activation };
-    let mut places = vec![0; y.len()];
-    let done = pool.forward(&all, y, &mut places);
-    debug_assert!(done.is_ok(), "{done:?}");
 }
 
 impl Conv2d {
@@ -279,7 +259,8 @@ impl Conv2d {
         if self.product_precision() == Precision::Bf16 {
             return self.forward_prepared(x, &self.prepare(w)?, bias, activation, y);
         }
-        self.multiply(&self.geometry(), x, w, Turned::No, self.after(bias, activation), y);
+        let g = self.geometry();
+        self.and_pool(&g, self.after(bias, activation), y, |after, y| self.multiply(&g, x, w, false, after, y));
         Ok(())
     }
 
@@ -294,9 +275,11 @@ impl Conv2d {
         match self.method(self.purpose, &g) {
             Method::Direct if g.window() > 9 => 4 * g.busy_taps().len() <= g.window(),
             Method::Direct => self.algorithm == Algorithm::Direct || thin::suits(&g) || g.window() == 1,
-            Method::Winograd63 => true,
-            Method::Winograd43 => self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g),
-            Method::Winograd33 | Method::Winograd27 | Method::Winograd47 => false,
+            Method::Winograd(Filter::F63) => true,
+            Method::Winograd(Filter::F43) => {
+                self.product_precision() == Precision::Bf16 || !small_maps::suits_raw_weights(&g)
+            }
+            Method::Winograd(Filter::F33 | Filter::F27 | Filter::F47) => false,
         }
     }
 
@@ -309,7 +292,7 @@ impl Conv2d {
         self.check_weight(w.len())?;
         let g = self.geometry();
         let method = self.method(self.purpose, &g);
-        let weights = Weights::forward(method, self.product_precision(), self.isa, &g, w);
+        let weights = Weights::new(method, self.product_precision(), self.isa, &g, w, false);
         Ok(PreparedWeights { weights, key: self.key() })
     }
 
@@ -329,7 +312,10 @@ impl Conv2d {
         if !weights.serve(self) {
             return Err(ShapeError::Prepared { shape: self.shape, found: weights.key });
         }
-        weights.weights.multiply(self.isa, &self.geometry(), x, self.after(bias, activation), y);
+        let g = self.geometry();
+        self.and_pool(&g, self.after(bias, activation), y, |after, y| {
+            weights.weights.multiply(self.isa, &g, x, after, y);
+        });
         Ok(())
     }
 
@@ -345,7 +331,7 @@ impl Conv2d {
         self.check_weight(w.len())?;
         self.check_input("the input's gradient", dx.len())?;
         let g = self.geometry().transposed();
-        self.multiply(&g, dy, w, Turned::Yes, After::NOTHING, dx);
+        self.multiply(&g, dy, w, true, After::NOTHING, dx);
         Ok(())
     }
 
@@ -362,17 +348,23 @@ impl Conv2d {
         self.check_weight(dw.len())?;
         let g = self.geometry();
         let isa = self.isa;
-        let few = small_maps::suits_weight(&g);
-        match self.method(Purpose::Training, &g) {
-            Method::Direct => direct::backward_weight(isa, &g, x, dy, dw),
-            Method::Winograd27 => small_maps::backward_weight::<8, 2, 7>(isa, &g, x, dy, dw),
-            Method::Winograd47 => small_maps::backward_weight::<10, 4, 7>(isa, &g, x, dy, dw),
-            _ if winograd::weight_suits_definition(&g) => direct::backward_weight(isa, &g, x, dy, dw),
-            Method::Winograd33 if few => small_maps::backward_weight::<5, 3, 3>(isa, &g, x, dy, dw),
-            Method::Winograd33 => winograd::backward_weight::<5, 3, 3>(isa, &g, x, dy, dw),
-            _ if few => small_maps::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
-            _ => winograd::backward_weight::<6, 4, 3>(isa, &g, x, dy, dw),
-        }
+        let filter = match self.method(Purpose::Training, &g) {
+            Method::Winograd(filter) if !winograd::weight_suits_definition(&g) => filter,
+            _ => {
+                direct::backward_weight(isa, &g, x, dy, dw);
+                return Ok(());
+            }
+        };
+        let backward_weight = match (filter, small_maps::suits_weight(&g)) {
+            (Filter::F33, true) => small_maps::backward_weight::<5, 3, 3>,
+            (Filter::F33, false) => winograd::backward_weight::<5, 3, 3>,
+            // Gradients are never F(6, 3).
+            (Filter::F43 | Filter::F63, true) => small_maps::backward_weight::<6, 4, 3>,
+            (Filter::F43 | Filter::F63, false) => winograd::backward_weight::<6, 4, 3>,
+            (Filter::F27, _) => small_maps::backward_weight::<8, 2, 7>,
+            (Filter::F47, _) => small_maps::backward_weight::<10, 4, 7>,
+        };
+        backward_weight(isa, &g, x, dy, dw);
         Ok(())
     }
 
@@ -394,33 +386,40 @@ impl Conv2d {
         Ok(())
     }
 
-    /// The forward pass, or with turned weights and the transposed geometry the data gradient.
-    fn multiply(&self, g: &Geometry, x: &[f32], w: &[f32], turned: Turned, after: After, y: &mut [f32]) {
-        let turn = turned == Turned::Yes;
-        let (isa, method) = (self.isa, self.method(if turn { Purpose::Training } else { self.purpose }, g));
-        match method {
-            Method::Winograd33 if small_maps::suits_forward(g) => pooled_after(g, after, y, |after, y| {
-                small_maps::forward::<5, 3, 3>(isa, g, x, w, turn, after, y);
-            }),
-            Method::Winograd43 if small_maps::suits_forward(g) => {
-                small_maps::forward::<6, 4, 3>(isa, g, x, w, turn, after, y);
-            }
-            Method::Winograd27 => small_maps::forward::<8, 2, 7>(isa, g, x, w, turn, after, y),
-            Method::Winograd47 => small_maps::forward::<10, 4, 7>(isa, g, x, w, turn, after, y),
+    /// The forward pass, or with `turned` weights and the transposed geometry the data gradient.
+    fn multiply(&self, g: &Geometry, x: &[f32], w: &[f32], turned: bool, after: After, y: &mut [f32]) {
+        let (isa, method) = (self.isa, self.method(if turned { Purpose::Training } else { self.purpose }, g));
+        let filter = match method {
             Method::Direct => {
-                let raw = Source::Raw(RawWeights::new(g, w, turn));
-                pooled_after(g, after, y, |after, y| {
-                    direct::forward(isa, g, x, raw, after.bias, after.activation, y);
-                });
+                let raw = Source::Raw(RawWeights::new(g, w, turned));
+                return direct::forward(isa, g, x, raw, after.bias, after.activation, y);
             }
-            _ => {
-                let weights = match turned {
-                    Turned::No => Weights::forward(method, Precision::F32, isa, g, w),
-                    Turned::Yes => Weights::transposed(method, isa, g, w),
-                };
-                weights.multiply(isa, g, x, after, y);
+            Method::Winograd(filter) if small_maps::suits_forward(g) => filter,
+            Method::Winograd(_) => {
+                return Weights::new(method, Precision::F32, isa, g, w, turned).multiply(isa, g, x, after, y);
             }
-        }
+        };
+        let forward = match filter {
+            Filter::F33 => small_maps::forward::<5, 3, 3>,
+            Filter::F43 => small_maps::forward::<6, 4, 3>,
+            Filter::F63 => small_maps::forward::<8, 6, 3>,
+            Filter::F27 => small_maps::forward::<8, 2, 7>,
+            Filter::F47 => small_maps::forward::<10, 4, 7>,
+        };
+        forward(isa, g, x, w, turned, after, y);
+    }
+
+    /// A forward pass by `multiply`; the maxima, if these are wanted and it cannot take them in passing, by a pass of their own.
+    fn and_pool(&self, g: &Geometry, after: After, y: &mut [f32], multiply: impl FnOnce(After, &mut [f32])) {
+        let border = after.pool.filter(|_| !self.method(self.purpose, g).pools());
+        let Some(border) = border else { return multiply(after, y) };
+        let planes = g.batch * g.out_channels;
+        let mut pixels = Scratch::take(planes * g.out_size[0] * g.out_size[1]);
+        multiply(After { activation: Activation::Identity, pool: None, ..after }, &mut pixels);
+        let pool = MaxPool { planes, size: g.out_size, border, activation: after.activation };
+        let mut places = vec![0; y.len()];
+        let done = pool.forward(&pixels, y, &mut places);
+        debug_assert!(done.is_ok(), "{done:?}");
     }
 
     fn after<'a>(&self, bias: Option<&'a [f32]>, activation: Activation) -> After<'a> {
@@ -441,17 +440,17 @@ impl Conv2d {
                     && self.precision == Precision::F32
                     && winograd::suits_large_tiles(g) =>
             {
-                Method::Winograd63
+                Method::Winograd(Filter::F63)
             }
             (Algorithm::Accurate | Algorithm::Fast, [3, 3])
                 if self.precision == Precision::F32 && winograd::suits_small_tiles(g) =>
             {
-                Method::Winograd33
+                Method::Winograd(Filter::F33)
             }
-            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd43,
+            (Algorithm::Accurate | Algorithm::Fast, [3, 3]) => Method::Winograd(Filter::F43),
             (_, [7, 7]) if small_maps::suits_definition(g) => Method::Direct,
-            (Algorithm::Accurate, [7, 7]) => Method::Winograd27,
-            (Algorithm::Fast, [7, 7]) => Method::Winograd47,
+            (Algorithm::Accurate, [7, 7]) => Method::Winograd(Filter::F27),
+            (Algorithm::Fast, [7, 7]) => Method::Winograd(Filter::F47),
             _ => Method::Direct,
         }
     }
@@ -460,7 +459,7 @@ impl Conv2d {
     fn product_precision(&self) -> Precision {
         let Conv2dShape { in_channels, out_channels, .. } = self.shape;
         let pays = match self.method(self.purpose, &self.geometry()) {
-            Method::Winograd43 => in_channels >= 16,
+            Method::Winograd(Filter::F43) => in_channels >= 16,
             Method::Direct => self.shape.depth() >= thin::LONG && out_channels >= 64,
             _ => false,
         };

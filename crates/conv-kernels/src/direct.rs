@@ -46,6 +46,12 @@ pub(crate) const GROUP: usize = 32;
 /// Rows of weights that one task takes where pixels are few.
 const TASK_ROWS: usize = 256;
 
+/// Output pixels of a block: as even as blocks of at most [`FEW_PIXELS`] can be.
+fn pixels_of_a_block(g: &Geometry) -> usize {
+    let pixels = g.pixels();
+    pixels.div_ceil(pixels.div_ceil(FEW_PIXELS))
+}
+
 /// Weights as the rows of a product: of the forward pass, or `turned`, of the data gradient.
 #[derive(Clone)]
 pub(crate) struct RawWeights<'a> {
@@ -58,7 +64,9 @@ pub(crate) struct RawWeights<'a> {
     channels: usize,
     /// Values of a kernel.
     window: usize,
-    /// Those that meet anything but padding, and what else makes a square.
+    /// Distances of the kernels of two rows and of two channels.
+    strides: [usize; 2],
+    /// The values that meet anything but padding, and what else makes a square.
     taps: Taps,
     /// Their places in a kernel as it is stored, in the order of the product.
     places: Vec<usize>,
@@ -74,7 +82,8 @@ impl<'a> RawWeights<'a> {
         };
         let places = taps.rows.clone().flat_map(|row| taps.columns.clone().map(move |column| at(row, column)));
         let places = places.collect();
-        RawWeights { w, turned, rows: g.out_channels, channels: g.channels, window, taps, places }
+        let strides = g.kernel_strides(turned);
+        RawWeights { w, turned, rows: g.out_channels, channels: g.channels, window, strides, taps, places }
     }
 
     /// Columns of the product.
@@ -87,8 +96,7 @@ impl<'a> RawWeights<'a> {
     fn pack(&self, isa: Isa, first: usize, depth: Range<usize>, to: &mut [f32]) {
         let rows = GROUP.min(self.rows - first);
         let (window, each) = (self.window, self.places.len());
-        // Where a channel's kernels begin, and the distance from one row's to the next one's.
-        let (channel, row) = if self.turned { (self.rows * window, window) } else { (window, self.channels * window) };
+        let [row, channel] = self.strides;
         if !self.turned && each == window {
             let from = &self.w[first * row + depth.start..];
             let columns = depth.len();
@@ -277,8 +285,7 @@ fn by_channels(
     // Whole windows, so that weights are packed kernel by kernel where they cannot be packed at once.
     let step = if precision == Precision::F32 { (DEPTH / window).max(1) * window } else { DEPTH };
     let size = [g.batch, rows, g.out_size[0], g.out_size[1]];
-    let pixels = g.pixels();
-    let block = pixels.div_ceil(pixels.div_ceil(FEW_PIXELS));
+    let block = pixels_of_a_block(g);
     let mut cut = Cut { size, cell: 1, cells: block, channels: TASK_ROWS };
     // The cut may follow the number of threads, since it changes no output value.
     let tasks = 4 * rayon::current_num_threads();
@@ -289,7 +296,7 @@ fn by_channels(
     }
     let (all, groups) = cut.shards();
     let runs = block.div_ceil(cut.cells);
-    let stride = (runs * cut.cells).min(pixels).next_multiple_of(16) + 16;
+    let stride = (runs * cut.cells).min(g.pixels()).next_multiple_of(16) + 16;
     let matrix = Unrolled::new(g, x, cut);
     let mut unrolled = Scratch::take(precision.words(depth) * stride);
     let sharded = Sharded::new(out, cut);

@@ -247,6 +247,13 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Distances, in the stored weights, of the kernels of two output channels and of two input channels; `turned` are those
+    /// of a data gradient, where this geometry is the transposed one.
+    pub(crate) fn kernel_strides(&self, turned: bool) -> [usize; 2] {
+        let window = self.window();
+        if turned { [window, self.out_channels * window] } else { [self.channels * window, window] }
+    }
+
     /// The taps of a large kernel that meet anything but padding: 3 x 3 of 7 x 7 on a map of 2 x 2 pixels. They are a square
     /// if the kernel is one, the same for maps that stand and that lie. All taps of a small kernel, of which whole cache
     /// lines would be read anyway.

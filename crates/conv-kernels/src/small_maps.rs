@@ -135,7 +135,7 @@ pub(crate) fn forward<const N: usize, const T: usize, const R: usize>(
     let runs = cut.shards().0;
     cut.cells = cut.cell_count().div_ceil(runs);
     let (runs, groups) = cut.shards();
-    let [row, column] = if turned { [R * R, g.out_channels * R * R] } else { [g.channels * R * R, R * R] };
+    let [row, column] = g.kernel_strides(turned);
     let sharded = Sharded::new(out, cut);
     for run in 0..runs {
         let tiles = cut.cell_range(run);

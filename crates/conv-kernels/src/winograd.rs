@@ -60,29 +60,16 @@ pub(crate) struct WinogradWeights {
 }
 
 impl WinogradWeights {
-    /// Transforms `w` `[K, C, R, R]` for the forward pass with products of this precision.
-    pub(crate) fn forward<const N: usize, const R: usize>(
+    /// Transforms `w` `[K, C, R, R]` for products of this precision: of the forward pass, or `turned`, of the data gradient; `g`
+    /// is then the transposed geometry.
+    pub(crate) fn new<const N: usize, const R: usize>(
         isa: Isa,
         g: &Geometry,
         w: &[f32],
-        precision: Precision,
-    ) -> WinogradWeights {
-        WinogradWeights::new::<N, R>(isa, g, w, [g.channels * R * R, R * R], false, precision)
-    }
-
-    /// Transforms `w` `[K, C, R, R]` for the data gradient; `g` is the transposed geometry.
-    pub(crate) fn transposed<const N: usize, const R: usize>(isa: Isa, g: &Geometry, w: &[f32]) -> WinogradWeights {
-        WinogradWeights::new::<N, R>(isa, g, w, [R * R, g.out_channels * R * R], true, Precision::F32)
-    }
-
-    fn new<const N: usize, const R: usize>(
-        isa: Isa,
-        g: &Geometry,
-        w: &[f32],
-        [row, column]: [usize; 2],
         turned: bool,
         precision: Precision,
     ) -> WinogradWeights {
+        let [row, column] = g.kernel_strides(turned);
         let block = PanelBlock::new(GROUP.min(g.out_channels), precision.words(g.channels), isa.panel_rows());
         let share = block.len(N * N);
         let mut groups = Scratch::take(g.out_channels.div_ceil(GROUP) * share);
@@ -122,7 +109,7 @@ pub(crate) fn suits_definition(g: &Geometry) -> bool {
 /// Whether the weight gradient of a 3x3 kernel is faster by its definition: where pixels are so few that sums at the points
 /// take longer to bring back than to sum.
 pub(crate) fn weight_suits_definition(g: &Geometry) -> bool {
-    g.pixels() <= 48
+    g.kernel == [3, 3] && g.pixels() <= 48
 }
 
 /// How many tiles a task takes and whether their input stays in the second-level cache.
@@ -472,11 +459,11 @@ mod tests {
         for isa in Isa::available() {
             let (g, t) = (shape.geometry(), shape.geometry().transposed());
             let mut out = vec![f32::NAN; shape.output_len()];
-            let weights = WinogradWeights::forward::<N, R>(isa, &g, &w, Precision::F32);
+            let weights = WinogradWeights::new::<N, R>(isa, &g, &w, false, Precision::F32);
             forward::<N, T>(isa, &g, &x, &weights, relu, &mut out);
             wrong.extend(close(&format!("{isa:?} forward {shape}, scale {scale}"), &out, &want, limits[0]));
             let mut dx = vec![f32::NAN; shape.input_len()];
-            let weights = WinogradWeights::transposed::<N, R>(isa, &t, &w);
+            let weights = WinogradWeights::new::<N, R>(isa, &t, &w, true, Precision::F32);
             forward::<N, T>(isa, &t, &dy, &weights, After::NOTHING, &mut dx);
             wrong.extend(close(&format!("{isa:?} data gradient {shape}, scale {scale}"), &dx, &want_dx, limits[1]));
             let mut dw = vec![f32::NAN; shape.weight_len()];

@@ -149,7 +149,11 @@ fn maps_that_leave_tiles_half_empty_have_smaller_ones() {
     {
         let of = |size| Conv2d::new(Conv2dShape::square(16, [20, 40], [size; 2], 3, 1), Algorithm::Fast).unwrap();
         let (conv, weights) = (of(size), of(300).prepare(&noise(2, 20 * 40 * 9)).unwrap());
-        assert_eq!(conv.method(Purpose::Training, &conv.geometry()) == Method::Winograd33, small, "{size}x{size}");
+        assert_eq!(
+            conv.method(Purpose::Training, &conv.geometry()) == Method::Winograd(Filter::F33),
+            small,
+            "{size}x{size}"
+        );
         assert_eq!((weights.serve(&conv), conv.gains_from_preparing()), (!small, !small), "{size}x{size}");
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{FEW_PIXELS, GROUP, TASK_ROWS};
+use super::{FEW_PIXELS, GROUP, TASK_ROWS, pixels_of_a_block};
 use crate::Activation;
 use crate::kernel::gemm::{DotMul, MatMul, ONE_GROUP, Transpose};
 use crate::kernel::rows::{Finish, Gather};
@@ -57,9 +57,7 @@ struct ByPixels<'a> {
 impl<'a> ByPixels<'a> {
     fn new(isa: Isa, g: &'a Geometry, x: &'a [f32], dy: &'a [f32]) -> ByPixels<'a> {
         let size = [g.batch, g.out_channels, g.out_size[0], g.out_size[1]];
-        let pixels = g.pixels();
-        let cells = pixels.div_ceil(pixels.div_ceil(FEW_PIXELS));
-        let cut = Cut { size, cell: 1, cells, channels: GROUP };
+        let cut = Cut { size, cell: 1, cells: pixels_of_a_block(g), channels: GROUP };
         ByPixels { isa, matrix: Unrolled::new(g, x, cut), dy, cut, depth: g.depth() }
     }
 
