@@ -6,7 +6,7 @@ Needs: torch==2.11.0 numpy==2.4.6. From the repository's root:
 
 A second definition of the networks, from the papers and the published models, sharing no code with the Rust one.
 Weights, images, labels and dropout masks are not stored: both sides draw them with the generator of
-crates/fcn-core/src/rng.rs. Stored are, computed in double precision: the logits of inference (every 11th), and of
+crates/segdata/src/rng.rs. Stored are, computed in double precision: the logits of inference (every 11th), and of
 training with dropout 0.5 the mean loss, all gradients, and after ten steps each of SGD and Adam the losses and the
 change of all parameters (evenly spaced samples of each). Prints how far PyTorch's own single precision is from that.
 """
@@ -31,7 +31,7 @@ SEED, DROPOUT, STEPS = 1, 0.5, 10
 # With larger steps the deep layers' normalisation over few values makes rounding grow to per cents, PyTorch's own too.
 RATES = {"vgg16": 1e-3, "vgg16-bn": 1e-4}
 LOGIT_STRIDE, GRADIENT_SAMPLES, CHANGE_SAMPLES = 11, 48, 24
-# Purposes of crates/fcn-core/src/rng.rs.
+# Purposes of crates/segdata/src/rng.rs.
 PURPOSE_DROPOUT, PURPOSE_BENCH = 4, 7
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)

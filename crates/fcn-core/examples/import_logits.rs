@@ -6,14 +6,14 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::host::with_values;
-use fcn_core::labels::Classes;
-use fcn_core::model::vgg16::channels_at_width;
-use fcn_core::model::{Algorithm, Fcn, FcnOptions};
-use fcn_core::normalise::Normaliser;
-use fcn_core::starting_weights::StartingWeights;
-use fcn_core::tensor_file::TensorFile;
+use fcn_core::device::values::with_values;
+use fcn_core::import::starting_weights::StartingWeights;
+use fcn_core::network::vgg16::channels_at_width;
+use fcn_core::network::{Algorithm, Fcn, FcnOptions};
+use fcn_core::weights::tensor_file::TensorFile;
 use fcn_core::weights::{self, Contents, Geometry, Variant};
+use segdata::image::preprocessing::Normaliser;
+use segdata::labels::Classes;
 
 // These repeat reference/import_golden.py.
 const SHAPE: [usize; 2] = [40, 52];

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::host::with_values;
-use fcn_core::labels::Classes;
-use fcn_core::model::import::convention::Convention;
-use fcn_core::model::import::{ImportOptions, ImportReport, import};
-use fcn_core::model::{Algorithm, Fcn, FcnOptions, parameter_table, trunk_table};
-use fcn_core::normalise::Normaliser;
-use fcn_core::starting_weights::StartingWeights;
-use fcn_core::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
-use fcn_core::weights::{self, Backbone, Channels, Contents, Geometry, TrunkMeta, TrunkShape, Variant};
+use fcn_core::device::values::with_values;
+use fcn_core::import::convention::Convention;
+use fcn_core::import::starting_weights::StartingWeights;
+use fcn_core::import::{ImportOptions, ImportReport, import};
+use fcn_core::network::{Algorithm, Fcn, FcnOptions, parameter_table, trunk_table};
+use fcn_core::weights::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
+use fcn_core::weights::{self, Backbone, Contents, Geometry, TrunkMeta, TrunkShape, Variant};
 use fcn_core::{ErrorKind, Result};
+use segdata::image::preprocessing::Channels;
+use segdata::image::preprocessing::Normaliser;
+use segdata::labels::Classes;
 
 // These repeat reference/import_golden.py.
 const SHAPE: [usize; 2] = [40, 52];

@@ -6,10 +6,10 @@
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::host::with_values;
-use fcn_core::model::conv::conv2d;
-use fcn_core::model::{Activation, Algorithm};
-use fcn_core::rng::{Purpose, Rng};
+use fcn_core::cpu::conv2d;
+use fcn_core::device::values::with_values;
+use fcn_core::network::{Activation, Algorithm};
+use segdata::rng::{Purpose, Rng};
 
 /// Convolutions and channels of each stage: VGG-16's at 1/32 of its width.
 const STAGES: [(usize, usize); 5] = [(2, 8), (2, 8), (3, 8), (3, 16), (3, 16)];

@@ -7,15 +7,16 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::host::with_values;
-use fcn_core::labels::{Classes, VOID};
-use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
-use fcn_core::model::bilinear::bilinear_weights;
-use fcn_core::model::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
-use fcn_core::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
-use fcn_core::rng::{Purpose, Rng};
-use fcn_core::tensor_file::TensorFile;
-use fcn_core::weights::{Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use fcn_core::device::values::with_values;
+use fcn_core::network::bilinear::bilinear_weights;
+use fcn_core::network::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
+use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
+use fcn_core::train::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
+use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::weights::{Backbone, Geometry, ModelMeta, TrunkShape, Variant};
+use segdata::image::preprocessing::Preprocessing;
+use segdata::labels::{Classes, VOID};
+use segdata::rng::{Purpose, Rng};
 
 // These repeat reference/parity.py.
 const SEED: u64 = 1;

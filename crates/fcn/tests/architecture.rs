@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace. A crate that is not here is not a member.
-const INSIDE: [(&str, &[&str]); 6] = [
-    ("fcn", &["fcn-core"]),
-    ("fcn-core", &["conv-kernels", "densecrf", "tfio", "torchio"]),
+const INSIDE: [(&str, &[&str]); 7] = [
+    ("fcn", &["fcn-core", "segdata", "densecrf", "tfio"]),
+    ("fcn-core", &["segdata", "conv-kernels", "densecrf", "tfio", "torchio"]),
+    ("segdata", &["tfio"]),
     ("conv-kernels", &[]),
     ("densecrf", &[]),
     ("tfio", &[]),
@@ -24,57 +25,6 @@ const NOT_IN_LEAVES: [&str; 8] = ["burn", "cubecl", "candle", "ort", "tracing", 
 
 /// Any of these would be a source of randomness that no seed controls.
 const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
-
-/// Layers inside `fcn-core`, from the top. A module may use its own layer and those below, except as [`APART`] says.
-const LAYERS: [(&str, &[&str]); 3] = [
-    (
-        "flows",
-        &[
-            "train",
-            "validation",
-            "evaluate",
-            "predict",
-            "convert",
-            "check",
-            "draw",
-            "bench",
-            "info",
-            "crf_search",
-            "export",
-            "stages",
-        ],
-    ),
-    (
-        "parts",
-        &[
-            "checkpoint",
-            "config",
-            "cost",
-            "crf",
-            "data",
-            "environment",
-            "html_report",
-            "loss",
-            "metrics",
-            "model",
-            "normalise",
-            "npy",
-            "onnx",
-            "optim",
-            "pictures",
-            "run_log",
-            "schedule",
-            "starting_weights",
-            "state_dict",
-            "tensor_file",
-            "weights",
-        ],
-    ),
-    ("ground", &["device", "error", "file", "host", "image", "labels", "mapped_file", "rng"]),
-];
-
-/// Pairs that stand in one layer and still must not meet: the first never uses the second.
-const APART: [(&str, &str); 4] = [("model", "data"), ("model", "checkpoint"), ("loss", "data"), ("metrics", "model")];
 
 /// Names that say nothing, for modules and crates.
 const NOT_MODULE_NAMES: [&str; 8] = ["common", "utils", "util", "types", "helpers", "helper", "misc", "shared"];
@@ -164,7 +114,7 @@ fn crates_depend_only_downwards() {
             refuse("a leaf knows no framework and no logging");
         }
         if starts(&NOWHERE) {
-            refuse("randomness is derived in `fcn_core::rng`");
+            refuse("randomness is derived in `segdata::rng`");
         }
     }
     assert_none(findings);
@@ -188,52 +138,6 @@ fn every_crate_takes_the_lints_of_the_workspace() {
         }
     }
     assert_none(findings);
-}
-
-/// The layer of a module of `fcn-core`: 0 is the top.
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|(_, modules)| modules.contains(&module))
-}
-
-#[test]
-fn modules_of_the_core_look_only_downwards() {
-    let src = root().join("crates/fcn-core/src");
-    let mut findings = Vec::new();
-    for file in rust_files(&src) {
-        let inside = file.strip_prefix(&src).unwrap();
-        let module = inside.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
-        if module == "lib" {
-            continue;
-        }
-        let Some(own) = layer(&module) else {
-            findings.push(format!("{}: say in LAYERS to which layer `{module}` belongs", shown(&file)));
-            continue;
-        };
-        let text = std::fs::read_to_string(&file).unwrap();
-        for (line, code) in code_lines(&text) {
-            for used in crate_paths(code) {
-                let apart = APART.contains(&(module.as_str(), used.as_str()));
-                if apart || layer(&used).is_some_and(|other| other < own) {
-                    findings.push(format!("{}:{line}: `{module}` must not use `{used}`", shown(&file)));
-                }
-            }
-        }
-    }
-    assert_none(findings);
-}
-
-/// The first segments of every `crate::...` path on a line, braces included: `crate::{image::X, labels}`.
-fn crate_paths(code: &str) -> Vec<String> {
-    let ident = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut names = Vec::new();
-    for (at, start) in code.match_indices("crate::") {
-        let rest = &code[at + start.len()..];
-        match rest.strip_prefix('{') {
-            Some(list) => names.extend(list.trim_end_matches("};").split(',').map(|part| ident(part.trim()))),
-            None => names.push(ident(rest)),
-        }
-    }
-    names
 }
 
 #[test]

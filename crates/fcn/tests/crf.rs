@@ -13,14 +13,15 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use fcn_core::device;
-use fcn_core::draw::{DrawOptions, draw_dataset};
-use fcn_core::image::{RgbImage, decode_mask, decode_rgb};
-use fcn_core::labels::{Classes, LabelMap, most_likely};
-use fcn_core::model::{Fcn, FcnOptions};
-use fcn_core::npy;
-use fcn_core::rng::{Purpose, Rng};
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use fcn_core::network::{Fcn, FcnOptions};
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
 use program::{fcn, stderr, stdout};
+use segdata::files::npy;
+use segdata::image::preprocessing::Preprocessing;
+use segdata::image::{RgbImage, decode_mask, decode_rgb};
+use segdata::labels::{Classes, LabelMap, most_likely};
+use segdata::rng::{Purpose, Rng};
+use segdata::synthetic::{DrawOptions, draw_dataset};
 use serde_json::Value;
 
 /// Steps of the run that the tests share.

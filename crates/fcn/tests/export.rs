@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use fcn_core::device;
-use fcn_core::labels::Classes;
-use fcn_core::model::{Fcn, FcnOptions};
-use fcn_core::tensor_file::TensorFile;
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use fcn_core::network::{Fcn, FcnOptions};
+use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
+use segdata::image::preprocessing::Preprocessing;
+use segdata::labels::Classes;
 use serde_json::Value;
 
 /// A folder with `same.safetensors`, `caffe.safetensors` and `bn.safetensors` (caffe, with batch normalisation).

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use fcn_core::draw::{DrawOptions, draw_dataset};
 use program::{assert_code, stderr};
+use segdata::synthetic::{DrawOptions, draw_dataset};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/import").join(name)

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fcn_core::device;
-use fcn_core::image::{RgbImage, encode_mask_png};
-use fcn_core::labels::{Classes, LabelMap, VOID};
-use fcn_core::model::{Fcn, FcnOptions};
-use fcn_core::npy;
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, Preprocessing, TrunkShape, Variant};
+use fcn_core::network::{Fcn, FcnOptions};
+use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
 use program::stderr;
+use segdata::files::npy;
+use segdata::image::preprocessing::Preprocessing;
+use segdata::image::{RgbImage, encode_mask_png};
+use segdata::labels::{Classes, LabelMap, VOID};
 use serde_json::Value;
 
 /// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fcn_core::draw::{DrawOptions, draw_dataset};
-use fcn_core::run_log::METRICS_FILE;
+use fcn_core::train::run_log::METRICS_FILE;
 use program::{assert_code, stderr};
+use segdata::synthetic::{DrawOptions, draw_dataset};
 
 /// Steps of every run here; enough for a few checkpoints and validations.
 const STEPS: u64 = 12;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Parameter;
+use crate::network::Parameter;
 
 #[test]
 fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
@@ -13,13 +13,13 @@ fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
 
 fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
     let mut meta = ModelMeta::narrow(variant, backbone, Geometry::Caffe, &["background", "a \"quoted\" thing"]);
-    meta.preprocessing.channels = Channels::Bgr;
+    meta.preprocessing.channels = segdata::image::preprocessing::Channels::Bgr;
     meta
 }
 
 fn values(fcn: &Fcn) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let list = |parameter: &Parameter| {
-        let values = crate::host::with_values(&parameter.tensor, <[f32]>::to_vec).unwrap();
+        let values = crate::device::values::with_values(&parameter.tensor, <[f32]>::to_vec).unwrap();
         (parameter.name.clone(), parameter.shape.clone(), values)
     };
     fcn.parameters().iter().map(list).collect()

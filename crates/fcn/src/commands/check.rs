@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use fcn_core::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
-use fcn_core::convert::DEFAULT_MIN_SIZE;
 use fcn_core::{Error, Result};
+use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
+use segdata::convert::DEFAULT_MIN_SIZE;
 
 use super::Global;
 use crate::report;

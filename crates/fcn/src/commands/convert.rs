@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use fcn_core::Result;
-use fcn_core::convert::{
+use segdata::convert::{
     ConvertOptions, ConvertReport, ConvertedSplit, DEFAULT_MIN_SIZE, ExifPolicy, OnError, VoidPolicy, convert,
     skipped_error,
 };

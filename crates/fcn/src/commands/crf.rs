@@ -6,12 +6,12 @@ mod search;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fcn_core::crf::{self, CrfParams, Refined};
-use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png, read_header};
-use fcn_core::labels::{Classes, LabelMap, MaskCoding, VOID, most_likely};
-use fcn_core::npy::{self, ArrayFile};
-use fcn_core::tensor_file::write_atomically;
+use fcn_core::infer::crf::{self, CrfParams, Refined};
 use fcn_core::{Error, Result};
+use segdata::files::npy::{self, ArrayFile};
+use segdata::files::write::write_atomically;
+use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png, read_header};
+use segdata::labels::{Classes, LabelMap, MaskCoding, VOID, most_likely};
 use serde::Serialize;
 
 use super::Global;
@@ -135,7 +135,7 @@ struct Input {
 
 impl Input {
     fn read(image: &Path, probabilities: &Path, params: &CrfParams, limit_bytes: u64) -> Result<Self> {
-        let bytes = fcn_core::file::read("the photograph", image)?;
+        let bytes = segdata::files::read::read("the photograph", image)?;
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
         let size = [header.width, header.height];
         let file = ArrayFile::open(probabilities)?;

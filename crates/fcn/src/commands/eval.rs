@@ -5,13 +5,13 @@ mod crf_table;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use fcn_core::crf::CrfParams;
-use fcn_core::data::Dataset;
-use fcn_core::evaluate::{
+use fcn_core::evaluate::network::{
     CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
 };
-use fcn_core::labels::{Classes, MaskCoding};
+use fcn_core::infer::crf::CrfParams;
 use fcn_core::{Error, ErrorKind, Result};
+use segdata::dataset::Dataset;
+use segdata::labels::{Classes, MaskCoding};
 
 use super::crf::CrfFlags;
 use super::{Global, Inference};
@@ -205,8 +205,8 @@ pub fn text(evaluation: &Evaluation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fcn_core::labels::LabelMap;
-    use fcn_core::metrics::Tally;
+    use segdata::labels::LabelMap;
+    use segdata::metrics::Tally;
 
     #[test]
     fn the_table_says_what_is_absent() {

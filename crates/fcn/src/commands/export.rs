@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use fcn_core::export::onnx::{OPSETS, OnnxOptions};
+use fcn_core::export::state_dict::Names;
 use fcn_core::export::{Exported, Target, export};
-use fcn_core::onnx::{OPSETS, OnnxOptions};
-use fcn_core::state_dict::Names;
-use fcn_core::{Error, Result, checkpoint};
+use fcn_core::train::checkpoint;
+use fcn_core::{Error, Result};
 
 use super::{Global, choice};
 use crate::report;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use fcn_core::Result;
-use fcn_core::labels::MaskCoding;
-use fcn_core::model::import::convention::Convention;
-use fcn_core::model::import::{ImportOptions, ImportReport, Taken, import};
-use fcn_core::weights::Preprocessing;
+use fcn_core::import::convention::Convention;
+use fcn_core::import::{ImportOptions, ImportReport, Taken, import};
+use segdata::image::preprocessing::Preprocessing;
+use segdata::labels::MaskCoding;
 
 use super::{Global, choice};
 use crate::report;

@@ -1,9 +1,10 @@
 //! One file a subcommand: its flags and one call into the core. Here: the flags that all share, and the dispatch.
 
 use clap::{Parser, Subcommand};
-use fcn_core::model::{Algorithm, Precision, WeightForm};
-use fcn_core::predict::Predictor;
-use fcn_core::{Error, Result, checkpoint, device, weights};
+use fcn_core::infer::predictor::Predictor;
+use fcn_core::network::{Algorithm, Precision, WeightForm};
+use fcn_core::train::checkpoint;
+use fcn_core::{Error, Result, device, weights};
 
 mod bench;
 mod check;

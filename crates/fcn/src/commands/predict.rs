@@ -8,12 +8,14 @@ mod inputs;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use fcn_core::crf::{CrfParams, changed_pixels, refine};
-use fcn_core::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
-use fcn_core::labels::{Classes, LabelMap};
-use fcn_core::predict::{Prediction, Predictor};
-use fcn_core::tensor_file::write_atomically;
-use fcn_core::{Error, ErrorKind, Result, file, npy, pictures};
+use fcn_core::infer::crf::{CrfParams, changed_pixels, refine};
+use fcn_core::infer::predictor::{Prediction, Predictor};
+use fcn_core::{Error, ErrorKind, Result};
+use segdata::files::write::write_atomically;
+use segdata::files::npy;
+use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
+use segdata::labels::{Classes, LabelMap};
+use segdata::pictures;
 use serde::Serialize;
 
 use super::crf::CrfFlags;
@@ -73,11 +75,17 @@ struct Written {
     input: String,
     width: usize,
     height: usize,
-    #[serde(serialize_with = "file::path_as_text")]
+    #[serde(serialize_with = "segdata::files::path_text::path_as_text")]
     mask: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "file::optional_path_as_text")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "segdata::files::path_text::optional_path_as_text"
+    )]
     overlay: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "file::optional_path_as_text")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "segdata::files::path_text::optional_path_as_text"
+    )]
     probabilities: Option<PathBuf>,
     /// Share of the pixels that the CRF changed.
     #[serde(skip_serializing_if = "Option::is_none")]

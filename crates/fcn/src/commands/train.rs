@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use fcn_core::config::{RunPaths, TrainConfig};
-use fcn_core::stages::train_stages;
-use fcn_core::train::{Event, StopSignal, TrainOptions, TrainReport, train};
+use fcn_core::train::config::{RunPaths, TrainConfig};
+use fcn_core::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
+use fcn_core::train::stages::train_stages;
 use fcn_core::{Result, device};
 
 use super::{Global, choice};
@@ -234,9 +234,11 @@ fn start_lines(config: &TrainConfig, parameters: usize, images: [usize; 2], step
     let [training, validation] = images;
     let other = config.rate_for_the_other_reduction();
     let equivalent = match (config.loss, config.optimizer) {
-        (_, fcn_core::optim::OptimizerKind::Adam | fcn_core::optim::OptimizerKind::AdamW) => String::new(),
-        (fcn_core::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
-        (fcn_core::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
+        (_, fcn_core::train::optim::OptimizerKind::Adam | fcn_core::train::optim::OptimizerKind::AdamW) => {
+            String::new()
+        }
+        (fcn_core::train::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
+        (fcn_core::train::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
     };
     format!(
         "{parameters} trainable parameters; {training} training and {validation} validation images\n\

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use fcn_core::crf::CrfParams;
-use fcn_core::crf_search::{SearchOptions, SearchReport, Trial, search};
-use fcn_core::data::{Dataset, SPLIT_SEED};
-use fcn_core::predict::Predictor;
-use fcn_core::{Error, Result, checkpoint, device, weights};
+use fcn_core::evaluate::crf_search::{SearchOptions, SearchReport, Trial, search};
+use fcn_core::infer::crf::CrfParams;
+use fcn_core::infer::predictor::Predictor;
+use fcn_core::train::checkpoint;
+use fcn_core::{Error, Result, device, weights};
+use segdata::dataset::{Dataset, SPLIT_SEED};
 
 use crate::commands::Global;
 use crate::report::{self, Progress};

@@ -1,7 +1,7 @@
 //! What `fcn eval --crf` prints: every score before and after, and what it gained or lost.
 
-use fcn_core::evaluate::CrfComparison;
-use fcn_core::metrics::Scores;
+use fcn_core::evaluate::network::CrfComparison;
+use segdata::metrics::Scores;
 
 use crate::report;
 
@@ -62,10 +62,10 @@ fn verdict(raw: Option<f64>, crf: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fcn_core::crf::CrfParams;
-    use fcn_core::evaluate::{CrfTally, Evaluation};
-    use fcn_core::labels::LabelMap;
-    use fcn_core::metrics::Tally;
+    use fcn_core::evaluate::network::{CrfTally, Evaluation};
+    use fcn_core::infer::crf::CrfParams;
+    use segdata::labels::LabelMap;
+    use segdata::metrics::Tally;
 
     fn comparison(raw: &[u8], crf: &[u8]) -> CrfComparison {
         let map = |ids: &[u8]| LabelMap { width: ids.len(), height: 1, ids: ids.to_vec() };

@@ -34,7 +34,7 @@ impl Input {
     /// The bytes of the file.
     pub fn read(&self) -> Result<Vec<u8>> {
         match self {
-            Input::File(path) => fcn_core::file::read("the photograph", path),
+            Input::File(path) => segdata::files::read::read("the photograph", path),
             Input::Stdin => {
                 let mut bytes = Vec::new();
                 let fault = |e: std::io::Error| Error::io("read", Path::new("stdin"), &e);

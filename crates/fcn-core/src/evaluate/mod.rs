@@ -1,0 +1,4 @@
+//! Evaluation.
+
+pub mod crf_search;
+pub mod network;

@@ -1,0 +1,4 @@
+//! Inference.
+
+pub mod crf;
+pub mod predictor;

@@ -1,0 +1,142 @@
+//! The look at each sample: what is in its files, whatever it means.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::{Problem, Severity};
+use crate::dataset::{Dataset, Split, judge_sizes};
+use crate::error::Error;
+use crate::image::{self, Header, MaskValue, RawMask};
+
+/// Distinct values kept of one mask: more are no classes, and would cost memory.
+const MOST_VALUES: usize = 4096;
+
+/// What was seen of one sample.
+#[derive(Debug, Default)]
+pub(super) struct Inspection {
+    pub id: String,
+    /// What the image's header says; none when the image could not be decoded.
+    pub header: Option<Header>,
+    /// BLAKE3 of the encoded image.
+    pub content: Option<[u8; 32]>,
+    /// Pixels by mask value; empty when the mask could not be read.
+    pub values: BTreeMap<MaskValue, u64>,
+    /// The mask file's palette.
+    pub palette: Option<Vec<[u8; 3]>>,
+    /// What is wrong with this sample alone.
+    pub faults: Vec<Problem>,
+}
+
+/// All samples of a data set, each looked at once however many splits name it.
+pub(super) struct Library {
+    seen: Vec<Inspection>,
+    at: HashMap<String, usize>,
+}
+
+impl Library {
+    /// Looks at every sample of every split, in parallel.
+    pub fn read(dataset: &Dataset, progress: &(dyn Fn(usize, usize) + Sync)) -> Library {
+        let mut at = HashMap::new();
+        let mut samples: Vec<(&Split, usize)> = Vec::new();
+        for split in dataset.all_splits() {
+            for i in 0..split.len() {
+                at.entry(key(split, i)).or_insert_with(|| {
+                    samples.push((split, i));
+                    samples.len() - 1
+                });
+            }
+        }
+        let (done, total) = (AtomicUsize::new(0), samples.len());
+        let look = |&(split, i): &(&Split, usize)| {
+            let seen = inspect(split, i);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            seen
+        };
+        Library { seen: samples.par_iter().map(look).collect(), at }
+    }
+
+    /// Every sample, in the order of its first mention.
+    pub fn all(&self) -> impl Iterator<Item = &Inspection> {
+        self.seen.iter()
+    }
+
+    /// The samples of one split, in its order.
+    pub fn of<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = &'a Inspection> {
+        (0..split.len()).filter_map(|i| self.at.get(&key(split, i)).and_then(|&n| self.seen.get(n)))
+    }
+}
+
+/// Two mentions with the same files, or the same record, are one sample.
+fn key(split: &Split, i: usize) -> String {
+    format!("{}\0{}", split.id(i), split.source(i))
+}
+
+fn inspect(split: &Split, i: usize) -> Inspection {
+    let mut seen = Inspection { id: split.id(i).to_string(), ..Inspection::default() };
+    let pair = match split.pair(i) {
+        Ok(pair) => pair,
+        Err(e) => {
+            seen.fault("unreadable_record", Severity::Error, &e);
+            return seen;
+        }
+    };
+    match pair.image {
+        Ok(bytes) => seen.look_at_image(&bytes, &split.source(i)),
+        Err(e) if e.path.is_none() && split.lacks_file(i) => {} // told with the list
+        Err(e) => seen.fault("unreadable_image", Severity::Error, &e),
+    }
+    match pair.mask {
+        Ok(mask) => seen.look_at_mask(mask, &split.source(i)),
+        Err(e) if e.path.is_none() && split.lacks_file(i) => {}
+        Err(e) => seen.fault("unreadable_mask", Severity::Error, &e),
+    }
+    seen
+}
+
+impl Inspection {
+    fn fault(&mut self, code: &'static str, severity: Severity, error: &Error) {
+        let (message, hint) = (format!("{}: {error}", self.id), error.hint.clone().unwrap_or_default());
+        self.faults.push(Problem { code, severity, id: Some(self.id.clone()), message, hint });
+    }
+
+    /// The whole image is decoded: damage behind the header shows nowhere else.
+    fn look_at_image(&mut self, bytes: &[u8], source: &str) {
+        self.content = Some(*blake3::hash(bytes).as_bytes());
+        match image::verify(bytes) {
+            Ok(header) => self.header = Some(header),
+            Err(e) => return self.fault("unreadable_image", Severity::Error, &e.at(source)),
+        }
+        let extension = Path::new(source).extension().and_then(|e| e.to_str());
+        if let (Some(extension), Some(header)) = (extension, self.header)
+            && image::IMAGE_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension))
+            && !header.format.matches_extension(extension)
+        {
+            let what = format!("the file is named .{extension}, its content is {}", header.format.name());
+            let e = Error::data(what).at(source).hint("it is read by its content; rename it to be sure everywhere");
+            self.fault("wrong_extension", Severity::Warning, &e);
+        }
+    }
+
+    fn look_at_mask(&mut self, mask: RawMask, source: &str) {
+        self.values = mask.histogram();
+        while self.values.len() > MOST_VALUES {
+            self.values.pop_last();
+        }
+        let Some(header) = self.header else { return };
+        if let Err(e) = judge_sizes(&header, (mask.width, mask.height)) {
+            self.fault("size_mismatch", Severity::Error, &e.at(source));
+        } else if header.orientation != 1 {
+            let what = format!(
+                "EXIF orientation {}: viewers show the photograph turned; the mask is taken for the stored pixels",
+                header.orientation
+            );
+            let e =
+                Error::data(what).at(source).hint("look whether mask and stored pixels agree, then drop the EXIF tag");
+            self.fault("exif_orientation", Severity::Warning, &e);
+        }
+        self.palette = mask.palette;
+    }
+}

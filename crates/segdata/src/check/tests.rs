@@ -1,0 +1,114 @@
+//! Broken data sets and what the linter says of them.
+
+use std::path::Path;
+
+use super::*;
+use crate::dataset::drawn::{DrawnVoc, mask};
+use crate::image::{RgbImage, encode_mask_png};
+use crate::labels::{LabelMap, VOID};
+
+fn look(data: &Path) -> Report {
+    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed: 0, min_size: 24 };
+    check(&options, &|_, _| {}).unwrap()
+}
+
+fn codes(report: &Report) -> Vec<(&'static str, Option<&str>)> {
+    report.problems.iter().map(|p| (p.code, p.id.as_deref())).collect()
+}
+
+#[test]
+fn a_whole_data_set_has_counts_and_only_remarks_on_absent_classes() {
+    let drawn = DrawnVoc::new(3, 2, 40, 30);
+    let report = look(drawn.root());
+    assert!(report.ok);
+    assert_eq!(codes(&report), [("absent_class", None)]);
+    let train = &report.splits[0];
+    assert_eq!((train.images, train.usable, train.void_pixels), (3, 3, 3 * 40));
+    assert_eq!((train.per_class[8].images, train.per_class[8].pixels), (3, 3 * 40 * 14));
+    assert_eq!((train.smallest, train.largest, train.different_sizes), (Some((40, 30)), Some((40, 30)), 1));
+}
+
+#[test]
+fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
+    let drawn = DrawnVoc::new(10, 2, 40, 30);
+    std::fs::remove_file(drawn.image("a0")).unwrap();
+    std::fs::write(drawn.image("a1"), b"<html>").unwrap();
+    std::fs::write(drawn.mask("a2"), b"").unwrap();
+    let classes = Classes::voc();
+    let write = |id: &str, labels: &LabelMap| {
+        std::fs::write(drawn.mask(id), encode_mask_png(labels, &classes).unwrap()).unwrap()
+    };
+    write("a3", &LabelMap::filled(10, 30, 0));
+    write("a4", &LabelMap::filled(40, 30, 128));
+    write("a5", &LabelMap::filled(40, 30, VOID));
+    std::fs::write(drawn.image("a6"), RgbImage::filled(40, 30, [7; 3]).to_png().unwrap()).unwrap();
+    drawn.add("a7", 20, 30);
+    std::fs::copy(drawn.image("a8"), drawn.image("b1")).unwrap();
+    drawn.list("val", &["b0", "b1", "a9", "b0"]);
+    let report = look(drawn.root());
+    assert!(!report.ok);
+    let expected = [
+        ("missing_image", Some("a0")),
+        ("duplicate_id", Some("b0")),
+        ("unreadable_image", Some("a1")),
+        ("unreadable_mask", Some("a2")),
+        ("size_mismatch", Some("a3")),
+        ("mask_values", Some("a4")),
+        ("unknown_values", None),
+        ("in_both_splits", Some("a9")),
+        ("wrong_extension", Some("a6")),
+        ("too_small", Some("a7")),
+        ("all_void", Some("a5")),
+        ("absent_class", None),
+        ("same_image", Some("b1")),
+    ];
+    assert_eq!(codes(&report), expected, "{:#?}", report.problems);
+    assert!(report.problems.iter().all(|p| !p.hint.is_empty()));
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| look(drawn.root()));
+    assert_eq!(alone.problems, report.problems);
+}
+
+#[test]
+fn a_class_that_is_only_judged_is_told() {
+    let drawn = DrawnVoc::new(2, 2, 40, 30);
+    let mut labels = mask(40, 30);
+    labels.ids[0] = 12;
+    std::fs::write(drawn.mask("b0"), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
+    let report = look(drawn.root());
+    let told = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
+    assert!(report.ok && told.message.ends_with("never in train: dog"), "{told:?}");
+}
+
+#[test]
+fn masks_that_mean_something_else_are_explained() {
+    let drawn = DrawnVoc::new(2, 0, 40, 30);
+    // 0/255 read under a class list in which 255 is void: every labelled pixel is background.
+    for id in ["a0", "a1"] {
+        let mut labels = mask(40, 30);
+        labels.ids.iter_mut().for_each(|v| *v = if *v == 8 { VOID } else { 0 });
+        std::fs::write(drawn.mask(id), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
+    }
+    let report = look(drawn.root());
+    let trap = report.problems.iter().find(|p| p.code == "one_class").unwrap();
+    assert!(trap.message.contains("only class `background` occurs"), "{}", trap.message);
+    assert!(trap.hint.contains("255 is the foreground") && trap.hint.contains("255 foreground"), "{}", trap.hint);
+    std::fs::write(drawn.root().join("classes.txt"), "0 background\n255 foreground\n").unwrap();
+    std::fs::remove_file(drawn.root().join("ImageSets/Segmentation/val.txt")).unwrap();
+    assert!(look(drawn.root()).ok);
+}
+
+#[test]
+fn real_data_sets_get_the_verdict_they_deserve() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !data.is_dir() {
+        println!("skipped: no photographs at {}", data.display());
+        return;
+    }
+    let membrane = look(&data.join("membrane"));
+    let told = membrane.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(told.message.contains("255 is the foreground") && told.hint.contains("255 foreground"), "{told:?}");
+    let camvid = look(&data.join("camvid_rgb"));
+    let told = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(told.message.contains("24 colours") && told.hint.contains("class_colours.txt"), "{told:?}");
+    assert!(look(&data.join("rock_voc")).problems.iter().all(|p| p.severity == Severity::Warning));
+}

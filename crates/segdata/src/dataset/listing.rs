@@ -1,0 +1,316 @@
+//! Lists of ids and the files they stand for.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
+
+use super::records::Place;
+use crate::error::{Error, Result};
+use crate::files::read as file;
+use crate::image::IMAGE_EXTENSIONS;
+
+/// Something wrong with a list or a shard, found without reading an image.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// A stable name of the kind of fault: `missing_image`, `missing_mask`, `duplicate_id`, `unsafe_id`, ...
+    pub code: &'static str,
+    /// The sample concerned, if it is one.
+    pub id: Option<String>,
+    /// One sentence: the thing and what is wrong with it.
+    pub message: String,
+    /// The remedy.
+    pub hint: String,
+    /// The error of a file that could not be read, with its path and kind.
+    pub cause: Option<Error>,
+}
+
+/// One sample of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub id: String,
+    pub source: Source,
+}
+
+/// Where a sample's image and mask are.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Two files; the sentence says what is missing instead.
+    Files { image: std::result::Result<PathBuf, String>, mask: std::result::Result<PathBuf, String> },
+    /// One record.
+    Record(Place),
+}
+
+/// A named list with what is wrong with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub name: String,
+    pub entries: Vec<Entry>,
+    pub faults: Vec<Fault>,
+}
+
+impl Listing {
+    /// Gives every sample whose name stands before it already a name of its own: results are named by id, and would
+    /// overwrite another's.
+    pub fn tell_apart(&mut self) {
+        let mut seen: HashSet<String> = HashSet::new();
+        for (i, entry) in self.entries.iter_mut().enumerate() {
+            if !seen.insert(entry.id.clone()) {
+                entry.id = format!("{}#{i}", entry.id);
+                seen.insert(entry.id.clone());
+            }
+        }
+    }
+}
+
+impl Source {
+    pub fn describe(&self) -> String {
+        match self {
+            Source::Files { image: Ok(path), .. } => path.display().to_string(),
+            Source::Files { image: Err(missing), .. } => missing.clone(),
+            Source::Record(place) => place.to_string(),
+        }
+    }
+
+    /// The mask file, if there is one.
+    pub fn mask(&self) -> Option<&PathBuf> {
+        match self {
+            Source::Files { mask, .. } => mask.as_ref().ok(),
+            Source::Record(_) => None,
+        }
+    }
+
+    /// Feeds the hasher what tells this source from an edited one; see `Split::fingerprint`.
+    pub fn digest(&self, hasher: &mut blake3::Hasher) {
+        match self {
+            Source::Files { image, mask } => {
+                let size = image.as_ref().ok().and_then(|p| std::fs::metadata(p).ok()).map_or(0, |m| m.len());
+                let mask = mask.as_ref().ok().and_then(|p| file::read("the mask", p).ok()).unwrap_or_default();
+                hasher.update(&size.to_le_bytes()).update(blake3::hash(&mask).as_bytes());
+            }
+            Source::Record(place) => {
+                hasher.update(&place.length.to_le_bytes()).update(&place.checksum.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// The folders of a data set in files, and what lies in them.
+pub(crate) struct Files {
+    image_dir: PathBuf,
+    mask_dir: PathBuf,
+    listed: HashMap<PathBuf, ByStem>,
+}
+
+/// Files of a folder by name without extension, sorted.
+type ByStem = BTreeMap<String, Vec<PathBuf>>;
+
+impl Files {
+    pub fn new(image_dir: PathBuf, mask_dir: PathBuf) -> Self {
+        Files { image_dir, mask_dir, listed: HashMap::new() }
+    }
+
+    /// Stems of all images and of all masks, sorted.
+    pub fn stems(&mut self) -> Result<(Vec<String>, Vec<String>)> {
+        let (images, masks) = (self.image_dir.clone(), self.mask_dir.clone());
+        let images = self.list(&images)?.keys().cloned().collect();
+        Ok((images, self.list(&masks)?.keys().cloned().collect()))
+    }
+
+    /// The listing `name` of `ids`, with every fault of it.
+    pub fn resolve(&mut self, name: &str, ids: Vec<ListedId>) -> Result<Listing> {
+        let mut listing = Listing { name: name.to_string(), entries: Vec::new(), faults: Vec::new() };
+        let mut seen = HashSet::new();
+        for ListedId { id, line } in ids {
+            let place = line.map_or(String::new(), |n| format!(" (line {n} of {name}.txt)"));
+            if let Some(why) = unsafe_id(&id) {
+                let shown: String = id.escape_debug().collect();
+                listing.faults.push(Fault {
+                    code: "unsafe_id",
+                    message: format!("id `{shown}`{place} {why}"),
+                    hint: "ids are names below the image folder, without extension".into(),
+                    id: Some(id),
+                    cause: None,
+                });
+                continue;
+            }
+            let (image_dir, mask_dir) = (self.image_dir.clone(), self.mask_dir.clone());
+            let image = self.find(&image_dir, &id, "image", &place)?;
+            let mask = self.find(&mask_dir, &id, "mask", &place)?;
+            let id = image.as_ref().or(mask.as_ref()).map_or(id.clone(), |found| found.id.clone());
+            if !seen.insert(id.clone()) {
+                listing.faults.push(Fault {
+                    code: "duplicate_id",
+                    message: format!("{id} is listed twice{place}"),
+                    hint: "remove one of the two lines".into(),
+                    id: Some(id),
+                    cause: None,
+                });
+                continue;
+            }
+            for (code, found) in [("missing_image", &image), ("missing_mask", &mask)] {
+                if let Err(message) = found {
+                    listing.faults.push(Fault {
+                        code,
+                        id: Some(id.clone()),
+                        cause: None,
+                        message: message.clone(),
+                        hint: "add the file, or take the id out of the list".into(),
+                    });
+                }
+            }
+            let source = Source::Files { image: image.map(|f| f.path), mask: mask.map(|f| f.path) };
+            listing.entries.push(Entry { id, source });
+        }
+        Ok(listing)
+    }
+
+    /// The file of `id` below `dir`. An id may bring its extension, or a subfolder.
+    fn find(&mut self, dir: &Path, id: &str, what: &str, place: &str) -> Result<std::result::Result<Found, String>> {
+        let relative = Path::new(id);
+        let below = dir.join(relative.parent().unwrap_or(Path::new("")));
+        let name = relative.file_name().and_then(|n| n.to_str()).unwrap_or(id);
+        if !below.is_dir() {
+            return Ok(Err(format!("{id}: no {what} folder {}{place}", below.display())));
+        }
+        let by_stem = self.list(&below)?;
+        let (stem, id) = match stem_of_image_name(name) {
+            Some(stem) if !by_stem.contains_key(name) => (stem, id[..id.len() - (name.len() - stem.len())].to_string()),
+            _ => (name, id.to_string()),
+        };
+        Ok(match by_stem.get(stem).map(Vec::as_slice) {
+            Some([path]) => Ok(Found { id, path: path.clone() }),
+            Some([first, second, ..]) => {
+                Err(format!("{id}: two {what} files, {} and {}{place}", first.display(), second.display()))
+            }
+            _ => Err(format!("{id}: no {what} in {}{place}", below.display())),
+        })
+    }
+
+    fn list(&mut self, dir: &Path) -> Result<&ByStem> {
+        if !self.listed.contains_key(dir) {
+            let by_stem = list_images(dir)?;
+            self.listed.insert(dir.to_path_buf(), by_stem);
+        }
+        self.listed.get(dir).ok_or_else(|| Error::internal("a listed folder was lost"))
+    }
+}
+
+struct Found {
+    id: String,
+    path: PathBuf,
+}
+
+/// Image files of `dir` by stem. Files of other kinds, hidden files and names that are not UTF-8 are passed over.
+fn list_images(dir: &Path) -> Result<ByStem> {
+    let mut by_stem = ByStem::new();
+    for entry in std::fs::read_dir(dir).map_err(|e| Error::io("list the folder", dir, &e))? {
+        let path = entry.map_err(|e| Error::io("list the folder", dir, &e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        if let Some(stem) = stem_of_image_name(name).filter(|s| !s.is_empty() && !s.starts_with("._")) {
+            by_stem.entry(stem.to_string()).or_default().push(path.clone());
+        }
+    }
+    by_stem.values_mut().for_each(|paths| paths.sort());
+    Ok(by_stem)
+}
+
+/// `name` without its extension, if that is one of an image.
+pub(crate) fn stem_of_image_name(name: &str) -> Option<&str> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    IMAGE_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)).then_some(stem)
+}
+
+/// An id and the line it stood on.
+pub(crate) struct ListedId {
+    pub id: String,
+    pub line: Option<usize>,
+}
+
+/// Reads a list: one id a line. A byte-order mark, CRLF, surrounding spaces and empty lines are dropped.
+pub(crate) fn read_list(path: &Path) -> Result<Vec<ListedId>> {
+    let bytes = file::read("the list", path)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| Error::data(format!("the list is not UTF-8: {e}")).at(path).hint("save it as UTF-8"))?;
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    Ok(lines
+        .map(|(n, line)| ListedId { id: line.trim().to_string(), line: Some(n + 1) })
+        .filter(|l| !l.id.is_empty())
+        .collect())
+}
+
+/// Why `id` must not be joined to a folder's path.
+fn unsafe_id(id: &str) -> Option<&'static str> {
+    if id.contains(['\0', '\n', '\r']) {
+        return Some("holds a control character");
+    }
+    if id.contains('\\') {
+        return Some("holds a backslash");
+    }
+    let mut components = Path::new(id).components();
+    if Path::new(id).is_absolute() {
+        return Some("is an absolute path");
+    }
+    (!components.all(|c| matches!(c, Component::Normal(_)))).then_some("leaves the folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_below_their_folder() {
+        let cases = [
+            ("2007_000033", None),
+            ("a b ü", None),
+            ("sub/a", None),
+            ("../a", Some("leaves the folder")),
+            ("a/../../b", Some("leaves the folder")),
+            ("./a", Some("leaves the folder")),
+            ("/etc/passwd", Some("is an absolute path")),
+            ("a\0b", Some("holds a control character")),
+            ("..\\a", Some("holds a backslash")),
+        ];
+        for (id, expected) in cases {
+            assert_eq!(unsafe_id(id), expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn lists_are_read_whatever_wrote_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.txt");
+        std::fs::write(&path, "\u{feff}a\r\n  b c \r\n\r\nü\n").unwrap();
+        let ids: Vec<(String, Option<usize>)> = read_list(&path).unwrap().into_iter().map(|l| (l.id, l.line)).collect();
+        assert_eq!(ids, [("a".into(), Some(1)), ("b c".into(), Some(2)), ("ü".into(), Some(4))]);
+        std::fs::write(&path, [0xff, 0xfe, 0x41]).unwrap();
+        assert!(read_list(&path).is_err_and(|e| e.message.contains("not UTF-8")));
+    }
+
+    #[test]
+    fn every_fault_of_a_list_is_found_in_one_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let (images, masks) = (dir.path().join("images"), dir.path().join("masks"));
+        for (folder, names) in [
+            (&images, &["a.jpg", "b.JPG", "c.png", "c.jpg", "e.png"][..]),
+            (&masks, &["a.png", "b.png", "d.png", "e.png", "readme.txt"]),
+        ] {
+            std::fs::create_dir(folder).unwrap();
+            names.iter().for_each(|n| std::fs::write(folder.join(n), b"").unwrap());
+        }
+        let ids = ["a", "b.JPG", "c", "d", "../x", "a.jpg", "e"];
+        let ids = ids.iter().enumerate().map(|(n, id)| ListedId { id: id.to_string(), line: Some(n + 1) }).collect();
+        let listing = Files::new(images, masks).resolve("train", ids).unwrap();
+        let faults: Vec<(&str, &str)> = listing.faults.iter().map(|f| (f.code, f.id.as_deref().unwrap())).collect();
+        let expected = [
+            ("missing_image", "c"),
+            ("missing_mask", "c"),
+            ("missing_image", "d"),
+            ("unsafe_id", "../x"),
+            ("duplicate_id", "a"),
+        ];
+        assert_eq!(faults, expected, "{:#?}", listing.faults);
+        assert!(listing.faults[0].message.contains("two image files"));
+        assert!(listing.faults[3].message.contains("line 5 of train.txt"));
+        let found: Vec<&str> = listing.entries.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(found, ["a", "b", "c", "d", "e"]);
+    }
+}
