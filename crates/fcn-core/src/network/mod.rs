@@ -5,8 +5,8 @@
 //! upscore8`), so that code, paper and weights file can be read side by side.
 //!
 //! [`vgg16`] is the trunk as a table, [`fcn`] puts the three heads on it, [`bilinear`] is the upsampling kernel,
-//! [`conv`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt,
-//! [`inference`] a network whose weights no longer change, [`import`] how weights from elsewhere become ours.
+//! [`crate::cpu`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt,
+//! [`prepared`] a network whose weights no longer change, [`crate::import`] how weights from elsewhere become ours.
 //!
 //! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `data` or `train`.
 

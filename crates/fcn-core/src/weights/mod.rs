@@ -384,7 +384,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Fcn> {
 
 /// [`load`] for weights that will not change: on the CPU they are not read but mapped, so that a network of half a gigabyte
 /// is there at once and shares its memory with every other process that uses the file. See
-/// [`mapped_file`](crate::weights::mapped_file) for what that asks of the file. Kernels of 3x3 taps, a ninth of the whole, are read:
+/// [`mapped_file`] for what that asks of the file. Kernels of 3x3 taps, a ninth of the whole, are read:
 /// [`Frozen`](crate::network::Frozen) transforms them and lets them go, which pages of a file would not do.
 ///
 /// # Errors
