@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor, TensorData};
 use fcn_core::device::values::with_values;
 use fcn_core::import::convention::Convention;
-use fcn_core::import::starting_weights::StartingWeights;
 use fcn_core::import::{ImportOptions, ImportReport, import};
 use fcn_core::network::{Algorithm, Architecture, ModelMeta, Network, NetworkOptions};
 use fcn_core::network::{Backbone, Geometry, TrunkMeta, TrunkShape, Variant};
+use fcn_core::train::starting_weights::StartingWeights;
 use fcn_core::weights::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
 use fcn_core::weights::{self, Contents};
 use fcn_core::{ErrorKind, Result};
@@ -125,6 +125,30 @@ fn every_source_gives_pytorch_s_logits() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pytorch_unet_s_network_gives_pytorch_s_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("unet.safetensors");
+    let report = imported("unet.pth", &out, None).unwrap();
+    assert_eq!(report.channels, [8, 8, 8, 8, 16]);
+    assert_eq!(report.preprocessing, Convention::Unit.preprocessing());
+    let left: Vec<&str> = report.left_out.iter().map(|left| left.name.as_str()).collect();
+    assert!(
+        left.contains(&"mask_values") && left.iter().all(|name| *name == "mask_values" || name.ends_with("tracked"))
+    );
+    let mut unet = weights::load(&out, &Device::flex()).unwrap();
+    unet.options = exact();
+    let planes = Normaliser::new(&unet.meta.preprocessing).planes(&photograph());
+    let image = Tensor::<4>::from_data(TensorData::new(planes, [1, 3, SHAPE[0], SHAPE[1]]), &Device::flex());
+    // Sides that 16 divides: for others Pytorch-UNet pads the enlarged maps, and ours the image.
+    let logits = unet.forward(image.narrow(2, 0, 32).narrow(3, 0, 48));
+    let found: Vec<f32> = with_values(&logits, <[f32]>::to_vec).unwrap().into_iter().step_by(STRIDE).collect();
+    let expected = TensorFile::open(&golden("expected.safetensors")).unwrap().read("unet.pth").unwrap();
+    let largest = expected.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
+    let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+    assert!(worst < 1e-4 && found.len() == expected.len(), "{worst:e} of {largest}");
 }
 
 #[test]

@@ -258,19 +258,10 @@ impl<R: Read + Seek> TorchFile<R> {
                     expected: "short text",
                 });
             };
-            let view = match arena.get(value) {
-                Value::Tensor(view) => &**view,
-                Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::None => {
-                    self.notes.push(Note { key: name, value: scalar(arena, value) });
-                    continue;
-                }
-                _ => {
-                    return Err(TorchError::NotATensor {
-                        place: format!("'{name}'"),
-                        found: arena.describe(value),
-                        expected: "a tensor",
-                    });
-                }
+            // Trainers put other things among the tensors, such as the values of the masks.
+            let Value::Tensor(view) = arena.get(value) else {
+                self.notes.push(Note { key: name, value: scalar(arena, value) });
+                continue;
             };
             let storage = &self.storages[view.storage];
             view.check(&name, storage)?;
@@ -278,7 +269,7 @@ impl<R: Read + Seek> TorchFile<R> {
                 return Err(TorchError::Duplicate { name });
             }
             self.tensors.push(TensorInfo { name, dtype: storage.dtype, shape: view.shape.clone() });
-            self.views.push(view.clone());
+            self.views.push(View::clone(view));
         }
         if self.tensors.is_empty() {
             return Err(TorchError::NotATensor {

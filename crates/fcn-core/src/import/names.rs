@@ -58,7 +58,7 @@ impl Scheme {
         };
         // Of equal ones the last: convolutions alone are torchvision's of today.
         let all = [Scheme::Slim, Scheme::TorchvisionOld, torchvision, Scheme::Layers];
-        if names.iter().any(|name| UNET_FIRST == *name || UNET_SCORE == *name) {
+        if names.iter().any(|name| LEVEL_WEIGHTS[0] == *name || UNET_SCORE == *name) {
             return Some(Scheme::Unet);
         }
         let best = all.into_iter().max_by_key(|scheme| known(*scheme));
@@ -143,9 +143,15 @@ impl Scheme {
     }
 }
 
-/// The first weight and the scores' in Pytorch-UNet.
-pub(super) const UNET_FIRST: &str = "inc.double_conv.0.weight";
-pub(super) const UNET_SCORE: &str = "outc.conv.weight";
+/// The first weight of each level going down, and the scores', in Pytorch-UNet.
+pub(super) const LEVEL_WEIGHTS: [&str; LEVELS.len()] = [
+    "inc.double_conv.0.weight",
+    "down1.maxpool_conv.1.double_conv.0.weight",
+    "down2.maxpool_conv.1.double_conv.0.weight",
+    "down3.maxpool_conv.1.double_conv.0.weight",
+    "down4.maxpool_conv.1.double_conv.0.weight",
+];
+const UNET_SCORE: &str = "outc.conv.weight";
 
 /// Pytorch-UNet's name of a parameter of ours. Its blocks are `inc`, `down1` to `down4` and `up1` to `up4` in the order of the
 /// layers; in each `double_conv` the convolutions are at positions 0 and 3, their normalisations behind them.

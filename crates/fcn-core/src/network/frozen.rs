@@ -81,8 +81,8 @@ impl std::fmt::Debug for Frozen {
 mod tests {
     use super::*;
     use crate::device::values::with_values;
-    use crate::network::{Algorithm, NetworkOptions, ParameterKind};
-    use crate::network::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
+    use crate::network::{Algorithm, Architecture, NetworkOptions, ParameterKind};
+    use crate::network::{Backbone, FcnSpec, Geometry, TrunkShape, UnetSpec, Variant};
     use burn::tensor::TensorData;
     use segdata::image::preprocessing::Preprocessing;
     use segdata::labels::Classes;
@@ -95,13 +95,17 @@ mod tests {
 
     /// A network in which nothing is at its start: neither score layers nor running statistics.
     fn network(backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Network {
-        let classes = Classes::named(["a", "b", "c"]);
-        let preprocessing = Preprocessing::default();
-        let meta = ModelMeta::fcn(
-            FcnSpec { variant: Variant::Fcn8s, backbone, width: 0.125, trunk: TrunkShape::default(), geometry },
-            classes,
-            preprocessing,
-        );
+        let spec = FcnSpec { variant: Variant::Fcn8s, backbone, width: 0.125, trunk: TrunkShape::default(), geometry };
+        drawn(Architecture::Fcn(spec), algorithm)
+    }
+
+    fn unet(normalised: bool, algorithm: Algorithm) -> Network {
+        drawn(Architecture::Unet(UnetSpec { width: 0.125, normalised }), algorithm)
+    }
+
+    fn drawn(architecture: Architecture, algorithm: Algorithm) -> Network {
+        let (classes, preprocessing) = (Classes::named(["a", "b", "c"]), Preprocessing::default());
+        let meta = ModelMeta { architecture, classes, preprocessing };
         let options = NetworkOptions { algorithm, ..NetworkOptions::default() };
         let mut index = 0..;
         Network::from_values(meta, &options, &Device::flex(), |spec| {
@@ -110,7 +114,7 @@ mod tests {
             Ok(drawn
                 .into_iter()
                 .map(|v| match spec.kind {
-                    ParameterKind::Weight => v * (2.0 / fan_in as f32).sqrt(),
+                    ParameterKind::Weight | ParameterKind::TransposedWeight => v * (2.0 / fan_in as f32).sqrt(),
                     ParameterKind::NormScale | ParameterKind::RunningVar => 1.0 + 0.2 * v.clamp(-3.0, 3.0),
                     _ => 0.1 * v,
                 })
@@ -122,30 +126,38 @@ mod tests {
     #[test]
     fn every_form_of_the_weights_gives_the_logits_of_the_network() {
         let mut failures = Vec::new();
-        for backbone in [Backbone::Vgg16, Backbone::Vgg16Bn] {
-            for (geometry, size) in [(Geometry::Same, [64, 90]), (Geometry::Caffe, [37, 50])] {
-                for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
-                    let fcn = network(backbone, geometry, algorithm);
-                    let [height, width] = size;
-                    let data = TensorData::new(draw(2 * 3 * height * width, 99), [2, 3, height, width]);
-                    let images = Tensor::<4>::from_data(data, &Device::flex());
-                    let of = |logits: Tensor<4>| with_values(&logits, <[f32]>::to_vec).unwrap();
-                    let expected = of(fcn.forward(images.clone()));
-                    let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                    for form in [WeightForm::Transformed, WeightForm::TransformedBf16, WeightForm::AsStored] {
-                        let frozen = Frozen::new(fcn.clone(), form);
-                        for pass in ["first", "second"] {
-                            let found = of(frozen.forward(images.clone()));
-                            let pairs = expected.iter().zip(&found);
-                            let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
-                            // Folding a batch normalisation rounds each weight once more; else nothing differs.
-                            let folded = if backbone == Backbone::Vgg16 { 0.0 } else { 1e-4 };
-                            let rounded = form == WeightForm::TransformedBf16;
-                            let allowed = if rounded { 5e-2 } else { folded };
-                            if worst.is_nan() || worst > allowed || (rounded && worst < 1e-4) {
-                                let case = format!("{backbone:?} {geometry:?} {algorithm:?} {form:?}, {pass} pass");
-                                failures.push(format!("{case}: {worst:e}, allowed {allowed:e}"));
-                            }
+        for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
+            let cases = [
+                ("plain, same", false, network(Backbone::Vgg16, Geometry::Same, algorithm), [64, 90]),
+                ("plain, caffe", false, network(Backbone::Vgg16, Geometry::Caffe, algorithm), [37, 50]),
+                ("normalised, same", true, network(Backbone::Vgg16Bn, Geometry::Same, algorithm), [64, 90]),
+                ("normalised, caffe", true, network(Backbone::Vgg16Bn, Geometry::Caffe, algorithm), [37, 50]),
+                ("U-Net", false, unet(false, algorithm), [37, 50]),
+                ("normalised U-Net", true, unet(true, algorithm), [64, 90]),
+            ];
+            for (name, normalised, network, [height, width]) in cases {
+                let data = TensorData::new(draw(2 * 3 * height * width, 99), [2, 3, height, width]);
+                let images = Tensor::<4>::from_data(data, &Device::flex());
+                let of = |logits: Tensor<4>| with_values(&logits, <[f32]>::to_vec).unwrap();
+                let expected = of(network.forward(images.clone()));
+                let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+                for form in [WeightForm::Transformed, WeightForm::TransformedBf16, WeightForm::AsStored] {
+                    let frozen = Frozen::new(network.clone(), form);
+                    for pass in ["first", "second"] {
+                        let found = of(frozen.forward(images.clone()));
+                        let pairs = expected.iter().zip(&found);
+                        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+                        // Folding a batch normalisation rounds each weight once more; else nothing differs.
+                        let rounded = form == WeightForm::TransformedBf16;
+                        let allowed = match (rounded, normalised) {
+                            (true, _) => 5e-2,
+                            (false, true) => 1e-4,
+                            (false, false) => 0.0,
+                        };
+                        if worst.is_nan() || worst > allowed || (rounded && worst < 1e-4) {
+                            failures.push(format!(
+                                "{name} {algorithm:?} {form:?}, {pass} pass: {worst:e}, allowed {allowed:e}"
+                            ));
                         }
                     }
                 }

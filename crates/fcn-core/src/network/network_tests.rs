@@ -1,9 +1,11 @@
 use super::*;
 use crate::cpu::conv2d;
 use crate::device::values::with_values;
+use crate::loss::{PixelLoss, Reduction};
 use crate::network::{Activation, Architecture};
-use crate::network::{Backbone, Geometry, Variant};
-use crate::train::loss::{PixelLoss, Reduction};
+use crate::network::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
+use segdata::image::preprocessing::Preprocessing;
+use segdata::labels::Classes;
 use segdata::rng::{Purpose, Rng};
 
 const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
@@ -184,4 +186,29 @@ fn fresh_weights_have_he_s_variance_and_do_not_depend_on_threads() {
     let variance = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
     let expected = 2.0 / (fc6.shape[1] * 49) as f64;
     assert!((variance / expected - 1.0).abs() < 0.01, "{variance}, expected {expected}");
+}
+
+#[test]
+fn vgg_16_at_224_costs_what_is_published() {
+    let meta = ModelMeta::fcn(
+        FcnSpec {
+            variant: Variant::Fcn32s,
+            backbone: Backbone::Vgg16,
+            width: 1.0,
+            trunk: TrunkShape::default(),
+            geometry: Geometry::Same,
+        },
+        Classes::voc(),
+        Preprocessing::default(),
+    );
+    // The 13 convolutions: 15,346,630,656 (torchvision's count for VGG-16 without the classifier). fc6 and fc7 as
+    // convolutions on 7x7 maps, the score layer, and the upsampling of 21 x 21 x 64 x 64 taps.
+    let trunk = 15_346_630_656u64;
+    let coarse = 49 * (512 * 4096 * 49 + 4096 * 4096 + 4096 * 21 + 21 * 21 * 64 * 64);
+    assert_eq!(meta.multiply_adds(224, 224), trunk + coarse);
+    assert_eq!(meta.multiply_adds(200, 193), trunk + coarse, "the frame counts");
+    let mut caffe = meta.clone();
+    let Architecture::Fcn(spec) = &mut caffe.architecture else { unreachable!() };
+    spec.geometry = Geometry::Caffe;
+    assert!(caffe.multiply_adds(224, 224) > 2 * trunk);
 }

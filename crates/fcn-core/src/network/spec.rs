@@ -117,6 +117,12 @@ impl ModelMeta {
         self.graph().parameters
     }
 
+    /// Multiply-adds of one pass over an image of `height x width` pixels, frame included ([`Graph::multiply_adds`]);
+    /// floating point operations are twice as many.
+    pub fn multiply_adds(&self, height: usize, width: usize) -> u64 {
+        self.graph().multiply_adds(height, width).iter().map(|(_, count)| count).sum()
+    }
+
     /// The trunk of this network, if it is one that can be had alone.
     pub fn trunk_meta(&self) -> Option<TrunkMeta> {
         let FcnSpec { backbone, width, trunk, .. } = *self.as_fcn()?;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::infer::crf::CrfParams;
+use crate::loss::Reduction;
 use crate::network::{
     Algorithm, Architecture, Backbone, FcnSpec, Geometry, NetworkOptions, TrunkShape, UnetSpec, Variant,
 };
-use crate::train::loss::Reduction;
 use crate::train::optim::{OptimizerKind, OptimizerOptions};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::{Error, Result};

@@ -7,41 +7,27 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::cost::environment::{Environment, peak_rss_bytes};
 use crate::device::values::with_values;
-use crate::import::starting_weights::StartingWeights;
+use crate::environment::{Environment, peak_rss_bytes};
+use crate::loss::{PixelLoss, valid_pixels};
 use crate::network::{Architecture, DropoutKey, ModelMeta, Network};
 use crate::train::checkpoint::{self, Best, Checkpoints, SAMPLER_VERSION, State};
 use crate::train::config::{RunPaths, TrainConfig};
-use crate::train::loss::{PixelLoss, valid_pixels};
+use crate::train::events::{Event, StopSignal};
+use crate::train::memory;
 use crate::train::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::train::run_log::{RunLog, StepLog, now_secs};
-use crate::train::validation::{Validation, Validator};
-use crate::{Error, ErrorKind, Result, cost};
+use crate::train::starting_weights::StartingWeights;
+use crate::train::validation::Validator;
+use crate::{Error, ErrorKind, Result};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
 use segdata::dataset::{Dataset, SPLIT_SEED};
-
-/// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
-#[derive(Clone, Debug, Default)]
-pub struct StopSignal(pub Arc<AtomicUsize>);
-
-impl StopSignal {
-    /// The fault to end with, if a signal came.
-    pub fn requested(&self) -> Option<ErrorKind> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            2 => Some(ErrorKind::Interrupted),
-            _ => Some(ErrorKind::Terminated),
-        }
-    }
-}
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -57,31 +43,6 @@ pub struct TrainOptions {
     pub device_name: String,
     /// The command line, for the record.
     pub command: Vec<String>,
-}
-
-/// What the loop tells while it runs.
-pub enum Event<'a> {
-    /// The run is about to begin or to go on.
-    Start {
-        /// The effective configuration.
-        config: &'a TrainConfig,
-        /// Numbers that are learnt.
-        parameters: usize,
-        /// Images of the training and the validation split.
-        images: [usize; 2],
-        /// Updates done before.
-        step: u64,
-    },
-    /// A step that is due for logging.
-    Step(&'a StepLog),
-    /// Validation has reached so many of so many images.
-    Validating(usize, usize),
-    /// A validation is done.
-    Validation(&'a Validation),
-    /// A checkpoint is safe in this folder.
-    Saved(&'a Path),
-    /// Something worth a line.
-    Remark(String),
 }
 
 /// How a run ended.
@@ -306,9 +267,9 @@ impl Run {
 /// Refuses a training step that this machine cannot hold.
 fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
     let TrainConfig { optimizer, batch, crop, width, .. } = *config;
-    cost::refuse_beyond_memory(
+    memory::refuse_beyond_memory(
         &format!("a step of {batch} crops of {crop} pixels at width {width}"),
-        cost::training_bytes(&network(config, dataset), optimizer, batch, crop),
+        memory::training_bytes(&network(config, dataset), optimizer, batch, crop),
         "lower --batch, --crop or --width; --accumulate keeps the number of images of an update",
     )
 }

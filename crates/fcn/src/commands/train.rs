@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use fcn_core::train::config::{RunPaths, TrainConfig};
-use fcn_core::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
+use fcn_core::train::events::{Event, StopSignal};
+use fcn_core::train::run::{TrainOptions, TrainReport, train};
 use fcn_core::train::stages::train_stages;
 use fcn_core::{Result, device};
 
@@ -241,8 +242,8 @@ fn start_lines(config: &TrainConfig, parameters: usize, images: [usize; 2], step
         (_, fcn_core::train::optim::OptimizerKind::Adam | fcn_core::train::optim::OptimizerKind::AdamW) => {
             String::new()
         }
-        (fcn_core::train::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
-        (fcn_core::train::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
+        (fcn_core::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
+        (fcn_core::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
     };
     format!(
         "{parameters} trainable parameters; {training} training and {validation} validation images\n\

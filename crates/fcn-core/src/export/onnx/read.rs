@@ -390,8 +390,8 @@ fn shown(value: &ValueInfoProto) -> OnnxValue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::network;
-    use super::super::{OnnxOptions, save};
+    use super::super::options::OnnxOptions;
+    use super::super::write::{save, tests::network};
     use super::*;
     use crate::network::{Backbone, Geometry, Variant};
     use std::io::Cursor;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use fcn_core::cost::multiply_adds;
 use fcn_core::export::onnx::{OnnxFile, OnnxValue};
 use fcn_core::import;
 use fcn_core::network::ModelMeta;
@@ -120,7 +119,7 @@ pub struct Cost {
 
 impl Cost {
     fn new(meta: &ModelMeta, size: [usize; 2]) -> Self {
-        let multiply_adds = multiply_adds(meta, size[0], size[1]);
+        let multiply_adds = meta.multiply_adds(size[0], size[1]);
         Cost { size, multiply_adds, flops: 2 * multiply_adds }
     }
 }

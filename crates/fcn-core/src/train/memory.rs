@@ -1,23 +1,9 @@
-//! What a pass costs: multiply-adds of one image, counted from its graph; and the memory that it needs.
+//! The memory that a training step needs, against what there is.
 
-pub mod environment;
-
-use crate::cost::environment::{available_memory_bytes, gib};
+use crate::environment::{available_memory_bytes, gib};
 use crate::network::ModelMeta;
 use crate::train::optim::OptimizerKind;
 use crate::{Error, ErrorKind, Result};
-
-/// Multiply-adds of one pass over an image of `height x width` pixels, frame included
-/// ([`Graph::multiply_adds`](crate::network::graph::Graph::multiply_adds)); floating point operations are twice as many.
-pub fn multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> u64 {
-    meta.graph().multiply_adds(height, width).iter().map(|(_, count)| count).sum()
-}
-
-/// [`multiply_adds`] of each convolution, plain or transposed, by its name.
-pub fn layer_multiply_adds(meta: &ModelMeta, height: usize, width: usize) -> Vec<(String, u64)> {
-    let graph = meta.graph();
-    graph.multiply_adds(height, width).into_iter().map(|(name, count)| (name.to_string(), count)).collect()
-}
 
 /// Bytes that a training step holds at once, at least: weights, gradients and moments, and what the backward pass reads
 /// again.
@@ -52,31 +38,6 @@ mod tests {
     use crate::network::{Architecture, Backbone, FcnSpec, Geometry, TrunkShape, Variant};
     use segdata::image::preprocessing::Preprocessing;
     use segdata::labels::Classes;
-
-    #[test]
-    fn vgg_16_at_224_costs_what_is_published() {
-        let meta = ModelMeta::fcn(
-            FcnSpec {
-                variant: Variant::Fcn32s,
-                backbone: Backbone::Vgg16,
-                width: 1.0,
-                trunk: TrunkShape::default(),
-                geometry: Geometry::Same,
-            },
-            Classes::voc(),
-            Preprocessing::default(),
-        );
-        // The 13 convolutions: 15,346,630,656 (torchvision's count for VGG-16 without the classifier). fc6 and fc7 as
-        // convolutions on 7x7 maps, the score layer, and the upsampling of 21 x 21 x 64 x 64 taps.
-        let trunk = 15_346_630_656u64;
-        let coarse = 49 * (512 * 4096 * 49 + 4096 * 4096 + 4096 * 21 + 21 * 21 * 64 * 64);
-        assert_eq!(multiply_adds(&meta, 224, 224), trunk + coarse);
-        assert_eq!(multiply_adds(&meta, 200, 193), trunk + coarse, "the frame counts");
-        let mut caffe = meta.clone();
-        let Architecture::Fcn(spec) = &mut caffe.architecture else { unreachable!() };
-        spec.geometry = Geometry::Caffe;
-        assert!(multiply_adds(&caffe, 224, 224) > 2 * trunk);
-    }
 
     #[test]
     fn memory_of_a_training_step_is_counted_from_below_and_refused_beyond_what_there_is() {
