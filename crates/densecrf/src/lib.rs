@@ -41,33 +41,35 @@
 //! * Kernels are on positions and 8-bit RGB; there is no learning of parameters, and no energy or divergence.
 //! * The lattice approximates the Gaussian filter: a single filter is off by about 9 % (relative L2), as in the original.
 //!
-//! # Architecture
+//! # Where things are
 //!
-//! `embed` places pixels in the lattice, `index` numbers its vertices, `lattice` ties both; `pass` is everything that
-//! happens to a pixel or a vertex in one iteration, written once over the registers of `simd`, the only module with
-//! unsafe code; `pipeline` lets threads work ahead and splat in order; `inference` decides which pass runs where. The
-//! specification as a slow program is `oracle`, in tests.
+//! Data flow from top to bottom; no module uses one above it.
+//!
+//! | module | in | out |
+//! | --- | --- | --- |
+//! | `crf` | size, energies, kernels, iterations | marginals |
+//! | `unary` | probabilities, energies or labels, \[C, H, W\] | scores, \[N, C\] |
+//! | `mean_field` | scores, lattices | marginals, \[N, C\] |
+//! | `lattice` | pixel positions and colours | vertices, barycentric weights, neighbours |
+//! | `params`, `error` | | what callers pass in and get back |
+//! | `aligned`, `simd` | | arrays on huge pages, vector registers; the only `unsafe` code |
+//!
+//! `oracle`, in tests, is the specification as a slow program.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
 mod aligned;
 mod crf;
-mod embed;
 mod error;
-mod exponential;
-mod index;
-mod inference;
 mod lattice;
+mod mean_field;
 #[cfg(test)]
 mod oracle;
 mod params;
-mod pass;
-mod pipeline;
 mod simd;
-mod softmax;
 mod unary;
 
-pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals, Mode};
+pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals};
 pub use error::CrfError;
-pub use params::{BilateralKernel, Compatibility, GaussianKernel, Normalization, Preset};
+pub use params::{BilateralKernel, Compatibility, GaussianKernel, Mode, Normalization, Preset};
 pub use unary::Unary;

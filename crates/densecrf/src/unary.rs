@@ -4,8 +4,8 @@
 
 use rayon::prelude::*;
 
-use crate::CrfError;
 use crate::aligned::Aligned;
+use crate::error::CrfError;
 use crate::params::LARGEST;
 
 /// Unary energies -ln p, given as probabilities, energies or labels. Checked when they are handed to a CRF.

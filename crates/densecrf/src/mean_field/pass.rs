@@ -8,10 +8,10 @@
 use std::ops::Range;
 
 use crate::aligned::Aligned;
-use crate::exponential::multiply_add;
-use crate::lattice::PermutohedralLattice;
+use crate::lattice::permutohedral::PermutohedralLattice;
+use crate::mean_field::exponential::multiply_add;
+use crate::mean_field::softmax::{BATCH, softmax_rows};
 use crate::simd::{Row, Task, prefetch};
-use crate::softmax::{BATCH, softmax_rows};
 
 /// How a message changes the score, padded to the stride.
 pub(crate) enum Price {

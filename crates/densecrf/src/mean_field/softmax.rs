@@ -1,6 +1,6 @@
 //! From scores to probabilities for a few pixels, over rows of registers; `exponential.rs` has the plain statement.
 
-use crate::exponential::{LANES, exp_row, exp_scalars};
+use crate::mean_field::exponential::{LANES, exp_row, exp_scalars};
 use crate::simd::{Quad, Row};
 
 /// Most rows that [`softmax_rows`] takes at a time.
@@ -88,7 +88,7 @@ fn packet_sum<Q: Quad>(t: &[f32], labels: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exponential::softmax;
+    use crate::mean_field::exponential::softmax;
     use crate::simd::{Level, Task, WIDTHS, dispatch};
 
     struct Whole<'a, const FAST: bool>(&'a mut [f32], usize);

@@ -4,7 +4,7 @@
 //! D = d + 1 is the number of vertices of a simplex: 3 for positions, 5 + 1 for positions and colours. The order of all
 //! f32 operations is that of the plain statement in `oracle.rs`, so that weights agree to the bit.
 
-use crate::CrfError;
+use crate::error::CrfError;
 use crate::simd::{Row, TO_WHOLE};
 
 /// Pixels embedded together.

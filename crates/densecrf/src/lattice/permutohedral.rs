@@ -6,10 +6,10 @@
 
 use rayon::prelude::*;
 
-use crate::CrfError;
 use crate::aligned::Aligned;
-use crate::embed::{Features, GROUP, Simplices, embed};
-use crate::index::{Dense, Hashed, Index, Key};
+use crate::error::CrfError;
+use crate::lattice::embed::{Features, GROUP, Simplices, embed};
+use crate::lattice::index::{Dense, Hashed, Index, Key};
 use crate::simd::{Level, Row, Task, dispatch_lanes};
 
 /// A lattice over the pixels of an image.
