@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::DType;
+use super::dtype::DType;
 
 /// A fault and the file that has it.
 #[derive(Debug, Error)]

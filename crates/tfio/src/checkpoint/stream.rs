@@ -3,7 +3,7 @@
 //! One value of a checkpoint may be hundreds of megabytes, so messages that hold values are never decoded as a whole:
 //! they are walked field by field.
 
-use super::Fault;
+use super::fault::Fault;
 use super::storage::Storage;
 
 /// Reads a range of a storage from front to back through a small buffer. Every read is bounded by the range's end.

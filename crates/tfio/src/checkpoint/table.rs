@@ -19,7 +19,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Fault;
+use super::fault::Fault;
 use super::storage::Storage;
 use super::stream::Stream;
 #[cfg(test)]

@@ -17,12 +17,13 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::dtype::{DType, Element};
+use super::fault::Fault;
+use super::info::TensorInfo;
 use super::messages::{SavedTensorSliceMeta, SavedTensorSlices, TensorSliceProto};
 use super::slices::{Placement, Put, Slice, checked_shape, tiling};
 use super::storage::Storage;
 use super::stream::Stream;
 use super::table::{Contents, Table, walk};
-use super::{Fault, TensorInfo};
 
 /// The newest format that is understood (`TF_CHECKPOINT_VERSION`).
 const VERSION: i32 = 1;

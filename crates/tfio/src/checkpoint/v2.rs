@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::dtype::{DType, Element};
+use super::fault::{CheckpointError, Fault};
+use super::info::TensorInfo;
 use super::messages::{BundleEntryProto, BundleHeaderProto, TensorSliceProto};
 use super::slices::{Placement, Put, Slice, checked_shape, elements, tiling};
 use super::storage::Storage;
 use super::stream::Stream;
 use super::table::{Table, walk};
-use super::{CheckpointError, Fault, TensorInfo};
 use crate::masked_crc::{mask, matches};
 
 /// The newest format that is understood (`kTensorBundleVersion`).
