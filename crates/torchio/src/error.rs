@@ -1,6 +1,6 @@
 //! What can be wrong with a file: one variant a rule, with the place, the value found and the value expected.
 
-use crate::tensor::DType;
+use crate::dtype::DType;
 
 /// A fault of a PyTorch file. Offsets count bytes from the beginning of the file, or of the pickle where that is said.
 #[derive(Debug, thiserror::Error)]

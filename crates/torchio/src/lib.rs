@@ -12,34 +12,44 @@
 //! # Ok::<(), torchio::TorchError>(())
 //! ```
 //!
-//! Both containers are read: the zip archive of torch 1.6 and later, and the sequence of pickles before it. A state dict
-//! may be the whole file or a part of a training checkpoint; what else a checkpoint holds is listed, not interpreted.
+//! # What is read
 //!
-//! A pickle is a program for a stack machine that can call any function by name. Here it can call nothing: `pickle`
+//! Both containers: the zip archive of torch 1.6 and later, and the sequence of pickles before it. A state dict may be the
+//! whole file or a part of a training checkpoint; what else a checkpoint holds is listed, not interpreted. Views are
+//! gathered, and the bit of a negated view (`torch._neg_view`) is honoured; that of a conjugated view changes no real number.
+//!
+//! A pickle is a program for a stack machine that can call any function by name. Here it can call nothing: the machine
 //! builds plain values and knows by name only what `torch.save` needs to describe a tensor. Every other name becomes an
 //! opaque value, and an error where a tensor is expected. Names that no honest file of tensors has any use for (the
-//! operating system, the evaluator) are an error wherever they stand.
+//! operating system, the evaluator) are an error wherever they occur.
 //!
 //! Sizes are checked against the file before anything is allocated for them, and the checksums of a zip archive are
 //! verified with the values: a short, cut or damaged archive is an error, never zeros. The older container has no
 //! checksums; its lengths are checked.
 //!
-//! Not implemented: writing; compressed archives (PyTorch stores its entries); the tar archives of torch 0.1; whole
-//! pickled modules and TorchScript; quantised, sparse and complex tensors (listed or refused by name, not read).
+//! # What is not
 //!
-//! In the order of reading: `file` (the front door), `archive` and `legacy` (the containers), `pickle` (the machine),
-//! `value` (what it builds), `tensor` (views on storages), `error`.
+//! Compressed archives (PyTorch stores its entries); the tar archives of torch 0.1; whole pickled modules, TorchScript and
+//! Keras files (refused by name, with what to do instead); quantised, sparse and complex tensors (listed or refused by
+//! name, not read). Writing.
+//!
+//! # Where things are
+//!
+//! Reading: `file` (by name, from a path or a reader), `archive` and `legacy` (the containers), `pickle` (the machine and
+//! what it builds), `tensor` (views on storages), `dtype`. `limits` and
+//! `error` is what can be wrong with a file. No module uses one that uses it.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod archive;
+mod dtype;
 mod error;
 mod file;
 mod legacy;
+mod limits;
 mod pickle;
 mod tensor;
-mod value;
 
+pub use dtype::DType;
 pub use error::TorchError;
 pub use file::{Container, Note, Scalar, TensorInfo, TorchFile};
-pub use tensor::DType;
