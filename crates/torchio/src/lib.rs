@@ -1,16 +1,22 @@
-//! PyTorch's saved tensors without PyTorch: what `torch.save` wrote, read only.
+//! Files of `torch.save` without PyTorch: state dicts read, and state dicts of 32-bit floats written.
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use torchio::TorchFile;
+//! ```
+//! use torchio::{StateDictWriter, TorchFile};
 //!
-//! let mut file = TorchFile::open(Path::new("vgg16-397923af.pth"))?;
+//! // A state dict of one convolution, as torch.load reads it.
+//! let mut writer = StateDictWriter::new(Vec::new(), &[("conv.weight", [1, 2, 1, 1])])?;
+//! writer.tensor([&[0.5, -0.5][..]])?;
+//! let bytes = writer.finish()?;
+//!
+//! let mut file = TorchFile::new(std::io::Cursor::new(bytes))?;
 //! for tensor in file.tensors() {
 //!     println!("{} {} {:?}", tensor.name, tensor.dtype, tensor.shape);
 //! }
-//! let kernel = file.read_f32("features.0.weight")?;
-//! # Ok::<(), torchio::TorchError>(())
+//! assert_eq!(file.read_f32("conv.weight")?, [0.5, -0.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`TorchFile::open`] reads a file on disk; a [`StateDictWriter`] writes to anything that is [`Write`](std::io::Write).
 //!
 //! # What is read
 //!
@@ -31,13 +37,13 @@
 //!
 //! Compressed archives (PyTorch stores its entries); the tar archives of torch 0.1; whole pickled modules, TorchScript and
 //! Keras files (refused by name, with what to do instead); quantised, sparse and complex tensors (listed or refused by
-//! name, not read). Writing.
+//! name, not read). Written are 32-bit floats, in archives below 4 GiB.
 //!
 //! # Where things are
 //!
 //! Reading: `file` (by name, from a path or a reader), `archive` and `legacy` (the containers), `pickle` (the machine and
-//! what it builds), `tensor` (views on storages), `dtype`. `limits` and
-//! `error` is what can be wrong with a file. No module uses one that uses it.
+//! what it builds), `tensor` (views on storages), `dtype`. Writing: `write` over the same `archive` and `pickle`. `limits`
+//! holds for both, and `error` is what can be wrong with a file. No module uses one that uses it.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -49,7 +55,9 @@ mod legacy;
 mod limits;
 mod pickle;
 mod tensor;
+mod write;
 
 pub use dtype::DType;
 pub use error::TorchError;
 pub use file::{Container, Note, Scalar, TensorInfo, TorchFile};
+pub use write::{StateDictWriter, WriteError};

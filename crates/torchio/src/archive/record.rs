@@ -14,6 +14,8 @@ pub(crate) const ENTRY_SIGNATURE: u32 = 0x0201_4b50;
 /// Of the header before an entry's content, without name and extra fields.
 pub(crate) const LOCAL_BYTES: u64 = 30;
 pub(crate) const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
+/// Identifier and length of an extra field.
+pub(crate) const EXTRA_HEADER_BYTES: u64 = 4;
 /// A 32-bit field whose value is in the zip64 extra field.
 pub(crate) const IN_ZIP64: u64 = 0xffff_ffff;
 pub(crate) const ZIP64_EXTRA: u16 = 1;
