@@ -1,6 +1,6 @@
-//! Unary terms: what is believed of each pixel before its neighbours are asked.
+//! Unary terms: the energy of each label at each pixel, before pairwise terms.
 //!
-//! C labels, H x W pixels. The caller's order is \[C, H, W\]; inside, the labels of a pixel stand together.
+//! C labels, H x W pixels. The caller's order is \[C, H, W\]; inside, the labels of a pixel are neighbours.
 
 use rayon::prelude::*;
 

@@ -147,7 +147,7 @@ impl<R: Read + Seek> TorchFile<R> {
         &self.tensors
     }
 
-    /// What stands beside the tensors: epoch, architecture, the optimiser's state in words.
+    /// What is beside the tensors: epoch, architecture, the optimiser's state in words.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }

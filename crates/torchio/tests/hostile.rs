@@ -30,7 +30,7 @@ fn contents(bytes: Vec<u8>) -> Result<Contents, TorchError> {
     Ok(tensors.into_iter().map(|info| (info.clone(), file.read_f32(&info.name).map(bits))).collect())
 }
 
-/// Where two readings differ: tensors that are not in the sound file as they stand, and values that were changed.
+/// Where two readings differ: tensors that are not in the sound file like that, and values that were changed.
 fn differences(found: &Contents, sound: &Contents) -> (usize, usize) {
     let (mut tensors, mut values) = (found.len().abs_diff(sound.len()), 0);
     for (info, read) in found {
@@ -50,7 +50,7 @@ fn a_file_cut_anywhere_is_an_error() {
     let mut wrong = vec![];
     for (name, file) in goldens() {
         for length in 0..file.len() {
-            // An archive's values are verified when they are read, but its directory stands at the end.
+            // An archive's values are verified when they are read, but its directory is at the end.
             if contents(file[..length].to_vec()).is_ok() {
                 wrong.push(format!("{name} cut at {length}"));
             }

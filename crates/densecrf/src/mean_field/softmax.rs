@@ -9,7 +9,7 @@ pub(crate) const BATCH: usize = 32;
 /// Softmax in place over the rows of `t`, \[n, stride\]: C labels, then padding at minus infinity, which becomes 0.
 ///
 /// Each step runs over all rows before the next: the steps of one row depend on each other, those of different rows do
-/// not, and the processor can only overlap what stands close together.
+/// not, and the processor can only overlap what is close together.
 #[inline(always)]
 pub(crate) fn softmax_rows<R: Row, const FAST: bool>(t: &mut [f32], stride: usize, labels: usize) {
     let mut scale = [0.0_f32; BATCH];

@@ -333,7 +333,7 @@ fn content_start(
     if String::from_utf8_lossy(&local_name) != name {
         return refuse("has another name in its local header");
     }
-    // Zero where sizes stand behind the content, all ones where they stand in zip64 fields.
+    // Zero where sizes are behind the content, all ones where they are in zip64 fields.
     for (what, at) in [("a local header's stored size", 18), ("a local header's size", 22)] {
         let found = fields.number(at, 4);
         if found != 0 && found != IN_ZIP64 {
