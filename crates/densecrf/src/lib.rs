@@ -73,3 +73,8 @@ pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals};
 pub use error::CrfError;
 pub use params::{BilateralKernel, Compatibility, GaussianKernel, Mode, Normalization, Preset};
 pub use unary::Unary;
+
+/// The examples of the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -61,3 +61,8 @@ pub use dtype::DType;
 pub use error::TorchError;
 pub use file::{Container, Note, Scalar, TensorInfo, TorchFile};
 pub use write::{StateDictWriter, WriteError};
+
+/// The examples of the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
