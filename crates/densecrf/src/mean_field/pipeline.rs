@@ -60,7 +60,7 @@ pub(crate) fn in_order<S: Send + Sync, T: Send>(
     pipeline.drain();
 }
 
-/// Tells the other threads of a panic, which would otherwise wait for a run that never comes.
+/// Lets the other threads end after a panic of this one; they would otherwise wait for a run that never comes.
 struct Alarm<'a>(&'a AtomicBool);
 
 impl Drop for Alarm<'_> {

@@ -1,6 +1,6 @@
 //! From scores to probabilities for a few pixels, over rows of registers; `exponential.rs` has the plain statement.
 
-use crate::exponential::{LANES, exp_row, exp_scalars};
+use crate::mean_field::exponential::{LANES, exp_row, exp_scalars};
 use crate::simd::{Quad, Row};
 
 /// Most rows that [`softmax_rows`] takes at a time.
@@ -9,7 +9,7 @@ pub(crate) const BATCH: usize = 32;
 /// Softmax in place over the rows of `t`, \[n, stride\]: C labels, then padding at minus infinity, which becomes 0.
 ///
 /// Each step runs over all rows before the next: the steps of one row depend on each other, those of different rows do
-/// not, and the processor can only overlap what stands close together.
+/// not, and the processor can only overlap what is close together.
 #[inline(always)]
 pub(crate) fn softmax_rows<R: Row, const FAST: bool>(t: &mut [f32], stride: usize, labels: usize) {
     let mut scale = [0.0_f32; BATCH];
@@ -88,7 +88,7 @@ fn packet_sum<Q: Quad>(t: &[f32], labels: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exponential::softmax;
+    use crate::mean_field::exponential::softmax;
     use crate::simd::{Level, Task, WIDTHS, dispatch};
 
     struct Whole<'a, const FAST: bool>(&'a mut [f32], usize);

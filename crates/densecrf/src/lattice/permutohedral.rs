@@ -1,4 +1,4 @@
-//! The permutohedral lattice of an image (Adams, Baek & Davis 2010): where each pixel's simplex stands, which vertices
+//! The permutohedral lattice of an image (Adams, Baek & Davis 2010): the simplex of each pixel, which vertices
 //! there are, and who their neighbours are. Built once per kernel; inference only reads it.
 //!
 //! N pixels, D = d + 1 vertices a simplex, M vertices. Vertex numbers carry no meaning: results depend on the set of
@@ -6,10 +6,10 @@
 
 use rayon::prelude::*;
 
-use crate::CrfError;
 use crate::aligned::Aligned;
-use crate::embed::{Features, GROUP, Simplices, embed};
-use crate::index::{Dense, Hashed, Index, Key};
+use crate::error::CrfError;
+use crate::lattice::embed::{Features, GROUP, Simplices, embed};
+use crate::lattice::index::{Dense, Hashed, Index, Key};
 use crate::simd::{Level, Row, Task, dispatch_lanes};
 
 /// A lattice over the pixels of an image.
@@ -20,7 +20,7 @@ pub(crate) struct PermutohedralLattice {
     pub(crate) corners: Aligned<u32>,
     /// Their barycentric weights, \[N, D\].
     pub(crate) weights: Aligned<f32>,
-    /// \[D, M\]: the two neighbours along each axis; M stands for "none".
+    /// \[D, M\]: the two neighbours along each axis; M means "none".
     pub(crate) neighbours: Vec<[u32; 2]>,
     /// M.
     pub(crate) vertices: usize,

@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
-use crate::lattice::PermutohedralLattice;
-use crate::pass::{Blur, Output, PixelPass, Price, SplatRun, Term};
-use crate::pipeline::in_order;
+use crate::lattice::permutohedral::PermutohedralLattice;
+use crate::mean_field::pass::{Blur, Output, PixelPass, Price, SplatRun, Term};
+use crate::mean_field::pipeline::in_order;
+use crate::params::{Compatibility, Mode, Normalization};
 use crate::simd::{Level, Row, Task, WIDEST, WIDTHS, dispatch, dispatch_lanes};
-use crate::{Compatibility, Mode, Normalization};
 
 /// A kernel ready for inference.
 pub(crate) struct Pairwise {

@@ -75,7 +75,7 @@ const TWO_TO: [u64; 32] = [
 ];
 /// 32 / ln 2.
 const STEPS_PER_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe) * 32.0;
-/// 1.5 * 2^52: adding it rounds to an integer that stands in the low bits.
+/// 1.5 * 2^52: adding it rounds to an integer, in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// Cubic for 2^(r/32), |r| <= 1/2; the constant term is 1.
 const CUBIC: [f64; 3] = [

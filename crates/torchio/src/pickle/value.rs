@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::tensor::{DType, Storage, View};
+use crate::dtype::DType;
+use crate::limits::{MAX_NAME_BYTES, MAX_RANK};
+use crate::tensor::{Storage, View};
 
 /// Number of a value in its [`Arena`].
 pub(crate) type Id = u32;
@@ -45,7 +47,7 @@ pub(crate) enum Global {
     Size,
     /// A storage class.
     Storage(DType),
-    /// `_rebuild_tensor(storage, offset, size, stride, ...)`, also `_v2`.
+    /// `_rebuild_tensor(storage, offset, size, stride)`; `_rebuild_tensor_v2(.., requires_grad, hooks, metadata)`.
     RebuildTensor,
     /// `_rebuild_parameter(tensor, ...)`.
     RebuildParameter,
@@ -125,14 +127,8 @@ pub(crate) fn is_harmful(module: &str, name: &str) -> bool {
     }
 }
 
-/// The longest text that is looked at: names, keys, codes. Longer ones are kept and mean nothing.
-const MAX_NAME_BYTES: usize = 256;
-
 /// The most different opaque names in one file.
 const MAX_NAMES: usize = 4096;
-
-/// The most parts of a tuple that are looked at, which is the most axes a tensor may have.
-const MAX_PARTS: usize = 32;
 
 /// Values that calls may copy from others in all: pairs of dictionaries and bytes of encoded text. A call repeated on
 /// one large value must not cost its size every time.
@@ -210,7 +206,7 @@ impl Arena {
 
     /// A short tuple or list of numbers that count something.
     fn counts(&self, id: Id) -> Option<Vec<usize>> {
-        let items = self.items(id).filter(|items| items.len() <= MAX_PARTS)?;
+        let items = self.items(id).filter(|items| items.len() <= MAX_RANK)?;
         items.iter().map(|&item| usize::try_from(self.count(item)?).ok()).collect()
     }
 
@@ -271,7 +267,8 @@ impl Arena {
                 let Value::Storage(storage) = *self.get(argument(0)?) else { return None };
                 let (offset, shape, strides) = (argument(1)?, argument(2)?, argument(3)?);
                 let (shape, strides) = (self.counts(shape)?, self.counts(strides)?);
-                Value::Tensor(Box::new(View { storage, offset: self.count(offset)?, shape, strides }))
+                let negated = self.is_negated(argument(6))?;
+                Value::Tensor(Box::new(View { storage, offset: self.count(offset)?, shape, strides, negated }))
             }
             Global::RebuildParameter => {
                 let tensor = argument(0)?;
@@ -296,6 +293,25 @@ impl Arena {
             Global::Storage(_) => return None,
         };
         Some(self.add(value))
+    }
+
+    /// Whether a tensor's metadata, a dictionary or nothing, say that its values are to be negated (`neg`, the bit of
+    /// `torch._neg_view`). `conj` changes no real number, and complex ones are refused when they are read. `None` for
+    /// metadata that PyTorch would not take.
+    fn is_negated(&self, metadata: Option<Id>) -> Option<bool> {
+        match metadata.map(|id| self.get(id)) {
+            None | Some(Value::None) => Some(false),
+            Some(Value::Dict(pairs)) if pairs.len() <= MAX_RANK => {
+                // A key that is set twice has its last value.
+                let neg = pairs.iter().rev().find(|(key, _)| self.text(*key).as_deref() == Some("neg"));
+                match neg.map(|(_, value)| self.get(*value)) {
+                    None => Some(false),
+                    Some(Value::Bool(negated)) => Some(*negated),
+                    Some(_) => None,
+                }
+            }
+            Some(_) => None,
+        }
     }
 
     /// Accounts for values that a call copies; `None` where it is too much.

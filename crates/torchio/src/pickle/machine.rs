@@ -1,14 +1,12 @@
-//! The stack machine of Python's pickles, protocols 0 to 5, with nothing to call.
-//!
-//! Source: the opcodes and their arguments as CPython's `Lib/pickletools.py` describes them. Every instruction takes
+//! The stack machine of Python's pickles, protocols 0 to 5, with nothing to call. Every instruction takes
 //! time in proportion to its own bytes and adds at most one value; numbers of values, of stack entries and of memo
 //! entries are limited.
 
 use std::collections::HashMap;
 
-use crate::TorchError;
+use crate::error::TorchError;
+use crate::pickle::value::{Arena, Global, Id, Value, is_harmful};
 use crate::tensor::Storage;
-use crate::value::{Arena, Global, Id, Value, is_harmful};
 
 /// The largest pickle. VGG-16's state dict has 4 kB, a training checkpoint with the optimiser's state 20 kB.
 pub(crate) const MAX_PICKLE_BYTES: u64 = 8 << 20;
@@ -102,7 +100,7 @@ impl<'a> Machine<'a> {
             b'u' => self.pop_mark().and_then(|items| self.set(items)),
             // The stack and the memo.
             b'(' => {
-                self.check_room(self.marks.len())?;
+                self.check_count(self.marks.len())?;
                 self.marks.push(self.stack.len());
                 Ok(())
             }
@@ -265,7 +263,7 @@ impl<'a> Machine<'a> {
 
     // Stack and memo.
 
-    fn check_room(&self, count: usize) -> Done {
+    fn check_count(&self, count: usize) -> Done {
         match count < MAX_VALUES {
             true => Ok(()),
             false => Err(self.fault(format!("more than {MAX_VALUES} values"))),
@@ -273,13 +271,13 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value) -> Done {
-        self.check_room(self.arena.len())?;
+        self.check_count(self.arena.len())?;
         let id = self.arena.add(value);
         self.push_id(id)
     }
 
     fn push_id(&mut self, id: Id) -> Done {
-        self.check_room(self.stack.len())?;
+        self.check_count(self.stack.len())?;
         self.stack.push(id);
         Ok(())
     }
@@ -304,7 +302,7 @@ impl<'a> Machine<'a> {
     }
 
     fn remember(&mut self, index: u32) -> Done {
-        self.check_room(self.memo.len())?;
+        self.check_count(self.memo.len())?;
         let id = self.top()?;
         self.memo.insert(index, id);
         Ok(())
@@ -371,7 +369,7 @@ impl<'a> Machine<'a> {
     }
 
     fn call(&mut self, function: Id, arguments: Id) -> Done {
-        self.check_room(self.arena.len())?;
+        self.check_count(self.arena.len())?;
         match self.arena.call(function, arguments) {
             Some(value) => self.push_id(value),
             None => {

@@ -4,7 +4,7 @@
 //! D = d + 1 is the number of vertices of a simplex: 3 for positions, 5 + 1 for positions and colours. The order of all
 //! f32 operations is that of the plain statement in `oracle.rs`, so that weights agree to the bit.
 
-use crate::CrfError;
+use crate::error::CrfError;
 use crate::simd::{Row, TO_WHOLE};
 
 /// Pixels embedded together.
@@ -59,7 +59,7 @@ impl<'a> Features<'a> {
         f
     }
 
-    /// Bounds of the lattice coordinates that can occur, per axis, with room for the neighbours that the blur visits.
+    /// Bounds of the lattice coordinates that can occur, per axis, with a margin for the neighbours that the blur visits.
     pub(crate) fn bounds<const D: usize>(&self, kernel: &'static str) -> Result<[(i64, i64); D], CrfError> {
         let mut low = [f32::INFINITY; D];
         let mut high = [f32::NEG_INFINITY; D];
@@ -84,8 +84,8 @@ impl<'a> Features<'a> {
                 (l, h) = (l - j as f64 * ch, h - j as f64 * cl);
                 (sum_low, sum_high) = (sum_low + cl, sum_high + ch);
             }
-            let room = 3.0 * D as f64;
-            bounds[j] = ((l - room).floor() as i64, (h + room).ceil() as i64);
+            let margin = 3.0 * D as f64;
+            bounds[j] = ((l - margin).floor() as i64, (h + margin).ceil() as i64);
         }
         let reach = bounds.iter().map(|b| b.0.unsigned_abs().max(b.1.unsigned_abs())).max().unwrap_or(0);
         let limit = i16::MAX as u64;

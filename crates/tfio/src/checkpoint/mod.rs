@@ -18,11 +18,17 @@
 //! returned was covered by a checksum that matched. Not implemented: writing; strings, booleans and complex numbers
 //! (listed, not read); the object graph of `tf.train.Checkpoint` (its variables are listed under their keys).
 //!
-//! Front door: this file. Below it, in the order of reading: `v1` and `v2` (the formats), `table` (the container that
-//! both use), `slices` (partitioned variables), `permute`, `stream` and `storage` (bytes), `dtype`, `messages`, `fault`.
+//! Source: `tensorflow/core/util/saved_tensor_slice.proto` (V1), `tensorflow/core/protobuf/tensor_bundle.proto` (V2), and
+//! LevelDB's table format for the container of both.
+//!
+//! In the order in which data flow: `storage` (bytes by position, on disk or in memory), `stream` (a range of them, and
+//! the protobuf wire format), `table` (the container), `messages` (small protobuf messages), `v1` and `v2` (the formats),
+//! `slices` (partitioned variables), `permute` (the order of axes), and [`Checkpoint`]. `dtype`, `info` and `fault` are what
+//! callers see.
 
 mod dtype;
 mod fault;
+mod info;
 mod messages;
 mod permute;
 mod slices;
@@ -37,6 +43,7 @@ use std::path::{Path, PathBuf};
 
 pub use dtype::DType;
 pub use fault::{CheckpointError, Fault};
+pub use info::TensorInfo;
 
 use dtype::Element;
 use permute::Permuted;
@@ -44,17 +51,6 @@ use slices::{Put, elements};
 use storage::Storage;
 use v1::V1;
 use v2::{Shards, V2};
-
-/// A tensor's description.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// The variable's name, for example `vgg_16/conv1/conv1_1/weights`.
-    pub name: String,
-    /// The type it is stored as.
-    pub dtype: DType,
-    /// Its dimensions, slowest first; empty for a scalar.
-    pub shape: Vec<usize>,
-}
 
 /// The versions of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,16 +2,16 @@
 //!
 //! slice all kernels -> add to the unary score -> softmax -> splat into all kernels, or write the marginals out.
 //! No array of the image's size is touched but the unary scores, and with `Output::Rows` the marginals.
-//! N pixels, C labels. Arrays of the image's size are \[N, C\]; everything else stands in rows of `stride` lanes, whose
+//! N pixels, C labels. Arrays of the image's size are \[N, C\]; everything else is in rows of `stride` lanes, whose
 //! padding has score minus infinity and so probability 0.
 
 use std::ops::Range;
 
 use crate::aligned::Aligned;
-use crate::exponential::multiply_add;
-use crate::lattice::PermutohedralLattice;
+use crate::lattice::permutohedral::PermutohedralLattice;
+use crate::mean_field::exponential::multiply_add;
+use crate::mean_field::softmax::{BATCH, softmax_rows};
 use crate::simd::{Row, Task, prefetch};
-use crate::softmax::{BATCH, softmax_rows};
 
 /// How a message changes the score, padded to the stride.
 pub(crate) enum Price {

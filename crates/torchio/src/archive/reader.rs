@@ -1,30 +1,15 @@
-//! The zip archive of torch 1.6 and later: stored entries, each verified by its CRC-32.
+//! Reads an archive: its central directory, then entries by name, each verified by its CRC-32.
 //!
-//! Source: PKWARE's APPNOTE 6.3.10, sections 4.3 (structure), 4.4 (fields) and 4.5.3 (zip64), read here for the little
-//! of it that PyTorch writes: one disk, nothing compressed, nothing encrypted, sizes in zip64 fields where need be. The
-//! directory at the end is what counts; each local header must agree with it, and no two entries may share a byte.
+//! The directory at the end is what counts; each local header must agree with it, and no two entries may share a byte.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 
-use crate::TorchError;
-
-/// End of the central directory: its record, and the longest comment behind it.
-const END_BYTES: u64 = 22;
-const MAX_COMMENT_BYTES: u64 = 0xffff;
-const END_SIGNATURE: u32 = 0x0605_4b50;
-const ZIP64_LOCATOR_BYTES: u64 = 20;
-const ZIP64_LOCATOR_SIGNATURE: u32 = 0x0706_4b50;
-const ZIP64_END_BYTES: u64 = 56;
-const ZIP64_END_SIGNATURE: u32 = 0x0606_4b50;
-const ENTRY_BYTES: usize = 46;
-const ENTRY_SIGNATURE: u32 = 0x0201_4b50;
-const LOCAL_BYTES: u64 = 30;
-pub(crate) const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
-/// A 32-bit field whose value stands in the zip64 extra field.
-const IN_ZIP64: u64 = 0xffff_ffff;
-const ZIP64_EXTRA: u16 = 1;
-const ENCRYPTED: u16 = 1;
+use super::record::{
+    ENCRYPTED, END_BYTES, END_SIGNATURE, ENTRY_BYTES, ENTRY_SIGNATURE, Fields, IN_ZIP64, LOCAL_BYTES, LOCAL_SIGNATURE,
+    MAX_COMMENT_BYTES, ZIP64_END_BYTES, ZIP64_END_SIGNATURE, ZIP64_EXTRA, ZIP64_LOCATOR_BYTES, ZIP64_LOCATOR_SIGNATURE,
+};
+use crate::error::TorchError;
 
 /// The largest central directory: some forty thousand entries.
 const MAX_DIRECTORY_BYTES: u64 = 4 << 20;
@@ -41,31 +26,29 @@ pub(crate) struct Entry {
     crc32: Option<u32>,
 }
 
+/// What to do with the weights of a Keras model.
+pub(crate) const KERAS_REMEDY: &str = "a file of torch.save: load the model with Keras, bring its kernels into the order \
+     [outputs, inputs, height, width], and save the arrays with torch.save or as safetensors";
+
+/// Archives that other programs write, by an entry that they always have, with what to do instead.
+const OTHER_ARCHIVES: [(&str, &str, &str); 3] = [
+    (
+        "/constants.pkl",
+        "a TorchScript archive, as torch.jit.save writes it",
+        "a state dict: torch.save(torch.jit.load('FILE').state_dict(), 'weights.pth')",
+    ),
+    ("model.weights.h5", "a Keras archive", KERAS_REMEDY),
+    (
+        ".npy",
+        "an archive of numpy arrays (.npz)",
+        "a file of torch.save: load the arrays and save them with torch.save",
+    ),
+];
+
 /// An open archive.
 #[derive(Debug)]
 pub(crate) struct Archive {
     entries: HashMap<String, Entry>,
-}
-
-/// Fields of a fixed record, by offset.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn number(&self, at: usize, width: usize) -> u64 {
-        let mut bytes = [0; 8];
-        if let Some(found) = self.0.get(at..at + width) {
-            bytes[..width].copy_from_slice(found);
-        }
-        u64::from_le_bytes(bytes)
-    }
-
-    fn u16(&self, at: usize) -> u16 {
-        self.number(at, 2) as u16
-    }
-
-    fn u32(&self, at: usize) -> u32 {
-        self.number(at, 4) as u32
-    }
 }
 
 /// Fills `buffer` from `offset` on.
@@ -104,16 +87,17 @@ impl Archive {
         let mut listed = Vec::new();
         let mut at = 0;
         for _ in 0..directory.entries {
-            let (name, header, entry, taken) = directory_entry(&bytes[at..], directory.start + at as u64)?;
+            let (listing, taken) = directory_entry(&bytes[at..], directory.start + at as u64)?;
             at += taken;
-            listed.push((name, header, entry));
+            listed.push(listing);
         }
         expect(directory.start, "the size of the directory's entries", at as u64, directory.size)?;
+        refuse_other_archives(&listed)?;
         // PyTorch writes either all checksums or none, and then zeros.
-        let unchecked = listed.iter().all(|(.., entry)| entry.crc32 == Some(0));
+        let unchecked = listed.iter().all(|listing| listing.entry.crc32 == Some(0));
         let mut entries = HashMap::new();
         let mut ranges = Vec::new();
-        for (name, header, mut entry) in listed {
+        for Listing { name, header, mut entry, .. } in listed {
             entry.start = content_start(file, header, &name, &entry, directory.start)?;
             if unchecked {
                 entry.crc32 = None;
@@ -212,7 +196,7 @@ fn find_directory(file: &mut (impl Read + Seek), length: u64) -> Result<Director
         return Err(TorchError::Unsupported {
             what: "the end of the zip archive",
             found: "missing".to_string(),
-            expected: "a directory of the entries: the file was cut off or changed",
+            expected: "a directory of the entries: the file was cut off or changed; fetch it again",
         });
     };
     let offset = tail_start + at as u64;
@@ -259,8 +243,31 @@ fn find_directory(file: &mut (impl Read + Seek), length: u64) -> Result<Director
     Ok(Directory { start, size, entries })
 }
 
-/// Name, offset of the local header, description and length of the directory's entry at the beginning of `bytes`.
-fn directory_entry(bytes: &[u8], offset: u64) -> Result<(String, u64, Entry, usize), TorchError> {
+/// An entry as the central directory lists it; where its content begins is not known yet.
+struct Listing {
+    name: String,
+    /// Offset of the local header.
+    header: u64,
+    entry: Entry,
+    /// Why the content cannot be read, as the rest of a sentence about the entry.
+    refused: Option<&'static str>,
+}
+
+/// Refuses archives that are whole but not of `torch.save`, by what they are, and then entries that cannot be read.
+fn refuse_other_archives(listed: &[Listing]) -> Result<(), TorchError> {
+    let has = |suffix: &str| listed.iter().any(|listing| listing.name.ends_with(suffix));
+    if let Some((_, found, expected)) = OTHER_ARCHIVES.into_iter().find(|(suffix, ..)| has(suffix)) {
+        return Err(TorchError::Unsupported { what: "the file", found: found.to_string(), expected });
+    }
+    let refused = |listing: &Listing| Some((listing.name.clone(), listing.refused?));
+    match listed.iter().find_map(refused) {
+        Some((name, reason)) => Err(TorchError::Entry { name, reason }),
+        None => Ok(()),
+    }
+}
+
+/// The directory's entry at the beginning of `bytes`, and its length.
+fn directory_entry(bytes: &[u8], offset: u64) -> Result<(Listing, usize), TorchError> {
     at_most(offset, "the size of a directory entry", ENTRY_BYTES as u64, bytes.len() as u64)?;
     let fields = Fields(bytes);
     expect(offset, "a directory entry's signature", fields.number(0, 4), ENTRY_SIGNATURE.into())?;
@@ -268,13 +275,11 @@ fn directory_entry(bytes: &[u8], offset: u64) -> Result<(String, u64, Entry, usi
     let taken = ENTRY_BYTES + name_bytes + extra_bytes + usize::from(fields.u16(32));
     at_most(offset, "the size of a directory entry", taken as u64, bytes.len() as u64)?;
     let name = String::from_utf8_lossy(&bytes[ENTRY_BYTES..ENTRY_BYTES + name_bytes]).into_owned();
-    let refuse = |reason| Err(TorchError::Entry { name: name.clone(), reason });
-    if fields.u16(8) & ENCRYPTED != 0 {
-        return refuse("is encrypted");
-    }
-    if fields.u16(10) != 0 {
-        return refuse("is compressed; PyTorch stores its entries as they are");
-    }
+    let refused = match (fields.u16(8) & ENCRYPTED, fields.u16(10)) {
+        (0, 0) => None,
+        (0, _) => Some("is compressed; PyTorch stores its entries as they are"),
+        _ => Some("is encrypted"),
+    };
     expect(offset, "the disk of an entry", fields.u16(34).into(), 0)?;
     let extra = &bytes[ENTRY_BYTES + name_bytes..ENTRY_BYTES + name_bytes + extra_bytes];
     let mut zip64 = zip64_extra(extra).chunks_exact(8);
@@ -285,10 +290,13 @@ fn directory_entry(bytes: &[u8], offset: u64) -> Result<(String, u64, Entry, usi
     // In the order in which the extra field has them.
     let (size, stored, header) = (wide(24), wide(20), wide(42));
     let (Some(size), Some(stored), Some(header)) = (size, stored, header) else {
-        return refuse("announces zip64 sizes and has none");
+        return Err(TorchError::Entry { name, reason: "announces zip64 sizes and has none" });
     };
-    expect(offset, "the stored size of an entry", stored, size)?;
-    Ok((name, header, Entry { start: 0, size, crc32: Some(fields.u32(16)) }, taken))
+    if refused.is_none() {
+        expect(offset, "the stored size of an entry", stored, size)?;
+    }
+    let entry = Entry { start: 0, size, crc32: Some(fields.u32(16)) };
+    Ok((Listing { name, header, entry, refused }, taken))
 }
 
 /// The content of the zip64 field among the extra fields.
@@ -325,7 +333,7 @@ fn content_start(
     if String::from_utf8_lossy(&local_name) != name {
         return refuse("has another name in its local header");
     }
-    // Zero where sizes stand behind the content, all ones where they stand in zip64 fields.
+    // Zero where sizes are behind the content, all ones where they are in zip64 fields.
     for (what, at) in [("a local header's stored size", 18), ("a local header's size", 22)] {
         let found = fields.number(at, 4);
         if found != 0 && found != IN_ZIP64 {
