@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor, TensorData};
 use fcn_core::device::values::with_values;
 use fcn_core::network::bilinear::bilinear_weights;
-use fcn_core::network::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
+use fcn_core::network::{Algorithm, DropoutKey, Network, NetworkOptions, ParameterKind, ParameterSpec};
+use fcn_core::network::{Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, Variant};
 use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::train::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{Backbone, Geometry, ModelMeta, TrunkShape, Variant};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, VOID};
 use segdata::rng::{Purpose, Rng};
@@ -81,14 +81,17 @@ fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
     values
 }
 
-fn network(variant: Variant, backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Fcn {
+fn network(variant: Variant, backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Network {
     let classes = Classes::named(["a", "b", "c", "d"]);
     let preprocessing = Preprocessing::default();
-    let meta =
-        ModelMeta { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry, classes, preprocessing };
-    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
+    let meta = ModelMeta::fcn(
+        FcnSpec { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry },
+        classes,
+        preprocessing,
+    );
+    let options = NetworkOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
     let mut index = 0..;
-    Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
+    Network::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
 }
 
 fn images() -> Tensor<4> {
@@ -124,7 +127,7 @@ fn relative(found: &[f32], golden: &[f32]) -> f64 {
 }
 
 /// Summed loss and its gradients by parameter, in training.
-fn loss_and_gradients(fcn: &mut Fcn, labels: &[u8], step: u64) -> (f32, Vec<Option<Tensor<1>>>) {
+fn loss_and_gradients(fcn: &mut Network, labels: &[u8], step: u64) -> (f32, Vec<Option<Tensor<1>>>) {
     fcn.for_training();
     let logits = fcn.forward_train(images(), DropoutKey { seed: SEED, step, micro: 0 });
     let loss = PixelLoss { reduction: Reduction::Mean }.sum(logits, labels).unwrap();
@@ -133,7 +136,7 @@ fn loss_and_gradients(fcn: &mut Fcn, labels: &[u8], step: u64) -> (f32, Vec<Opti
     (loss.into_scalar::<f32>(), gradients)
 }
 
-fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Difference> {
+fn gradient_differences(fcn: &mut Network, golden: &mut TensorFile) -> Vec<Difference> {
     let labels = labels();
     let valid = valid_pixels(&labels) as f32;
     let (loss, gradients) = loss_and_gradients(fcn, &labels, 0);
@@ -163,12 +166,12 @@ fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Differenc
 }
 
 /// Ten steps: the losses on the way, and where the weights are in the end.
-fn step_differences(fcn: &mut Fcn, kind: OptimizerKind, golden: &mut TensorFile) -> Vec<Difference> {
+fn step_differences(fcn: &mut Network, kind: OptimizerKind, golden: &mut TensorFile) -> Vec<Difference> {
     let (name, [losses, weights]) = match kind {
         OptimizerKind::Sgd => ("sgd", ["losses of SGD", "weights after SGD"]),
         _ => ("adam", ["losses of Adam", "weights after Adam"]),
     };
-    let rate = if fcn.meta.backbone == Backbone::Vgg16 { 1e-3 } else { 1e-4 };
+    let rate = if fcn.meta.as_fcn().unwrap().backbone == Backbone::Vgg16 { 1e-3 } else { 1e-4 };
     let (momentum, beta1, beta2, epsilon, weight_decay, bias_rate) = (0.9, 0.9, 0.999, 1e-8, 0.0, 1.0);
     let options = OptimizerOptions { kind, momentum, beta1, beta2, epsilon, weight_decay, bias_rate };
     let mut optimizer = Optimizer::new(options, fcn);

@@ -12,9 +12,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation, module};
 use conv_kernels::{Activation, Algorithm};
 
-use crate::network::bilinear::bilinear_weights;
-
-use crate::device::values::{is_host, with_values};
+use crate::device::values::is_host;
 
 /// Convolution with stride 1, then the activation: `[N, C, H, W]` and `[O, C, k, k]` to
 /// `[N, O, H + 2p - k + 1, W + 2p - k + 1]`, where `p` zeros are put around the input.
@@ -32,23 +30,20 @@ pub fn conv2d(
     activated(module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [padding, padding], [1, 1], 1)), after)
 }
 
-/// Transposed convolution without bias: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is
-/// the stride and `p` pixels are cut from each side of the result.
-pub fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    if is_host(&x) && weight.dims()[2] == 2 * stride {
-        if !weight.is_autodiff() && is_bilinear(&weight, stride) {
-            return maps::enlarge(x, stride, padding);
-        }
+/// Transposed convolution: `[N, C, H, W]` and `[C, O, k, k]` to `[N, O, s(H - 1) + k - 2p, ..]`, where `s` is the stride and
+/// `p` pixels are cut from each side of the result.
+pub fn conv_transpose2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    if is_host(&x) && weight.dims()[2] == 2 * stride && bias.is_none() {
         return transposed::conv_transpose2d(x, weight, stride, padding);
     }
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
-    module::conv_transpose2d(x, weight, None, options)
-}
-
-/// Whether a kernel `[C, C, k, k]` on the host is the one that starts the upsampling layers of this stride.
-fn is_bilinear(weight: &Tensor<4>, stride: usize) -> bool {
-    let [channels, _, _, _] = weight.dims();
-    with_values(weight, |found| found == bilinear_weights(channels, 2 * stride)).unwrap_or(false)
+    module::conv_transpose2d(x, weight, bias, options)
 }
 
 /// Maximum over 2 x 2 windows, then the activation: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at
@@ -131,7 +126,7 @@ mod tests {
                 let gradients = (y.clone() * drawn(y.dims(), 1.1)).sum().backward();
                 [y, x.grad(&gradients).unwrap().autodiff(), weight.grad(&gradients).unwrap().autodiff()]
             };
-            let ours = run(&|x, weight| conv_transpose2d(x, weight, stride, padding));
+            let ours = run(&|x, weight| conv_transpose2d(x, weight, None, stride, padding));
             let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
             let engine = run(&|x, weight| module::conv_transpose2d(x, weight, None, options.clone()));
             for ((ours, engine), name) in ours.into_iter().zip(engine).zip(["y", "dx", "dw"]) {
@@ -154,7 +149,7 @@ mod tests {
         let (x, weight, y) = (ramp([2, 3, 6, 5], 0.7), ramp([4, 3, 3, 3], 0.3), ramp([2, 4, 6, 5], 1.1));
         let left = conv2d(x.clone(), weight.clone(), None, 1, Activation::Identity, Algorithm::Direct);
         let left = (left * y.clone()).sum().into_scalar::<f32>();
-        let right = (conv_transpose2d(y, weight, 1, 1) * x).sum().into_scalar::<f32>();
+        let right = (conv_transpose2d(y, weight, None, 1, 1) * x).sum().into_scalar::<f32>();
         assert!((left - right).abs() < 1e-4, "{left} {right}");
     }
 }

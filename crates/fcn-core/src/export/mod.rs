@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::export::onnx::{OnnxFile, OnnxOptions, OnnxValue};
 use crate::export::state_dict::{Names, StateDict, pytorch_fcn_class};
-use crate::network::vgg16::channels_at_width;
-use crate::weights::{Backbone, ModelMeta};
+use crate::network::families::vgg16::channels_at_width;
+use crate::network::{Backbone, ModelMeta};
 use crate::{Error, Result, weights};
 use segdata::image::preprocessing::Preprocessing;
 
@@ -138,19 +138,21 @@ fn refuse_to_overwrite(from: &Path, to: &Path, force: bool) -> Result<()> {
 }
 
 fn notes(meta: &ModelMeta, names: Names, container: Option<Container>) -> Vec<String> {
+    // Only FCNs have names elsewhere.
+    let Some(spec) = meta.as_fcn() else { return Vec::new() };
     let classes = meta.classes.len();
-    let class = match (names, meta.backbone) {
+    let class = match (names, spec.backbone) {
         (Names::Torchvision, Backbone::Vgg16) => format!("torchvision.models.vgg16(num_classes={classes})"),
         (Names::Torchvision, Backbone::Vgg16Bn) => format!("torchvision.models.vgg16_bn(num_classes={classes})"),
-        (Names::PytorchFcn, _) => format!("{}(n_class={classes}) of pytorch-fcn", pytorch_fcn_class(meta.variant)),
+        (Names::PytorchFcn, _) => format!("{}(n_class={classes}) of pytorch-fcn", pytorch_fcn_class(spec.variant)),
     };
     let mut notes = vec![format!("loads into {class}")];
-    if meta.channels() != channels_at_width(1.0) {
-        notes.push(format!("its layers are narrower or wider than that class makes them: {:?}", meta.channels()));
+    if spec.channels() != channels_at_width(1.0) {
+        notes.push(format!("its layers are narrower or wider than that class makes them: {:?}", spec.channels()));
     }
-    let folded = match (names, meta.backbone) {
+    let folded = match (names, spec.backbone) {
         (_, Backbone::Vgg16) => None,
-        (Names::Torchvision, _) if meta.trunk.plain_fc => None,
+        (Names::Torchvision, _) if spec.trunk.plain_fc => None,
         (Names::Torchvision, _) => Some("fc6 and fc7"),
         (Names::PytorchFcn, _) => Some("all convolutions"),
     };

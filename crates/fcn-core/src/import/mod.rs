@@ -1,4 +1,4 @@
-//! Weights from elsewhere: VGG-16 as pretrained on ImageNet, and whole FCNs, from TensorFlow, PyTorch and safetensors.
+//! Weights from elsewhere: VGG-16 as pretrained on ImageNet, and whole FCNs and U-Nets, from TensorFlow, PyTorch and safetensors.
 //!
 //! What a file holds is told by the names and shapes of its tensors: the source, the trunk and its channels, the
 //! variant, the number of classes. How its input must be prepared is not in the tensors. It comes from the file's
@@ -9,22 +9,24 @@
 
 pub mod convention;
 pub(crate) mod names;
+pub mod report;
 mod source;
 
 pub mod starting_weights;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-
-use serde::Serialize;
+use std::path::Path;
 
 use self::convention::Convention;
-use self::names::{MEAN_RGB, Scheme};
+use self::names::{MEAN_RGB, Scheme, UNET_FIRST};
+pub use self::report::{ImportReport, LeftOut, Taken};
 use self::source::Source;
+use crate::network::families::unet::LEVELS;
+use crate::network::families::vgg16::{STAGES, channels_at_width};
 use crate::network::parameter::{ParameterSpec, belongs_to_classes};
-use crate::network::vgg16::{STAGES, channels_at_width};
+use crate::network::{Architecture, Backbone, Geometry, ModelMeta, TrunkMeta, TrunkShape, UnetSpec, Variant};
 use crate::weights::tensor_file::write_streamed;
-use crate::weights::{Backbone, Contents, Geometry, TrunkMeta, TrunkShape, Variant, compare_tables, refuse_not_finite};
+use crate::weights::{Contents, compare_tables, refuse_not_finite};
 use crate::{Error, Result};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, VOC_NAMES};
@@ -66,69 +68,6 @@ enum Change {
     Scaled(f32),
     /// A running mean less the bias before it.
     LessBias,
-}
-
-/// A tensor that was taken.
-#[derive(Clone, Debug, Serialize)]
-pub struct Taken {
-    /// Its name in the source.
-    pub from: String,
-    /// Its name here.
-    pub to: String,
-    /// Its shape here.
-    pub shape: Vec<usize>,
-    /// What was done to it, in words; empty for nothing.
-    pub change: String,
-}
-
-/// A tensor, or something else of the source, that was not.
-#[derive(Clone, Debug, Serialize)]
-pub struct LeftOut {
-    /// Its name in the source.
-    pub name: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What an import took, left out and decided.
-#[derive(Clone, Debug, Serialize)]
-pub struct ImportReport {
-    /// The weights file that was written.
-    #[serde(serialize_with = "segdata::files::path_text::path_as_text")]
-    pub out: PathBuf,
-    /// Where it came from.
-    #[serde(serialize_with = "segdata::files::path_text::path_as_text")]
-    pub source: PathBuf,
-    /// The source's file format.
-    pub format: &'static str,
-    /// Whose names the source has.
-    pub names: &'static str,
-    /// `network`, or `trunk` for a file without score layers.
-    pub contents: &'static str,
-    /// 32s, 16s or 8s; none for a trunk.
-    pub variant: Option<Variant>,
-    /// The trunk.
-    pub backbone: Backbone,
-    /// Multiplier on VGG-16's channels.
-    pub width: f32,
-    /// Channels of the five stages, of fc6 and of fc7.
-    pub channels: [usize; 7],
-    /// Class names; none for a trunk.
-    pub classes: Option<Vec<String>>,
-    /// Border treatment; none for a trunk.
-    pub geometry: Option<Geometry>,
-    /// Input convention.
-    pub preprocessing: Preprocessing,
-    /// What told it.
-    pub preprocessing_from: String,
-    /// Values written.
-    pub parameters: usize,
-    /// Every tensor taken, in the order of the new file.
-    pub taken: Vec<Taken>,
-    /// Everything left out.
-    pub left_out: Vec<LeftOut>,
-    /// What a person should know.
-    pub remarks: Vec<String>,
 }
 
 /// What a file that [`import`] reads holds.
@@ -213,11 +152,13 @@ impl Plan {
         let Some(scheme) = Scheme::recognise(&names) else {
             let shown: Vec<&str> = names.iter().take(3).copied().collect();
             return Err(Error::weights(format!(
-                "none of the {} tensors has a name of VGG-16 or an FCN (the first: {})",
+                "none of the {} tensors has a name of VGG-16, an FCN or a U-Net (the first: {})",
                 names.len(),
                 shown.join(", ")
             ))
-            .hint("known are the names of TF-slim's vgg_16, torchvision's vgg16 and vgg16_bn, and pytorch-fcn"));
+            .hint(
+                "known are the names of TF-slim's vgg_16, torchvision's vgg16 and vgg16_bn, pytorch-fcn, and Pytorch-UNet",
+            ));
         };
         let metadata = source.metadata();
         let mut remarks = Vec::new();
@@ -225,16 +166,21 @@ impl Plan {
 
         let trunk = trunk_of(scheme, &present);
         let variant = variant_of(&present);
-        let told = match preprocessing_of(scheme, variant.is_some(), &metadata, source, options)? {
+        let is_network = variant.is_some() || scheme.is_unet();
+        let told = match preprocessing_of(scheme, is_network, &metadata, source, options)? {
             None => Convention::of_content(&source.path)?.map(|(known, by)| (known.preprocessing(), by)),
             told => told,
         };
         let Some((preprocessing, preprocessing_from)) = told else { return Err(untold_convention()) };
         let trunk = TrunkMeta { preprocessing, ..trunk };
         let contents = match variant {
+            _ if scheme.is_unet() => {
+                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
+                Contents::Network(unet_of(&present, classes, trunk.preprocessing)?)
+            }
             None => Contents::Trunk(trunk),
             Some(variant) => {
-                let classes = classes_of(&present, &metadata, options, &mut remarks)?;
+                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
                 Contents::Network(trunk.with_head(variant, geometry_of(scheme, &metadata, options)?, classes))
             }
         };
@@ -254,20 +200,28 @@ impl Plan {
     fn report(self, source: &Source, out: &Path) -> ImportReport {
         let network = self.contents.network();
         let trunk = self.contents.trunk();
-        let channels = trunk.trunk.channels.unwrap_or_else(|| channels_at_width(trunk.width));
+        let (width, channels) = match (&trunk, network.map(|meta| meta.architecture)) {
+            (_, Some(Architecture::Unet(spec))) => (spec.width, spec.channels().to_vec()),
+            (Some(trunk), _) => {
+                let channels = trunk.trunk.channels.unwrap_or_else(|| channels_at_width(trunk.width));
+                (trunk.width, channels.to_vec())
+            }
+            (None, _) => (1.0, Vec::new()),
+        };
+        let fcn = network.and_then(ModelMeta::as_fcn);
         ImportReport {
             out: out.to_path_buf(),
             source: source.path.clone(),
             format: source.format(),
             names: self.scheme.label(),
             contents: if network.is_some() { "network" } else { "trunk" },
-            variant: network.map(|meta| meta.variant),
-            backbone: trunk.backbone,
-            width: trunk.width,
+            variant: fcn.map(|spec| spec.variant),
+            backbone: trunk.map(|trunk| trunk.backbone),
+            width,
             channels,
             classes: network.map(|meta| meta.classes.names.clone()),
-            geometry: network.map(|meta| meta.geometry),
-            preprocessing: trunk.preprocessing,
+            geometry: fcn.map(|spec| spec.geometry),
+            preprocessing: self.contents.preprocessing().clone(),
             preprocessing_from: self.preprocessing_from,
             parameters: self.recipes.iter().map(|recipe| recipe.spec.len()).sum(),
             taken: self.recipes.iter().map(Recipe::taken).collect(),
@@ -363,6 +317,20 @@ fn trunk_of(scheme: Scheme, present: &Shapes) -> TrunkMeta {
     }
 }
 
+/// A U-Net of the width of its first layer.
+fn unet_of(present: &Shapes, classes: Classes, preprocessing: Preprocessing) -> Result<ModelMeta> {
+    let first = present.get(UNET_FIRST).and_then(|shape| shape.first()).copied().unwrap_or(0);
+    let width = first as f32 / LEVELS[0] as f32;
+    if !(MIN_WIDTH..=MAX_WIDTH).contains(&width) {
+        return Err(Error::weights(format!(
+            "{UNET_FIRST} has {first} channels; expected {} times a width of {MIN_WIDTH} to {MAX_WIDTH}",
+            LEVELS[0]
+        )));
+    }
+    let architecture = Architecture::Unet(UnetSpec { width, normalised: true });
+    Ok(ModelMeta { architecture, classes, preprocessing })
+}
+
 /// The variant whose score layers there are; `None` where there are none.
 fn variant_of(present: &Shapes) -> Option<Variant> {
     let has = |layer: &str| present.keys().any(|name| name.starts_with(&format!("{layer}.")));
@@ -408,6 +376,9 @@ fn preprocessing_of(
     if scheme == Scheme::Layers && is_network {
         return found(Convention::Caffe.preprocessing(), BY_LAYER_NAMES);
     }
+    if scheme.is_unet() {
+        return found(Convention::Unit.preprocessing(), BY_LAYER_NAMES);
+    }
     Ok(None)
 }
 
@@ -423,15 +394,18 @@ fn untold_convention() -> Error {
 
 /// The classes of a network: as told, or as many names as there are outputs.
 fn classes_of(
+    scheme: Scheme,
     present: &Shapes,
     metadata: &BTreeMap<String, String>,
     options: &ImportOptions,
     remarks: &mut Vec<String>,
 ) -> Result<Classes> {
-    let outputs = ["score_fr.weight", "score_fr.bias"].iter().find_map(|name| present.get(*name)?.first().copied());
+    let layer = if scheme.is_unet() { "score" } else { "score_fr" };
+    let [weight, bias] = ["weight", "bias"].map(|role| scheme.name(&format!("{layer}.{role}")));
+    let outputs = [&weight, &bias].into_iter().find_map(|name| present.get(name)?.first().copied());
     let Some(count) = outputs.filter(|count| (1..=255).contains(count)) else {
         let found = outputs.map_or("missing".to_string(), |count| format!("{count} classes"));
-        return Err(Error::weights(format!("score_fr.weight: {found}; expected 1 to 255 classes")));
+        return Err(Error::weights(format!("{weight}: {found}; expected 1 to 255 classes")));
     };
     let from_metadata = || {
         let names: Vec<String> = serde_json::from_str(metadata.get("classes")?).ok()?;
@@ -510,7 +484,7 @@ fn at_once_of(
 fn recipes_of(scheme: Scheme, contents: &Contents, at_once: bool, present: &Shapes) -> Vec<Recipe> {
     let recipe = |spec: ParameterSpec| {
         let from = scheme.name(&spec.name);
-        let is_kernel = spec.shape.len() == 4 && !belongs_to_classes(&spec.name);
+        let is_kernel = spec.shape.len() == 4 && !belongs_to_classes(&spec.name) && !scheme.is_unet();
         let mut expected = spec.shape.clone();
         let mut change = Change::None;
         if is_kernel && scheme.is_hwio() {
@@ -546,22 +520,23 @@ fn fit(scheme: Scheme, contents: &Contents, recipes: &[Recipe], present: &Shapes
         .iter()
         .map(|recipe| ParameterSpec {
             name: recipe.from.clone(),
-            kind: recipe.spec.kind,
             shape: recipe.expected.clone(),
+            ..recipe.spec.clone()
         })
         .collect();
     // torchvision's convolutions have biases before their normalisations too.
     if scheme == Scheme::TorchvisionBn {
         let means = recipes.iter().filter(|recipe| recipe.spec.name.ends_with(".norm.running_mean"));
-        expected.extend(means.map(|recipe| ParameterSpec {
-            name: scheme.name(&bias_before(&recipe.spec.name)),
-            kind: recipe.spec.kind,
-            shape: recipe.spec.shape.clone(),
-        }));
+        expected.extend(
+            means.map(|recipe| ParameterSpec {
+                name: scheme.name(&bias_before(&recipe.spec.name)),
+                ..recipe.spec.clone()
+            }),
+        );
     }
     let found: Vec<(String, Vec<usize>)> = present.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect();
     let what = match contents {
-        Contents::Network(meta) => format!("an FCN of {} classes", meta.classes.len()),
+        Contents::Network(meta) => format!("{} of {} classes", meta.architecture.title(), meta.classes.len()),
         Contents::Trunk(_) => "a trunk without score layers".to_string(),
     };
     compare_tables(&expected, &found)

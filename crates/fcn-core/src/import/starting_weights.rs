@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::import::{IMPORT_VERSION, ImportOptions, import};
-use crate::network::parameter::belongs_to_classes;
-use crate::network::{Fcn, ParameterKind};
+use crate::network::parameter::{belongs_to_classes, layer_of};
+use crate::network::{Architecture, Geometry, ModelMeta, Network, ParameterKind, TrunkMeta};
 use crate::train::checkpoint;
 use crate::weights::tensor_file::TensorFile;
-use crate::weights::{Backbone, Contents, Geometry, ModelMeta, TrunkMeta, refuse_not_finite};
+use crate::weights::{Contents, refuse_not_finite};
 use crate::{Error, ErrorKind, Result};
 use segdata::files::read as file;
+use segdata::image::preprocessing::Preprocessing;
 
 /// Digits of a source's hash in the name of its conversion.
 const HASH_DIGITS: usize = 16;
@@ -92,38 +93,49 @@ impl StartingWeights {
         own(&kept)
     }
 
-    /// The trunk that the weights have; with it their input convention.
-    pub fn trunk(&self) -> TrunkMeta {
+    /// The trunk that the weights have, if they have one that can be had alone.
+    pub fn trunk(&self) -> Option<TrunkMeta> {
         self.contents.trunk()
     }
 
-    /// The border treatment that they were trained with; `None` for a trunk.
-    pub fn geometry(&self) -> Option<Geometry> {
-        self.contents.network().map(|meta| meta.geometry)
+    /// How their input is prepared.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        self.contents.preprocessing()
     }
 
-    /// Refuses a network whose trunk is another one.
+    /// The border treatment that they were trained with; `None` for a trunk, and for a network that has but one.
+    pub fn geometry(&self) -> Option<Geometry> {
+        Some(self.contents.network()?.as_fcn()?.geometry)
+    }
+
+    /// Refuses a network of another family, or whose trunk is another one.
     ///
     /// # Errors
-    /// Another backbone or other channels.
+    /// Another family, another backbone or other channels.
     pub fn refuse_another_trunk(&self, meta: &ModelMeta) -> Result<()> {
-        let own = self.trunk();
-        let word = |backbone: Backbone| match backbone {
-            Backbone::Vgg16 => "vgg16",
-            Backbone::Vgg16Bn => "vgg16-bn",
+        let refused = |own: String, wanted: String, remedy: String| {
+            Err(Error::weights(format!("the weights to start from have the {own}; the network to train has {wanted}"))
+                .at(&self.path)
+                .hint(remedy))
         };
-        if own.backbone == meta.backbone && own.width == meta.width {
-            return Ok(());
+        match (self.trunk(), &meta.architecture) {
+            (Some(own), Architecture::Fcn(spec)) if own.backbone == spec.backbone && own.width == spec.width => Ok(()),
+            (Some(own), Architecture::Fcn(spec)) => refused(
+                format!("trunk {} at width {}", own.backbone.word(), own.width),
+                format!("{} at width {}", spec.backbone.word(), spec.width),
+                format!("train with --backbone {} --width {}", own.backbone.word(), own.width),
+            ),
+            (None, wanted) if self.contents.network().is_some_and(|own| own.architecture == *wanted) => Ok(()),
+            (own, wanted) => {
+                let own = match (own, self.contents.network()) {
+                    (None, Some(own)) => format!("{} at width {}", own.architecture.title(), own.architecture.width()),
+                    (Some(own), _) => format!("trunk {} of an FCN", own.backbone.word()),
+                    (None, None) => "trunk of an FCN".to_string(),
+                };
+                let wanted = format!("{} at width {}", wanted.title(), wanted.width());
+                refused(own, wanted, "give --model and --width of the weights".to_string())
+            }
         }
-        Err(Error::weights(format!(
-            "the weights to start from have the trunk {} at width {}; the network to train has {} at width {}",
-            word(own.backbone),
-            own.width,
-            word(meta.backbone),
-            meta.width
-        ))
-        .at(&self.path)
-        .hint(format!("train with --backbone {} --width {}", word(own.backbone), own.width)))
     }
 
     /// Gives `fcn` every parameter whose name and shape fit; of layers with an axis along the classes only where the
@@ -131,12 +143,12 @@ impl StartingWeights {
     ///
     /// # Errors
     /// A value that is not finite, or what the system refuses.
-    pub fn adopt(self, fcn: &mut Fcn) -> Result<Adopted> {
+    pub fn adopt(self, fcn: &mut Network) -> Result<Adopted> {
         let same_classes = self.contents.network().is_some_and(|meta| meta.classes.names == fcn.meta.classes.names);
         let table: Vec<(String, Vec<usize>)> =
             self.file.tensors().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
         let mut adopted = Adopted::default();
-        let (device, options) = (fcn.device(), fcn.options);
+        let (device, upsampling) = (fcn.device(), fcn.options.trainable_upsampling);
         for parameter in fcn.parameters_mut() {
             let fits = table.iter().any(|(name, shape)| *name == parameter.name && *shape == parameter.shape);
             if fits && (same_classes || !belongs_to_classes(&parameter.name)) {
@@ -144,7 +156,7 @@ impl StartingWeights {
                 refuse_not_finite(&parameter.name, &values).map_err(|e| e.at(&self.path))?;
                 let count = values.len();
                 parameter.tensor = Tensor::from_data(TensorData::new(values, [count]), &device);
-            } else if parameter.kind != ParameterKind::Upsampling || parameter.trainable(&options) {
+            } else if parameter.kind != ParameterKind::Upsampling || parameter.kind.trainable(upsampling) {
                 push_layer(&mut adopted.fresh, &parameter.name);
             }
         }
@@ -159,7 +171,7 @@ impl StartingWeights {
 
 /// Adds the layer of a parameter, once.
 fn push_layer(layers: &mut Vec<String>, parameter: &str) {
-    let layer = parameter.split('.').next().unwrap_or(parameter);
+    let layer = layer_of(parameter);
     if layers.last().map(String::as_str) != Some(layer) {
         layers.push(layer.to_string());
     }

@@ -2,10 +2,10 @@
 //! validation, `predict` and whatever serves the network.
 //!
 //! `K` classes, `H x W` pixels. A photograph is normalised as its weights say and goes through the network whole if the
-//! activations fit [`ACTIVATION_BUDGET_BYTES`]. A larger one goes through in tiles that overlap by [`TILE_MARGIN_PX`] on
-//! every side, of which only the inner part is kept. Tiles start at multiples of the network's stride, and the margin
-//! covers the 404 pixels that a score looks at (fc7 of VGG-16) and the reach of the upsampling, so that the label map is
-//! the one that the whole photograph would give. Which tiles there are depends on the network and the size of the
+//! activations fit [`ACTIVATION_BUDGET_BYTES`]. A larger one goes through in tiles that overlap by a margin on every side,
+//! of which only the inner part is kept. Tiles start at multiples of the network's stride, and the margin covers all that
+//! a pixel's score depends on ([`Graph::margin`]: 256 pixels for an FCN), so that the label map is the one that the whole
+//! photograph would give. Which tiles there are depends on the network and the size of the
 //! photograph alone, not on the machine.
 
 use std::ops::Range;
@@ -16,10 +16,10 @@ use rayon::prelude::*;
 
 use crate::cost::environment::gib;
 use crate::device::values::with_values;
-use crate::network::fcn::COARSEST_STRIDE;
-use crate::network::{Fcn, Frozen, WeightForm};
+use crate::network::ModelMeta;
+use crate::network::graph::Graph;
+use crate::network::{Frozen, Network, WeightForm};
 use crate::train::loss::{PixelLoss, Reduction, valid_pixels};
-use crate::weights::{Geometry, ModelMeta};
 use crate::{Error, ErrorKind, Result};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Normaliser;
@@ -27,9 +27,6 @@ use segdata::labels::{LabelMap, most_likely};
 
 /// Activations that one pass may hold, in bytes, by the estimate of [`Predictor::activation_bytes_per_pixel`].
 pub const ACTIVATION_BUDGET_BYTES: u64 = 3 << 30;
-
-/// What is cut off each side of a tile that is not a side of the photograph.
-pub const TILE_MARGIN_PX: usize = 256;
 
 /// Probabilities that may be asked for at once, in bytes.
 const MAX_PROBABILITY_BYTES: u64 = 4 << 30;
@@ -74,12 +71,12 @@ struct Extra<'a> {
 impl Predictor {
     /// A predictor on the device that the network is on. The network may be in training: only running statistics are
     /// used, nothing is dropped and no gradient kept.
-    pub fn new(fcn: Fcn) -> Self {
+    pub fn new(fcn: Network) -> Self {
         Self::with_weights(fcn, WeightForm::Transformed)
     }
 
     /// As [`new`](Self::new), with a choice between speed and memory.
-    pub fn with_weights(fcn: Fcn, form: WeightForm) -> Self {
+    pub fn with_weights(fcn: Network, form: WeightForm) -> Self {
         let normaliser = Normaliser::new(&fcn.meta.preprocessing);
         Predictor { network: Arc::new(Frozen::new(fcn, form)), normaliser, budget_bytes: ACTIVATION_BUDGET_BYTES }
     }
@@ -138,14 +135,14 @@ impl Predictor {
         self.pass(image, Extra { probabilities, truth: Some(truth) })
     }
 
-    /// Estimate of what one pass holds at once for each pixel of its input: the larger of the first stage (a
-    /// convolution's input and output maps) and the scores (in the frame, without it, and the best of each pixel), beside
+    /// Estimate of what one pass holds at once for each pixel of its input: the larger of the maps that are
+    /// alive at once (of an FCN a convolution's input and output in the first stage) and the scores (in the frame, without it, and the best of each pixel), beside
     /// the photograph and its planes. The kernels unfold nothing: a pass over 2048 x 2048 pixels at width 0.25 was
     /// measured at 152 bytes a pixel, the estimate for its first stage.
     pub fn activation_bytes_per_pixel(meta: &ModelMeta) -> u64 {
-        let first = meta.channels()[0] as u64;
+        let maps = meta.graph().peak_values_per_pixel().ceil() as u64;
         let classes = meta.classes.len() as u64;
-        4 * ((2 * first).max(3 * classes) + 6)
+        4 * (maps.max(3 * classes) + 6)
     }
 
     fn pass(&self, image: &RgbImage, extra: Extra) -> Result<(Prediction, SummedLoss)> {
@@ -308,40 +305,58 @@ fn tiles(meta: &ModelMeta, width: usize, height: usize, budget_bytes: u64) -> Ve
         let whole = |side: usize| Span { seen: 0..side as isize, kept: 0..side };
         return vec![Tile { rows: whole(height), columns: whole(width) }];
     }
-    let side = affordable.isqrt() as usize / COARSEST_STRIDE * COARSEST_STRIDE;
-    let step = side.saturating_sub(2 * TILE_MARGIN_PX).max(4 * COARSEST_STRIDE);
-    let columns = spans(meta.geometry, width, step);
+    let grid = Grid::new(&meta.graph());
+    let side = affordable.isqrt() as usize / grid.stride * grid.stride;
+    let step = side.saturating_sub(2 * grid.margin).max(4 * grid.stride);
+    let columns = grid.spans(width, step);
     let across = |rows: Span| columns.iter().map(move |columns| Tile { rows: rows.clone(), columns: columns.clone() });
-    spans(meta.geometry, height, step).into_iter().flat_map(across).collect()
+    grid.spans(height, step).into_iter().flat_map(across).collect()
 }
 
-/// Cuts `side` pixels into parts of `step`, a multiple of the stride, and adds the margins.
-fn spans(geometry: Geometry, side: usize, step: usize) -> Vec<Span> {
-    // The grid of the coarsest map begins with the frame that the whole photograph would get.
-    let (lead, grid) = match geometry {
-        Geometry::Same => {
-            let padded = side.next_multiple_of(COARSEST_STRIDE);
-            ((padded - side) / 2, padded)
-        }
-        Geometry::Caffe => (0, side),
-    };
-    let mut spans = Vec::new();
-    for start in (0..grid).step_by(step) {
-        let seen = start.saturating_sub(TILE_MARGIN_PX)..(start + step + TILE_MARGIN_PX).min(grid);
-        let kept = start.saturating_sub(lead)..(start + step).saturating_sub(lead).min(side);
-        let seen = seen.start as isize - lead as isize..seen.end as isize - lead as isize;
-        if !kept.is_empty() {
-            spans.push(Span { seen, kept });
-        }
+/// On what tiles are cut.
+#[derive(Clone, Copy, Debug)]
+struct Grid {
+    /// Tiles start at multiples of it.
+    stride: usize,
+    /// Pixels that a tile overlaps its neighbours by.
+    margin: usize,
+    /// The multiple to which the network frames photographs.
+    frame: Option<usize>,
+}
+
+impl Grid {
+    fn new(graph: &Graph) -> Self {
+        Grid { stride: graph.coarsest_stride(), margin: graph.margin(), frame: graph.frame() }
     }
-    spans
+
+    /// Cuts `side` pixels into parts of `step`, a multiple of the stride, and adds the margins.
+    fn spans(&self, side: usize, step: usize) -> Vec<Span> {
+        // The grid of the coarsest map begins with the frame that the whole photograph would get.
+        let (lead, grid) = match self.frame {
+            Some(multiple) => {
+                let padded = side.next_multiple_of(multiple);
+                ((padded - side) / 2, padded)
+            }
+            None => (0, side),
+        };
+        let mut spans = Vec::new();
+        for start in (0..grid).step_by(step) {
+            let seen = start.saturating_sub(self.margin)..(start + step + self.margin).min(grid);
+            let kept = start.saturating_sub(lead)..(start + step).saturating_sub(lead).min(side);
+            let seen = seen.start as isize - lead as isize..seen.end as isize - lead as isize;
+            if !kept.is_empty() {
+                spans.push(Span { seen, kept });
+            }
+        }
+        spans
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::FcnOptions;
-    use crate::weights::{Backbone, Variant};
+    use crate::network::{Backbone, Variant};
+    use crate::network::{Geometry, NetworkOptions};
     use burn::tensor::Device;
     use segdata::labels::VOID;
     use segdata::rng::{Purpose, Rng};
@@ -352,7 +367,7 @@ mod tests {
 
     /// A network whose score layers are drawn too, so that its scores depend on the photograph.
     fn predictor(variant: Variant, geometry: Geometry) -> Predictor {
-        let mut fcn = Fcn::init(meta(variant, geometry), &FcnOptions::default(), 1, &Device::flex());
+        let mut fcn = Network::init(meta(variant, geometry), &NetworkOptions::default(), 1, &Device::flex());
         for (index, parameter) in fcn.parameters_mut().iter_mut().enumerate() {
             if parameter.name.starts_with("score") {
                 let mut rng = Rng::derive(2, Purpose::Bench, &[index as u64]);
@@ -416,13 +431,14 @@ mod tests {
     #[test]
     fn tiles_cover_every_pixel_once_and_start_on_the_grid() {
         for geometry in [Geometry::Same, Geometry::Caffe] {
+            let grid = Grid::new(&meta(Variant::Fcn8s, geometry).graph());
             for (side, step) in [(1, 128), (1000, 128), (1001, 256), (2047, 512), (20_000, 1536)] {
-                let spans = spans(geometry, side, step);
+                let spans = grid.spans(side, step);
                 let mut next = 0;
                 for span in &spans {
                     assert_eq!(span.kept.start, next, "{geometry:?} {side} {step}");
                     assert!(span.seen.start <= span.kept.start as isize && span.seen.end >= span.kept.end as isize);
-                    assert!(geometry == Geometry::Caffe || span.seen.len() % COARSEST_STRIDE == 0);
+                    assert!(geometry == Geometry::Caffe || span.seen.len() % 32 == 0);
                     next = span.kept.end;
                 }
                 assert_eq!(next, side, "{geometry:?} {side} {step}");

@@ -16,14 +16,13 @@ use serde::Serialize;
 use crate::cost::environment::{Environment, peak_rss_bytes};
 use crate::device::values::with_values;
 use crate::import::starting_weights::StartingWeights;
-use crate::network::{DropoutKey, Fcn};
+use crate::network::{Architecture, DropoutKey, ModelMeta, Network};
 use crate::train::checkpoint::{self, Best, Checkpoints, SAMPLER_VERSION, State};
 use crate::train::config::{RunPaths, TrainConfig};
 use crate::train::loss::{PixelLoss, valid_pixels};
 use crate::train::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::train::run_log::{RunLog, StepLog, now_secs};
 use crate::train::validation::{Validation, Validator};
-use crate::weights::{ModelMeta, TrunkShape};
 use crate::{Error, ErrorKind, Result, cost};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
@@ -141,7 +140,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     };
     // The input convention belongs to the weights that a run starts or once started from.
     if let Some(start) = &start {
-        config.preprocessing = start.trunk().preprocessing;
+        config.preprocessing = start.preprocessing().clone();
     } else if let (Some(before), Some(_)) = (&before, &paths.init) {
         config.preprocessing = before.preprocessing.clone();
     }
@@ -159,10 +158,9 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let mut log = RunLog::open(&paths.run, run.state.step)?;
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
-    let parameters = run.fcn.parameters().iter().filter(|p| p.trainable(&run.fcn.options));
     tell(Event::Start {
         config,
-        parameters: parameters.map(|p| p.shape.iter().product::<usize>()).sum(),
+        parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],
         step: run.state.step,
     });
@@ -243,7 +241,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
 
 /// What changes from step to step.
 struct Run {
-    fcn: Fcn,
+    fcn: Network,
     optimizer: Optimizer,
     state: State,
     last: Option<PathBuf>,
@@ -317,15 +315,8 @@ fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
 
 /// The network that a configuration asks for.
 fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
-    ModelMeta {
-        variant: config.variant,
-        backbone: config.backbone,
-        width: config.width,
-        trunk: TrunkShape::default(),
-        geometry: config.geometry,
-        classes: dataset.classes.clone(),
-        preprocessing: config.preprocessing.clone(),
-    }
+    let (classes, preprocessing) = (dataset.classes.clone(), config.preprocessing.clone());
+    ModelMeta { architecture: config.architecture(), classes, preprocessing }
 }
 
 /// A new run: fresh weights, or those of `--init`.
@@ -338,19 +329,21 @@ fn begin(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Run> {
     let mut meta = network(config, dataset);
-    let fcn_options = config.fcn_options();
+    let fcn_options = config.network_options();
     if let Some(start) = &start {
         start.refuse_another_trunk(&meta)?;
         // Channels that no width describes come with the weights.
-        meta.trunk = start.trunk().trunk;
-        if start.geometry().is_some_and(|geometry| geometry != meta.geometry) {
+        if let (Architecture::Fcn(spec), Some(own)) = (&mut meta.architecture, start.trunk()) {
+            spec.trunk = own.trunk;
+        }
+        if let Some(theirs) = start.geometry().filter(|theirs| *theirs != config.geometry) {
             tell(Event::Remark(format!(
-                "the weights to start from were trained with another geometry than {:?}; --geometry keeps theirs",
-                meta.geometry
+                "the weights to start from were trained with the geometry {theirs:?}, not {:?}; --geometry keeps theirs",
+                config.geometry
             )));
         }
     }
-    let mut fcn = Fcn::init(meta, &fcn_options, config.seed, &options.device);
+    let mut fcn = Network::init(meta, &fcn_options, config.seed, &options.device);
     if let Some(start) = start {
         let adopted = start.adopt(&mut fcn)?;
         if !adopted.fresh.is_empty() {
@@ -411,7 +404,7 @@ fn resume(
         ))
         .at(&found.path));
     }
-    fcn.options = config.fcn_options();
+    fcn.options = config.network_options();
     tell(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
     Ok(Run { fcn, optimizer, state: found.state, last: Some(found.path) })
 }

@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
+use crate::network::Variant;
 use crate::train::config::{RunPaths, TrainConfig};
 use crate::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
-use crate::weights::Variant;
 use crate::{Error, Result};
 use segdata::files::write::write_atomically;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::evaluate::network::{CrfTally, Evaluation, Scored, evaluate};
 use crate::infer::crf::{CrfParams, Refined, refine};
 use crate::infer::predictor::Predictor;
-use crate::network::Fcn;
+use crate::network::Network;
 use crate::train::run::{Event, StopSignal};
 use crate::train::run_log::RunLog;
 use crate::{Error, Result};
@@ -154,7 +154,7 @@ impl Validator {
     pub fn run(
         &mut self,
         step: u64,
-        fcn: &Fcn,
+        fcn: &Network,
         log: &mut RunLog,
         stop: &StopSignal,
         tell: &mut dyn FnMut(Event),

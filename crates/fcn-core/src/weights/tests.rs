@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::Parameter;
+use crate::network::{Backbone, Geometry, Parameter, Variant};
 
 #[test]
 fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
@@ -17,7 +17,7 @@ fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
     meta
 }
 
-fn values(fcn: &Fcn) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn values(fcn: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let list = |parameter: &Parameter| {
         let values = crate::device::values::with_values(&parameter.tensor, <[f32]>::to_vec).unwrap();
         (parameter.name.clone(), parameter.shape.clone(), values)
@@ -30,7 +30,7 @@ fn a_saved_network_comes_back_bit_for_bit_and_the_same_network_is_the_same_file(
     let folder = tempfile::tempdir().unwrap();
     for variant in [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s] {
         for backbone in [Backbone::Vgg16, Backbone::Vgg16Bn] {
-            let mut fcn = Fcn::init(meta(variant, backbone), &FcnOptions::default(), 3, &Device::flex());
+            let mut fcn = Network::init(meta(variant, backbone), &NetworkOptions::default(), 3, &Device::flex());
             let (first, second) = (folder.path().join("first"), folder.path().join("second"));
             save(&first, &fcn).unwrap();
             fcn.for_training();
@@ -53,7 +53,7 @@ fn a_saved_network_comes_back_bit_for_bit_and_the_same_network_is_the_same_file(
 fn files_that_do_not_fit_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights");
-    let fcn = Fcn::init(meta(Variant::Fcn8s, Backbone::Vgg16), &FcnOptions::default(), 3, &Device::flex());
+    let fcn = Network::init(meta(Variant::Fcn8s, Backbone::Vgg16), &NetworkOptions::default(), 3, &Device::flex());
     let all = values(&fcn);
     let header = fcn.meta.to_header().unwrap();
     type Change = fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>, &mut BTreeMap<String, String>);

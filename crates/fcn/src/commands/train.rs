@@ -58,6 +58,9 @@ pub struct Overrides {
     /// Multiplier on the channel counts [default: 1.0]
     #[arg(long)]
     width: Option<f32>,
+    /// fcn, or unet or unet-bn, to which variant, backbone and geometry do not belong [default: fcn]
+    #[arg(long)]
+    model: Option<String>,
     /// same or caffe [default: same]
     #[arg(long)]
     geometry: Option<String>,
@@ -131,6 +134,7 @@ impl Overrides {
             }
             Ok(())
         }
+        set_choice(&mut config.model, "--model", &self.model)?;
         set_choice(&mut config.variant, "--variant", &self.variant)?;
         if let Some(stages) = &self.stages {
             config.stages = stages.iter().map(|word| choice("--stages", word.trim())).collect::<Result<_>>()?;

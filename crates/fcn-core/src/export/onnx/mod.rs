@@ -10,41 +10,20 @@ mod graph;
 #[cfg(test)]
 mod interpreter;
 mod messages;
+mod options;
 mod read;
 mod stream;
 
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use messages::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
-use crate::network::Fcn;
+use crate::network::{Architecture, Network};
 use crate::{Error, Result};
 
 pub use graph::{INPUT, LOGITS, MASK, PROBABILITIES};
+pub use options::{OPSETS, OnnxOptions};
 pub use read::{OnnxFile, OnnxTensor, OnnxValue};
-
-/// Versions of ONNX's operators that files can be written for: in all of them the operators used here mean the same.
-pub const OPSETS: RangeInclusive<i64> = 17..=22;
-
-/// What a file is written with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnnxOptions {
-    /// Version of ONNX's operators, one of [`OPSETS`].
-    pub opset: i64,
-    /// Adds an output `probabilities`, float32 `[N, K, H, W]`.
-    pub softmax: bool,
-    /// Adds an output `mask`, uint8 `[N, H, W]`.
-    pub argmax: bool,
-    /// Takes RGB pixels, uint8 `[N, H, W, 3]`, and gives `mask` in the place of `logits`.
-    pub embed_preprocessing: bool,
-}
-
-impl Default for OnnxOptions {
-    fn default() -> Self {
-        OnnxOptions { opset: *OPSETS.start(), softmax: false, argmax: false, embed_preprocessing: false }
-    }
-}
 
 /// Writes the network to `path`: all of it or nothing, durable when this returns. Equal networks are equal files. Returns
 /// the size of the file in bytes. Takes little memory besides the network itself.
@@ -53,19 +32,22 @@ impl Default for OnnxOptions {
 ///
 /// # Errors
 /// An opset outside [`OPSETS`], a network of 2 GiB or more, what the system refuses.
-pub fn save(path: &Path, fcn: &Fcn, options: &OnnxOptions) -> Result<u64> {
+pub fn save(path: &Path, network: &Network, options: &OnnxOptions) -> Result<u64> {
     let opset = options.opset;
     if !OPSETS.contains(&opset) {
         let (first, last) = (OPSETS.start(), OPSETS.end());
         return Err(Error::usage(format!("opset is {opset}; expected {first} to {last}")));
     }
-    let (mut graph, initializers) = graph::build(fcn, options)?;
-    let classes = fcn.meta.classes.len();
-    let metadata = fcn.meta.to_header()?;
+    let (mut graph, initializers) = graph::build(network, options)?;
+    let classes = network.meta.classes.len();
+    let metadata = network.meta.to_header()?;
+    let paper = match network.meta.architecture {
+        Architecture::Fcn(_) => "Long, Shelhamer and Darrell 2015",
+        Architecture::Unet(_) => "Ronneberger, Fischer and Brox 2015",
+    };
     let description = format!(
-        "FCN-{} on {} (Long, Shelhamer and Darrell 2015) with {classes} classes. What each is called, and how an image is \
-         prepared, stands in the metadata.",
-        metadata["variant"], metadata["backbone"]
+        "{} ({paper}) with {classes} classes. What each is called, and how an image is prepared, stands in the metadata.",
+        network.meta.architecture.title()
     );
     graph.doc_string.clone_from(&description);
     let model = ModelProto {
@@ -77,7 +59,7 @@ pub fn save(path: &Path, fcn: &Fcn, options: &OnnxOptions) -> Result<u64> {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
         metadata_props: metadata.into_iter().map(|(key, value)| StringStringEntryProto { key, value }).collect(),
     };
-    stream::write(path, &model, &graph, &initializers, fcn.parameters())
+    stream::write(path, &model, &graph, &initializers, network.parameters())
 }
 
 /// The format of the first ONNX release with these operators (the table in onnx's `docs/Versioning.md`).
@@ -95,8 +77,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::device::values::with_values;
     use crate::infer::predictor::Predictor;
-    use crate::network::{FcnOptions, ParameterKind};
-    use crate::weights::{Backbone, Geometry, ModelMeta, Variant};
+    use crate::network::{Backbone, Geometry, ModelMeta, Variant};
+    use crate::network::{NetworkOptions, ParameterKind};
     use burn::tensor::{Device, Tensor, TensorData};
     use prost::Message;
     use segdata::image::RgbImage;
@@ -107,14 +89,14 @@ pub(crate) mod tests {
     const VARIANTS: [Variant; 3] = [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s];
 
     /// A narrow network without a zero in it but for those of the bilinear kernels.
-    pub fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Fcn {
+    pub fn network(variant: Variant, backbone: Backbone, geometry: Geometry) -> Network {
         let mut meta = ModelMeta::narrow(variant, backbone, geometry, &["ground", "disc", "square"]);
         meta.preprocessing =
             Preprocessing { channels: Channels::Bgr, scale: 0.5, mean: [52.0, 58.0, 61.5], std: [29.0, 28.0, 30.0] };
         let mut index = 0;
-        let fresh = Fcn::init(meta.clone(), &FcnOptions::default(), 3, &Device::flex());
+        let fresh = Network::init(meta.clone(), &NetworkOptions::default(), 3, &Device::flex());
         let mut kept = fresh.parameters().iter();
-        Fcn::from_values(meta, &FcnOptions::default(), &Device::flex(), |spec| {
+        Network::from_values(meta, &NetworkOptions::default(), &Device::flex(), |spec| {
             index += 1;
             let mut rng = Rng::derive(5, Purpose::Bench, &[index]);
             let fresh = with_values(&kept.next().unwrap().tensor, <[f32]>::to_vec)?;
@@ -131,7 +113,7 @@ pub(crate) mod tests {
         .unwrap()
     }
 
-    fn graph(fcn: &Fcn, options: &OnnxOptions) -> messages::GraphProto {
+    fn graph(fcn: &Network, options: &OnnxOptions) -> messages::GraphProto {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         let bytes = save(&path, fcn, options).unwrap();
@@ -155,7 +137,7 @@ pub(crate) mod tests {
         if found.iter().all(|value| value.is_finite()) { worst / largest } else { f32::INFINITY }
     }
 
-    fn logits_difference(fcn: &Fcn, shape: [usize; 4]) -> f32 {
+    fn logits_difference(fcn: &Network, shape: [usize; 4]) -> f32 {
         let values = draw(shape);
         let expected = fcn.forward(Tensor::from_data(TensorData::new(values.clone(), shape), &Device::flex()));
         let outputs = evaluate(&graph(fcn, &OnnxOptions::default()), Value::Float(Array::new(&shape, values)));
@@ -194,8 +176,9 @@ pub(crate) mod tests {
     #[test]
     fn kernels_that_mix_classes_are_kept_whole() {
         let mut fcn = network(Variant::Fcn8s, Backbone::Vgg16, Geometry::Same);
-        for (kernel, _) in fcn.layout().decoder.clone() {
-            fcn.parameters_mut()[kernel].tensor.inplace(|tensor| tensor + 0.01);
+        for parameter in fcn.parameters_mut().iter_mut().filter(|parameter| parameter.kind == ParameterKind::Upsampling)
+        {
+            parameter.tensor.inplace(|tensor| tensor + 0.01);
         }
         let graph = graph(&fcn, &OnnxOptions::default());
         let of = |name: &str| graph.initializer.iter().find(|constant| constant.name == name).unwrap().dims.clone();
@@ -204,7 +187,7 @@ pub(crate) mod tests {
     }
 
     /// Moves the scores of each class to a mean of zero, so that no class wins everywhere.
-    fn level_scores(fcn: &mut Fcn, image: &RgbImage) {
+    fn level_scores(fcn: &mut Network, image: &RgbImage) {
         let planes = Normaliser::new(&fcn.meta.preprocessing).planes(&image.rgb_hwc);
         let planes = TensorData::new(planes, [1, 3, image.height, image.width]);
         let logits = fcn.forward(Tensor::<4>::from_data(planes, &Device::flex()));

@@ -393,7 +393,7 @@ mod tests {
     use super::super::tests::network;
     use super::super::{OnnxOptions, save};
     use super::*;
-    use crate::weights::{Backbone, Geometry, Variant};
+    use crate::network::{Backbone, Geometry, Variant};
     use std::io::Cursor;
 
     fn file() -> (tempfile::TempDir, std::path::PathBuf) {

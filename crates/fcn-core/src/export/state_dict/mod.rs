@@ -16,13 +16,14 @@ use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::cpu::norm::NORM_EPSILON;
 use crate::device::values::with_values;
 use crate::import::names::Scheme;
-use crate::network::Fcn;
-use crate::network::fcn::NORM_EPSILON;
-use crate::network::vgg16::{Layer, Norm};
+use crate::network::Network;
+use crate::network::graph::{Conv, Norm, Op};
+use crate::network::parameter::{belongs_to_classes, layer_of};
+use crate::network::{Backbone, Geometry, Variant};
 use crate::weights::tensor_file::{NamedValues, Values, write_tensors};
-use crate::weights::{Backbone, Geometry, Variant};
 use crate::{Error, Result};
 
 /// torchvision's layer of as many outputs as there are classes.
@@ -77,7 +78,7 @@ impl StateDict {
     ///
     /// # Errors
     /// A network that the other side cannot compute: `same` geometry under [`Names::PytorchFcn`].
-    pub fn new(fcn: Fcn, names: Names) -> Result<Self> {
+    pub fn new(fcn: Network, names: Names) -> Result<Self> {
         match names {
             Names::Torchvision => torchvision(fcn),
             Names::PytorchFcn => pytorch_fcn(fcn),
@@ -106,8 +107,9 @@ impl StateDict {
     }
 }
 
-fn pytorch_fcn(mut fcn: Fcn) -> Result<StateDict> {
-    if fcn.meta.geometry == Geometry::Same {
+fn pytorch_fcn(mut fcn: Network) -> Result<StateDict> {
+    let Some(spec) = fcn.meta.as_fcn() else { return Err(no_such_class(&fcn, "pytorch-fcn")) };
+    if spec.geometry == Geometry::Same {
         return Err(Error::usage(
             "this network has the geometry `same`; the classes of pytorch-fcn compute with the padding and the crops of \
              the Caffe models, and would give other scores",
@@ -117,87 +119,82 @@ fn pytorch_fcn(mut fcn: Fcn) -> Result<StateDict> {
              these names",
         ));
     }
-    let layout = fcn.layout().clone();
-    let trunk = layout.trunk.stages.iter().flatten().chain([&layout.trunk.fc6, &layout.trunk.fc7]);
     let mut tensors = Vec::new();
-    for layer in trunk.chain([&layout.score_fr]) {
-        let name = layer_name(&fcn, layer);
-        tensors.extend(convolution(&mut fcn, layer, &name)?);
-    }
-    for (kernel, skip) in &layout.decoder {
-        tensors.push(renamed(&fcn, *kernel, fcn.parameters()[*kernel].name.clone()));
-        if let Some(layer) = skip {
-            let name = layer_name(&fcn, layer);
-            tensors.extend(convolution(&mut fcn, layer, &name)?);
+    for node in fcn.graph().nodes.clone() {
+        match &node.op {
+            Op::Conv(conv) => tensors.extend(convolution(&mut fcn, conv, &node.name)?),
+            Op::ConvTranspose(up) => tensors.push(renamed(&fcn, up.weight, fcn.parameters()[up.weight].name.clone())),
+            _ => {}
         }
     }
     Ok(StateDict { tensors, left_out: Vec::new(), metadata: fcn.meta.to_header()? })
 }
 
-fn torchvision(mut fcn: Fcn) -> Result<StateDict> {
-    let layout = fcn.layout().clone();
-    let scheme = match fcn.meta.backbone {
-        Backbone::Vgg16 => Scheme::Torchvision,
-        Backbone::Vgg16Bn => Scheme::TorchvisionBn,
+fn torchvision(mut fcn: Network) -> Result<StateDict> {
+    let scheme = match fcn.meta.as_fcn().map(|spec| spec.backbone) {
+        Some(Backbone::Vgg16) => Scheme::Torchvision,
+        Some(Backbone::Vgg16Bn) => Scheme::TorchvisionBn,
+        None => return Err(no_such_class(&fcn, "torchvision")),
     };
-    let mut tensors = Vec::new();
-    for layer in layout.trunk.stages.iter().flatten() {
-        let name = layer_name(&fcn, layer);
-        let Some(norm) = &layer.norm else {
-            tensors.extend(convolution(&mut fcn, layer, scheme.name(&name).trim_end_matches('.'))?);
+    let convolutions: Vec<(String, Conv)> =
+        fcn.graph().convolutions().map(|(name, conv)| (name.to_string(), conv.clone())).collect();
+    let (mut tensors, mut placed) = (Vec::new(), Vec::new());
+    for (name, conv) in &convolutions {
+        let theirs = match name.as_str() {
+            "score_fr" => CLASSIFIER.to_string(),
+            name if belongs_to_classes(name) => continue,
+            name => scheme.name(name).trim_end_matches('.').to_string(),
+        };
+        placed.push(name.clone());
+        let is_matrix = theirs.starts_with("classifier.");
+        let Some(norm) = conv.norm.filter(|_| !is_matrix) else {
+            let [mut weight, bias] = convolution(&mut fcn, conv, &theirs)?;
+            if is_matrix {
+                weight.shape = vec![weight.shape[0], weight.shape[1..].iter().product()];
+            }
+            tensors.extend([weight, bias]);
             continue;
         };
         let theirs = |index: usize| renamed(&fcn, index, scheme.name(&fcn.parameters()[index].name));
-        tensors.push(theirs(layer.weight));
-        let outputs = fcn.parameters()[layer.weight].shape[0];
+        tensors.push(theirs(conv.weight));
+        let outputs = fcn.parameters()[conv.weight].shape[0];
         let values = Tensor::zeros([outputs], &fcn.device());
         tensors.push(NamedTensor { name: scheme.name(&format!("{name}.bias")), shape: vec![outputs], values });
         tensors.extend([norm.scale, norm.shift, norm.mean, norm.var].map(theirs));
     }
-    for layer in [&layout.trunk.fc6, &layout.trunk.fc7, &layout.score_fr] {
-        let name = match layer_name(&fcn, layer) {
-            name if name == "score_fr" => CLASSIFIER.to_string(),
-            name => scheme.name(&name).trim_end_matches('.').to_string(),
-        };
-        let [mut weight, bias] = convolution(&mut fcn, layer, &name)?;
-        weight.shape = vec![weight.shape[0], weight.shape[1..].iter().product()];
-        tensors.extend([weight, bias]);
-    }
-    let heads = layout.decoder.iter().flat_map(|(kernel, skip)| {
-        let skip = skip.iter().flat_map(|layer| [Some(layer.weight), layer.bias]).flatten();
-        skip.chain([*kernel])
-    });
-    let left_out = heads.map(|index| fcn.parameters()[index].name.clone()).collect();
-    Ok(StateDict { tensors, left_out, metadata: fcn.meta.to_header()? })
+    let has_place = |name: &str| placed.iter().any(|layer| layer == layer_of(name));
+    let left_out = fcn.parameters().iter().map(|parameter| parameter.name.clone()).filter(|name| !has_place(name));
+    Ok(StateDict { left_out: left_out.collect(), tensors, metadata: fcn.meta.to_header()? })
 }
 
-fn layer_name(fcn: &Fcn, layer: &Layer) -> String {
-    fcn.parameters()[layer.weight].name.trim_end_matches(".weight").to_string()
+fn no_such_class(network: &Network, whose: &str) -> Error {
+    Error::usage(format!("this network is a {}; {whose} has no class for it", network.meta.architecture.title()))
+        .hint("export to onnx; or load the weights file itself, which is safetensors")
 }
 
-fn renamed(fcn: &Fcn, index: usize, name: String) -> NamedTensor {
+fn renamed(fcn: &Network, index: usize, name: String) -> NamedTensor {
     let parameter = &fcn.parameters()[index];
     NamedTensor { name, shape: parameter.shape.clone(), values: parameter.tensor.clone().inner() }
 }
 
 /// Weight and bias of a convolution, with the normalisation behind it folded in. The network then holds the folded ones,
 /// and only them.
-fn convolution(fcn: &mut Fcn, layer: &Layer, name: &str) -> Result<[NamedTensor; 2]> {
-    let bias = match (layer.norm, layer.bias) {
+fn convolution(fcn: &mut Network, conv: &Conv, name: &str) -> Result<[NamedTensor; 2]> {
+    let bias = match (conv.norm, conv.bias) {
         (Some(norm), _) => {
-            fold(fcn, layer.weight, norm)?;
+            fold(fcn, conv.weight, norm)?;
             norm.shift
         }
         (None, Some(bias)) => bias,
         (None, None) => return Err(Error::internal(format!("{name} has neither bias nor normalisation"))),
     };
-    Ok([renamed(fcn, layer.weight, format!("{name}.weight")), renamed(fcn, bias, format!("{name}.bias"))])
+    Ok([renamed(fcn, conv.weight, format!("{name}.weight")), renamed(fcn, bias, format!("{name}.bias"))])
 }
 
 /// Multiplies a convolution's weights by `scale / sqrt(var + epsilon)`, and puts the bias that remains, `shift - mean *
-/// factor`, where the shift was (the formula of [`Fcn::forward`], moved into the convolution). In double precision, so
+/// factor`, where the shift was (the formula of [`Network::forward`], moved into the convolution). In double precision, so
 /// that one rounding is all it costs.
-fn fold(fcn: &mut Fcn, weight: usize, norm: Norm) -> Result<()> {
+fn fold(fcn: &mut Network, weight: usize, norm: Norm) -> Result<()> {
     let device = fcn.device();
     let of = |index: usize| {
         with_values(&fcn.parameters()[index].tensor, |values| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>())
@@ -230,8 +227,8 @@ pub fn pytorch_fcn_class(variant: Variant) -> &'static str {
 mod tests {
     use super::*;
     use crate::export::onnx::tests::network;
-    use crate::network::{FcnOptions, parameter_table};
-    use crate::weights::ModelMeta;
+    use crate::network::NetworkOptions;
+    use crate::network::{Architecture, FcnSpec, ModelMeta};
     use burn::tensor::Device;
     use segdata::rng::{Purpose, Rng};
     use std::collections::BTreeSet;
@@ -249,10 +246,11 @@ mod tests {
         for variant in [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s] {
             let fcn = network(variant, Backbone::Vgg16Bn, Geometry::Caffe);
             let dict = StateDict::new(fcn.clone(), Names::PytorchFcn).unwrap();
-            let meta = ModelMeta { backbone: Backbone::Vgg16, ..fcn.meta.clone() };
-            let known: BTreeSet<String> = parameter_table(&meta).into_iter().map(|spec| spec.name).collect();
+            let spec = FcnSpec { backbone: Backbone::Vgg16, ..*fcn.meta.as_fcn().unwrap() };
+            let meta = ModelMeta { architecture: Architecture::Fcn(spec), ..fcn.meta.clone() };
+            let known: BTreeSet<String> = meta.parameters().into_iter().map(|spec| spec.name).collect();
             assert_eq!(names(&dict).into_iter().map(String::from).collect::<BTreeSet<_>>(), known);
-            let folded = Fcn::from_values(meta, &FcnOptions::default(), &Device::flex(), |spec| {
+            let folded = Network::from_values(meta, &NetworkOptions::default(), &Device::flex(), |spec| {
                 let tensor = dict.tensors.iter().find(|tensor| tensor.name == spec.name).unwrap();
                 assert_eq!(tensor.shape, spec.shape, "{}", spec.name);
                 Ok(values(&tensor.values))
@@ -295,7 +293,7 @@ mod tests {
             assert_eq!(values(&dict.tensors[0].values), conv1_1);
             let shape = |name: &str| &dict.tensors.iter().find(|tensor| tensor.name == name).unwrap().shape[..];
             assert_eq!((shape("classifier.0.weight"), shape("classifier.6.weight")), (&[64, 8 * 49][..], &[3, 64][..]));
-            let left = ["score_pool4.weight", "score_pool4.bias", "upscore2.weight"];
+            let left = ["upscore2.weight", "score_pool4.weight", "score_pool4.bias"];
             assert_eq!(dict.left_out[..3], left);
             assert_eq!(dict.left_out.len(), 7);
         }

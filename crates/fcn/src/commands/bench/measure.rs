@@ -16,11 +16,11 @@ use fcn_core::cost::layer_multiply_adds;
 use fcn_core::device::choice::is_cpu;
 use fcn_core::device::values::with_values;
 use fcn_core::infer::crf::{CrfParams, fault, memory_limit, room_for};
-use fcn_core::network::{DropoutKey, Fcn, Frozen, WeightForm};
+use fcn_core::network::ModelMeta;
+use fcn_core::network::{DropoutKey, Frozen, Network, WeightForm};
 use fcn_core::train::config::TrainConfig;
 use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::train::optim::{Optimizer, add_gradients, gradient_norm};
-use fcn_core::weights::{ModelMeta, TrunkShape};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
 use segdata::dataset::augment::AugmentOptions;
@@ -329,18 +329,14 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
     Ok(row)
 }
 
-fn network(options: &BenchOptions) -> Fcn {
+fn network(options: &BenchOptions) -> Network {
     let config = &options.config;
     let meta = ModelMeta {
-        variant: config.variant,
-        backbone: config.backbone,
-        width: config.width,
-        trunk: TrunkShape::default(),
-        geometry: config.geometry,
+        architecture: config.architecture(),
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),
     };
-    Fcn::init(meta, &config.fcn_options(), 0, &options.device)
+    Network::init(meta, &config.network_options(), 0, &options.device)
 }
 
 /// Normal noise, `[N, 3, H, W]`.

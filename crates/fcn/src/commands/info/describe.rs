@@ -11,10 +11,11 @@ use serde::Serialize;
 use fcn_core::cost::multiply_adds;
 use fcn_core::export::onnx::{OnnxFile, OnnxValue};
 use fcn_core::import;
+use fcn_core::network::ModelMeta;
 use fcn_core::train::checkpoint;
 use fcn_core::train::run_log::METRICS_FILE;
+use fcn_core::weights::Contents;
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{Contents, ModelMeta};
 use fcn_core::{Error, Result};
 use segdata::dataset::{Dataset, Form};
 use segdata::image::preprocessing::Preprocessing;
@@ -387,20 +388,23 @@ fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
 mod tests {
     use super::*;
     use fcn_core::device::Device;
-    use fcn_core::network::{Fcn, FcnOptions};
-    use fcn_core::weights::{self, Backbone, Geometry, TrunkShape, Variant};
+    use fcn_core::network::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
+    use fcn_core::network::{Network, NetworkOptions};
+    use fcn_core::weights::{self};
 
-    fn small() -> Fcn {
-        let meta = ModelMeta {
-            variant: Variant::Fcn8s,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::named(["a", "b"]),
-            preprocessing: Preprocessing::default(),
-        };
-        Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex())
+    fn small() -> Network {
+        let meta = ModelMeta::fcn(
+            FcnSpec {
+                variant: Variant::Fcn8s,
+                backbone: Backbone::Vgg16,
+                width: 1.0 / 64.0,
+                trunk: TrunkShape::default(),
+                geometry: Geometry::Same,
+            },
+            Classes::named(["a", "b"]),
+            Preprocessing::default(),
+        );
+        Network::init(meta, &NetworkOptions::default(), 0, &Device::flex())
     }
 
     #[test]

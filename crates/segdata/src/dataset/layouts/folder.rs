@@ -3,46 +3,47 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
-use super::explain::{Explanation, ValueCounts, explain};
-use super::listing::{Fault, Files, ListedId, read_list};
-use super::{Form, Layout, VAL_ONE_IN};
+use super::drawn_split::drawn_val;
+use crate::dataset::entry::{Fault, Listing};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
+use crate::dataset::listing::{Files, ListedId, read_list, stem_of_image_name};
 use crate::error::{Error, Result};
-use crate::files::read as file;
-use crate::image::RawMask;
-use crate::labels::MaskCoding;
-use crate::rng::{Purpose, Rng};
 
 const IMAGES: &str = "images";
+
 const MASKS: &str = "masks";
 
 /// Names a list must start with to be taken for a split, so that `classes.txt` and notes are not.
 const SPLIT_NAMES: [&str; 3] = ["train", "val", "test"];
 
-/// Whether `path` holds `images/` or `masks/`.
-pub(super) fn is_root(path: &Path) -> bool {
-    path.join(IMAGES).is_dir() || path.join(MASKS).is_dir()
-}
+/// `images/` and `masks/`.
+pub(super) struct Folder;
 
-/// Lists the pairs and the splits.
-pub(super) fn find(root: &Path, seed: u64) -> Result<Layout> {
-    let image_dir = root.join(IMAGES);
-    if !image_dir.is_dir() {
-        return Err(Error::data("there is a masks/ folder, but no images/ beside it").at(root));
+impl DataSetLayout for Folder {
+    /// Either folder is enough: what is missing is reported.
+    fn recognise(&self, path: &Path) -> Option<PathBuf> {
+        [IMAGES, MASKS].iter().any(|part| path.join(part).is_dir()).then(|| path.to_path_buf())
     }
-    let mask_dir = mask_dir(root)?;
-    refuse_polygons(&mask_dir)?;
-    let mut files = Files::new(image_dir, mask_dir);
-    let lists = split_lists(root)?;
-    let mut listings = Vec::new();
-    for (name, path) in &lists {
-        listings.push(files.resolve(name, read_list(path)?)?);
+
+    /// Lists the pairs and the splits.
+    fn list(&self, root: &Path, options: &ListOptions<'_>) -> Result<Layout> {
+        let image_dir = root.join(IMAGES);
+        if !image_dir.is_dir() {
+            return Err(Error::data("there is a masks/ folder, but no images/ beside it").at(root));
+        }
+        let mask_dir = mask_dir(root)?;
+        refuse_polygons(&mask_dir)?;
+        let mut files = Files::new(image_dir, mask_dir);
+        let lists = split_lists(root)?;
+        let mut listings = Vec::new();
+        for (name, path) in &lists {
+            listings.push(files.resolve(name, read_list(path)?)?);
+        }
+        if lists.is_empty() {
+            listings = drawn_splits(&mut files, options.seed)?;
+        }
+        Ok(Layout { form: Form::Folder, root: root.to_path_buf(), coding: None, listings })
     }
-    if lists.is_empty() {
-        listings = drawn_splits(&mut files, seed)?;
-    }
-    Ok(Layout { form: Form::Folder, root: root.to_path_buf(), coding: None, listings })
 }
 
 /// `masks/`, or the only folder whose name starts so, such as `masks_rgb/`.
@@ -73,7 +74,7 @@ fn refuse_polygons(mask_dir: &Path) -> Result<()> {
     let mut outlines = 0;
     for entry in entries.filter_map(|e| e.ok()) {
         let name = entry.file_name().to_string_lossy().to_lowercase();
-        if super::listing::stem_of_image_name(&name).is_some() {
+        if stem_of_image_name(&name).is_some() {
             return Ok(());
         }
         outlines += usize::from([".json", ".xml", ".txt"].iter().any(|e| name.ends_with(e)));
@@ -105,17 +106,13 @@ fn split_lists(root: &Path) -> Result<Vec<(String, PathBuf)>> {
 
 /// Draws one pair in five for `val`. The draw depends on the seed and the sorted names alone. Images without a mask
 /// and masks without an image are faults of `train`, whatever side they would fall on.
-fn drawn_splits(files: &mut Files, seed: u64) -> Result<Vec<super::listing::Listing>> {
+fn drawn_splits(files: &mut Files, seed: u64) -> Result<Vec<Listing>> {
     let (images, masks) = files.stems()?;
     let mut all = images;
     all.extend(masks);
     all.sort();
     all.dedup();
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    Rng::derive(seed, Purpose::Split, &[]).shuffle(&mut order);
-    let val = if all.len() < 2 { 0 } else { (all.len() / VAL_ONE_IN).max(1) };
-    let mut in_val = vec![false; all.len()];
-    order.iter().take(val).for_each(|&i| in_val[i] = true);
+    let in_val = drawn_val(all.len(), seed);
     let listed = |side: bool| -> Vec<ListedId> {
         let ids = all.iter().zip(&in_val).filter(|(_, v)| **v == side);
         ids.map(|(id, _)| ListedId { id: id.clone(), line: None }).collect()
@@ -132,55 +129,4 @@ fn drawn_splits(files: &mut Files, seed: u64) -> Result<Vec<super::listing::List
         .iter_mut()
         .for_each(|f| f.hint = "add the missing half, or list the pairs to use in train.txt and val.txt".into());
     Ok(vec![train, val])
-}
-
-/// The error for a folder that says nothing about its classes: the values in its masks, what they probably mean, and a
-/// class list to start from.
-pub(super) fn without_classes(layout: &Layout) -> Error {
-    let masks: Vec<&PathBuf> =
-        layout.listings.iter().flat_map(|l| &l.entries).filter_map(|e| e.source.mask()).collect();
-    let histograms: Vec<_> = masks
-        .par_iter()
-        .filter_map(|path| RawMask::decode(&file::read("the mask", path).ok()?).ok())
-        .map(|mask| mask.histogram())
-        .collect();
-    let mut counts = ValueCounts::default();
-    histograms.iter().for_each(|h| counts.add(h));
-    let (message, hint) = describe_missing_classes(&layout.root, &counts, &explain(&counts));
-    Error::data(message).at(&layout.root).hint(hint)
-}
-
-/// Message and remedy of a folder without a class list.
-pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explained: &Explanation) -> (String, String) {
-    let message = format!(
-        "there is no classes.txt, so nothing says what mask values mean; {} masks hold {}: {}",
-        counts.masks,
-        counts.describe(12),
-        explained.meaning
-    );
-    let mut hint = String::new();
-    if let Some((name, classes)) = class_list_beside(root) {
-        hint.push_str(&format!(
-            "{name} lists {classes} classes: use it with `--classes {}`,\n",
-            root.join(&name).display()
-        ));
-    }
-    match &explained.class_list {
-        Some(list) => {
-            let more = if hint.is_empty() { "" } else { "or " };
-            hint.push_str(&format!("{more}write classes.txt; to start from:\n{}", list.trim_end()));
-        }
-        None => hint.push_str("write classes.txt: one class a line, `id name` or `id name r g b`"),
-    }
-    (message, hint)
-}
-
-/// A text file beside the images that reads as a class list, under another name.
-fn class_list_beside(root: &Path) -> Option<(String, usize)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(root).ok()?.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    paths.sort();
-    paths.iter().filter(|p| p.extension().is_some_and(|e| e == "txt")).find_map(|path| {
-        let classes = MaskCoding::read(path).ok()?.classes.len();
-        (classes > 1).then(|| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), classes))
-    })
 }

@@ -1,17 +1,13 @@
-//! What the inspected samples mean together.
+//! The rules: what the inspected samples mean together.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::inspect::Library;
-use super::{Problem, Severity, SplitReport};
+use super::count::SplitReport;
+use super::inspect::{Inspection, Library};
+use super::problem::{Problem, Severity};
 use crate::dataset::explain::{Count, ValueCounts, explain};
 use crate::dataset::{Dataset, Split};
-use crate::image::MaskValue;
-use crate::labels::VOID;
-
-fn problem(code: &'static str, severity: Severity, id: Option<&str>, message: String, hint: &str) -> Problem {
-    Problem { code, severity, id: id.map(str::to_string), message, hint: hint.to_string() }
-}
+use crate::labels::{MaskValue, VOID};
 
 /// Faults of the lists: missing files, duplicates, unsafe ids, empty splits.
 pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
@@ -23,11 +19,11 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
                 continue; // several lists name the same missing file
             }
             told.push(key);
-            problems.push(problem(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
+            problems.push(Problem::new(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
         }
         if split.is_empty() && split.faults().is_empty() {
             let message = format!("split `{}` is empty", split.name());
-            problems.push(problem(
+            problems.push(Problem::new(
                 "empty_split",
                 Severity::Error,
                 None,
@@ -46,7 +42,7 @@ pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
     ] {
         if dataset.all_splits().iter().all(|split| split.name() != name) {
             let message = format!("there is no split `{name}`, which `fcn train` reads");
-            problems.push(problem("no_split", Severity::Warning, None, message, hint));
+            problems.push(Problem::new("no_split", Severity::Warning, None, message, hint));
         }
     }
 }
@@ -61,7 +57,7 @@ pub(super) fn samples(library: &Library, min_size: usize, problems: &mut Vec<Pro
             let (width, height) = (header.width, header.height);
             let message = format!("{}: {width}x{height} is below {min_size} pixels", seen.id);
             let hint = "`fcn convert` leaves it out unless --min-size says otherwise; training pads it with void";
-            problems.push(problem("too_small", Severity::Warning, Some(&seen.id), message, hint));
+            problems.push(Problem::new("too_small", Severity::Warning, Some(&seen.id), message, hint));
         }
     }
 }
@@ -97,10 +93,16 @@ pub(super) fn meaning(dataset: &Dataset, library: &Library, named: bool, problem
                 seen.id,
                 strange[..strange.len().min(8)].join(", ")
             );
-            problems.push(problem("mask_values", Severity::Error, Some(&seen.id), message, "see `unknown_values`"));
+            problems.push(Problem::new(
+                "mask_values",
+                Severity::Error,
+                Some(&seen.id),
+                message,
+                "see `unknown_values`",
+            ));
         } else if named && labelled == 0 {
             let message = format!("{}: every pixel of the mask is void", seen.id);
-            problems.push(problem(
+            problems.push(Problem::new(
                 "all_void",
                 Severity::Warning,
                 Some(&seen.id),
@@ -128,7 +130,7 @@ pub(super) fn meaning(dataset: &Dataset, library: &Library, named: bool, problem
         let list = explained
             .class_list
             .map_or(String::new(), |l| format!("; a class list that covers them:\n{}", l.trim_end()));
-        problems.push(problem(
+        problems.push(Problem::new(
             "unknown_values",
             Severity::Error,
             None,
@@ -156,12 +158,18 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
         let list = explained
             .class_list
             .map_or(String::new(), |l| format!("; a class list that reads them so:\n{}", l.trim_end()));
-        problems.push(problem("one_class", Severity::Error, None, message, &format!("{}{list}", explained.meaning)));
+        problems.push(Problem::new(
+            "one_class",
+            Severity::Error,
+            None,
+            message,
+            &format!("{}{list}", explained.meaning),
+        ));
         return;
     }
     if !absent.is_empty() {
         let message = format!("{} of {} classes never occur: {}", absent.len(), names.len(), absent.join(", "));
-        problems.push(problem(
+        problems.push(Problem::new(
             "absent_class",
             Severity::Warning,
             None,
@@ -171,7 +179,7 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
     }
     if void_share > 0.5 {
         let message = format!("{:.1} % of all pixels are void", 100.0 * void_share);
-        problems.push(problem(
+        problems.push(Problem::new(
             "much_void",
             Severity::Warning,
             None,
@@ -191,13 +199,13 @@ pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>
     if !unseen.is_empty() {
         let message = format!("{} classes occur in val, but never in train: {}", unseen.len(), unseen.join(", "));
         let hint = "their IoU will be 0: move images between the lists";
-        problems.push(problem("unseen_class", Severity::Warning, None, message, hint));
+        problems.push(Problem::new("unseen_class", Severity::Warning, None, message, hint));
     }
 }
 
 /// A palette whose colours at the used indices are those of other classes: a tool has sorted the palette, and the
 /// index no longer is the class.
-fn palette_order(dataset: &Dataset, seen: &super::Inspection, problems: &mut Vec<Problem>) {
+fn palette_order(dataset: &Dataset, seen: &Inspection, problems: &mut Vec<Problem>) {
     let Some(palette) = &seen.palette else { return };
     let coding = &dataset.coding;
     let moved: Vec<String> = seen
@@ -214,7 +222,7 @@ fn palette_order(dataset: &Dataset, seen: &super::Inspection, problems: &mut Vec
     if moved.len() > 1 {
         let message = format!("{}: {}", seen.id, moved.join(", "));
         let hint = "the index counts, not the colour; if a program reordered the palette, save the mask as RGB in the class colours";
-        problems.push(problem("palette_order", Severity::Warning, Some(&seen.id), message, hint));
+        problems.push(Problem::new("palette_order", Severity::Warning, Some(&seen.id), message, hint));
     }
 }
 
@@ -236,7 +244,7 @@ fn leak_between(a: &Split, b: &Split, library: &Library, problems: &mut Vec<Prob
     for seen in library.of(b) {
         if ids.contains_key(seen.id.as_str()) {
             let message = format!("{} is in {a} and in {b_name}: the score would be too good", seen.id);
-            problems.push(problem(
+            problems.push(Problem::new(
                 "in_both_splits",
                 Severity::Error,
                 Some(&seen.id),
@@ -245,7 +253,13 @@ fn leak_between(a: &Split, b: &Split, library: &Library, problems: &mut Vec<Prob
             ));
         } else if let Some(twin) = seen.content.and_then(|c| contents.get(&c)) {
             let message = format!("{} in {b_name} is the same image as {twin} in {a}", seen.id);
-            problems.push(problem("same_image", Severity::Warning, Some(&seen.id), message, "take it out of one list"));
+            problems.push(Problem::new(
+                "same_image",
+                Severity::Warning,
+                Some(&seen.id),
+                message,
+                "take it out of one list",
+            ));
         }
     }
 }

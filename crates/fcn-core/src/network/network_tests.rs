@@ -1,14 +1,17 @@
 use super::*;
+use crate::cpu::conv2d;
 use crate::device::values::with_values;
+use crate::network::{Activation, Architecture};
+use crate::network::{Backbone, Geometry, Variant};
 use crate::train::loss::{PixelLoss, Reduction};
-use crate::weights::Backbone;
+use segdata::rng::{Purpose, Rng};
 
 const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, micro: 0 };
 
-fn network(variant: Variant, backbone: Backbone, geometry: Geometry, dropout: f32) -> Fcn {
+fn network(variant: Variant, backbone: Backbone, geometry: Geometry, dropout: f32) -> Network {
     let meta = ModelMeta::narrow(variant, backbone, geometry, &["a", "b", "c"]);
-    let options = FcnOptions { dropout, ..FcnOptions::default() };
-    let mut fcn = Fcn::init(meta, &options, 11, &Device::flex());
+    let options = NetworkOptions { dropout, ..NetworkOptions::default() };
+    let mut fcn = Network::init(meta, &options, 11, &Device::flex());
     // Score layers start at zero, which hides everything before them.
     for (index, parameter) in fcn.parameters_mut().iter_mut().enumerate() {
         if parameter.name.starts_with("score") {
@@ -72,7 +75,7 @@ fn what_is_trainable_gets_a_gradient_and_nothing_else_does() {
             let gradients = loss.backward();
             for parameter in fcn.parameters() {
                 let gradient = parameter.tensor.grad(&gradients);
-                let (name, expected) = (&parameter.name, parameter.trainable(&fcn.options));
+                let (name, expected) = (&parameter.name, fcn.trains(parameter));
                 assert_eq!(gradient.is_some(), expected, "{name}, {backbone:?}, {trainable_upsampling}");
                 if let Some(gradient) = gradient {
                     assert_eq!(gradient.dims(), parameter.tensor.dims(), "{name}");
@@ -85,11 +88,50 @@ fn what_is_trainable_gets_a_gradient_and_nothing_else_does() {
     }
 }
 
+/// A U-Net whose scores have drawn weights.
+fn unet(normalised: bool, dropout: f32) -> Network {
+    let meta = ModelMeta::narrow_unet(normalised, &["a", "b", "c"]);
+    let mut network = Network::init(meta, &NetworkOptions { dropout, ..NetworkOptions::default() }, 5, &Device::flex());
+    let score = network.parameters_mut().iter_mut().find(|parameter| parameter.name == "score.weight").unwrap();
+    let mut rng = Rng::derive(1, Purpose::Bench, &[]);
+    let values: Vec<f32> = (0..score.shape.iter().product()).map(|_| 0.3 * rng.normal()).collect();
+    score.tensor = Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &Device::flex());
+    network
+}
+
+#[test]
+fn a_u_net_gives_logits_of_the_image_s_size_and_every_weight_a_gradient() {
+    for normalised in [false, true] {
+        let mut network = unet(normalised, 0.0);
+        for (rows, columns) in [(1, 1), (31, 33), (16, 64)] {
+            assert_eq!(network.forward(image([1, rows, columns], 3)).dims(), [1, 3, rows, columns]);
+        }
+        let x = image([2, 40, 33], 5);
+        let inference = values(&network.forward(x.clone()));
+        network.for_training();
+        let logits = network.forward_train(x, KEY);
+        if !normalised {
+            // F(6, 3) in inference, F(4, 3) in training.
+            let worst = values(&logits).iter().zip(&inference).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-3, "{worst}");
+        }
+        let labels = [0, 1, 2, 255].repeat(2 * 40 * 33 / 4);
+        let gradients = PixelLoss { reduction: Reduction::Sum }.sum(logits, &labels).unwrap().backward();
+        for parameter in network.parameters() {
+            let gradient = parameter.tensor.grad(&gradients);
+            assert_eq!(gradient.is_some(), network.trains(parameter), "{}", parameter.name);
+            if let Some(gradient) = gradient {
+                assert!(values(&gradient).iter().any(|value| *value != 0.0), "{}", parameter.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn running_statistics_move_a_tenth_towards_the_batch_and_end_there() {
     let mut fcn = network(Variant::Fcn32s, Backbone::Vgg16Bn, Geometry::Same, 0.0);
     let x = image([2, 64, 32], 9);
-    let last = |fcn: &Fcn, role: &str| {
+    let last = |fcn: &Network, role: &str| {
         let name = format!("conv1_1.norm.{role}");
         let parameter = fcn.parameters().iter().find(|parameter| parameter.name == name).unwrap();
         values(&parameter.tensor)
@@ -129,9 +171,10 @@ fn dropout_masks_depend_on_the_key_and_belong_to_images() {
 
 #[test]
 fn fresh_weights_have_he_s_variance_and_do_not_depend_on_threads() {
-    let meta = network(Variant::Fcn8s, Backbone::Vgg16, Geometry::Same, 0.5).meta;
-    let meta = ModelMeta { width: 0.125, ..meta };
-    let init = || Fcn::init(meta.clone(), &FcnOptions::default(), 4, &Device::flex());
+    let mut meta = network(Variant::Fcn8s, Backbone::Vgg16, Geometry::Same, 0.5).meta;
+    let Architecture::Fcn(spec) = &mut meta.architecture else { unreachable!() };
+    spec.width = 0.125;
+    let init = || Network::init(meta.clone(), &NetworkOptions::default(), 4, &Device::flex());
     let (fcn, one_thread) = (init(), rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(init));
     for (a, b) in fcn.parameters().iter().zip(one_thread.parameters()) {
         assert_eq!(values(&a.tensor), values(&b.tensor), "{}", a.name);
@@ -141,12 +184,4 @@ fn fresh_weights_have_he_s_variance_and_do_not_depend_on_threads() {
     let variance = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
     let expected = 2.0 / (fc6.shape[1] * 49) as f64;
     assert!((variance / expected - 1.0).abs() < 0.01, "{variance}, expected {expected}");
-}
-
-#[test]
-fn frames_reach_the_next_multiple_of_32() {
-    let cases = [((32, 64), (0, 0, 0, 0)), ((31, 1), (0, 1, 15, 16)), ((33, 500), (15, 16, 6, 6))];
-    for ((height, width), (top, bottom, left, right)) in cases {
-        assert_eq!(Frame::to_multiple(height, width), Frame { top, bottom, left, right }, "{height}x{width}");
-    }
 }
