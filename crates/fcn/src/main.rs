@@ -3,6 +3,8 @@
 //! Parse, run the command, print the error, exit.
 
 mod commands;
+mod exit_code;
+mod flags;
 mod memory;
 mod report;
 
@@ -13,6 +15,6 @@ fn main() {
     }
     if let Err(error) = commands::run(cli.command, &cli.global).and_then(|()| report::stdout_took_everything()) {
         report::print_error(&error, cli.global.json);
-        std::process::exit(error.kind.exit_code());
+        std::process::exit(exit_code::exit_code(error.kind));
     }
 }

@@ -166,8 +166,8 @@ pub struct Refined {
 /// [`CLIP`] from below. The result is the same for any number of threads.
 ///
 /// # Errors
-/// Parameters out of range (exit 2); sizes that do not go together, or values that are no probabilities (exit 3); a
-/// photograph that needs more memory than there is (exit 7).
+/// Parameters out of range; sizes that do not go together, or values that are no probabilities; a
+/// photograph that needs more memory than there is.
 pub fn refine(params: &CrfParams, photo: &RgbImage, classes: usize, probabilities: &[f32]) -> Result<Refined> {
     refine_within(params, photo, classes, probabilities, memory_limit())
 }
@@ -206,7 +206,7 @@ pub fn refine_within(
 /// left for inference. The kernels' own memory is known, and judged, when they are built.
 ///
 /// # Errors
-/// No class or too many (exit 3); more memory than `limit_bytes` (exit 7, with the estimate).
+/// No class or too many; more memory than `limit_bytes` (with the estimate).
 pub fn room_for(params: &CrfParams, size: [usize; 2], classes: usize, limit_bytes: u64) -> Result<u64> {
     let [width, height] = size;
     if classes == 0 || classes > MAX_CLASSES {
@@ -244,7 +244,7 @@ pub fn memory_limit() -> u64 {
 /// before its values are read.
 ///
 /// # Errors
-/// The shape found and the one expected, and what the mistake probably is (exit 3).
+/// The shape found and the one expected, and what the mistake probably is.
 pub fn judge_shape(shape: &[usize], photo: [usize; 2]) -> Result<usize> {
     let [width, height] = photo;
     if let [classes, rows, columns] = *shape

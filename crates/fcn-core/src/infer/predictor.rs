@@ -100,7 +100,7 @@ impl Predictor {
     /// The label map and the probabilities.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict), and probabilities of more than 4 GiB (exit 7).
+    /// As [`predict`](Self::predict), and probabilities of more than 4 GiB.
     pub fn predict_with_probabilities(&self, image: &RgbImage) -> Result<Prediction> {
         Ok(self.pass(image, Extra { probabilities: true, truth: None })?.0)
     }

@@ -6,7 +6,7 @@ use fcn_core::{Error, Result};
 use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
 use segdata::convert::DEFAULT_MIN_SIZE;
 
-use super::Global;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Look for everything that would end in a wrong score, before training

@@ -8,7 +8,8 @@ use fcn_core::import::{ImportOptions, ImportReport, Taken, import};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::MaskCoding;
 
-use super::{Global, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Turn weights of TensorFlow or PyTorch into a weights file.

@@ -7,7 +7,8 @@ use fcn_core::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
 use fcn_core::train::stages::train_stages;
 use fcn_core::{Result, device};
 
-use super::{Global, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Train a network, with checkpoints, validation pictures and a report in the run folder.

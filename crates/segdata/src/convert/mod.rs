@@ -294,7 +294,7 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
     Ok(Prepared::Record { bytes, pixels })
 }
 
-/// The error of a conversion that skipped bad samples: exit 8.
+/// The error of a conversion that skipped bad samples.
 pub fn skipped_error(report: &ConvertReport) -> Option<Error> {
     (report.bad() > 0).then(|| {
         Error::new(ErrorKind::Skipped, format!("{} bad samples were skipped", report.bad()))

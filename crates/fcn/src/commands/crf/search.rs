@@ -10,7 +10,7 @@ use fcn_core::train::checkpoint;
 use fcn_core::{Error, Result, device, weights};
 use segdata::dataset::{Dataset, SPLIT_SEED};
 
-use crate::commands::Global;
+use crate::flags::global::Global;
 use crate::report::{self, Progress};
 
 /// Images and parameter sets that are tried unless told otherwise.

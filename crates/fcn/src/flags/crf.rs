@@ -3,7 +3,7 @@
 use fcn_core::infer::crf::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result};
 
-use crate::commands::choice;
+use super::choice::choice;
 
 /// What the CRF does. Each flag overrides the preset.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use fcn_core::infer::crf::{CrfParams, changed_pixels, refine};
 use fcn_core::infer::predictor::{Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
-use segdata::files::write::write_atomically;
 use segdata::files::npy;
+use segdata::files::write::write_atomically;
 use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
 use segdata::labels::{Classes, LabelMap};
 use segdata::pictures;
 use serde::Serialize;
 
-use super::crf::CrfFlags;
-use super::{Global, Inference};
+use crate::flags::crf::CrfFlags;
+use crate::flags::global::Global;
+use crate::flags::inference::Inference;
 use crate::report::{self, Progress, percent};
 use inputs::Input;
 
