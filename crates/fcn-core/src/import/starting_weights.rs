@@ -63,13 +63,11 @@ impl StartingWeights {
             }
         }
         let options = ImportOptions::default();
-        // What is left open can only be said to `fcn import`.
+        // What is left open can only be said to `import`.
         let explained = |e: Error| match e.kind == crate::ErrorKind::Usage {
-            true => e.hint(format!(
-                "import it once, and start from that: fcn import {} --out WEIGHTS.safetensors --input-convention \
-                 torchvision|caffe|caffe-vgg|tf-slim",
-                path.display()
-            )),
+            true => e.hint(
+                "import it once, and start from that: `import input_convention torchvision|caffe|caffe-vgg|tf-slim`",
+            ),
             false => e,
         };
         let (kept, report) = match import(path, &beside, &options) {
@@ -123,7 +121,7 @@ impl StartingWeights {
             meta.width
         ))
         .at(&self.path)
-        .hint(format!("train with --backbone {} --width {}", word(own.backbone), own.width)))
+        .hint(format!("train with `backbone` {} `width` {}", word(own.backbone), own.width)))
     }
 
     /// Gives `fcn` every parameter whose name and shape fit; of layers with an axis along the classes only where the

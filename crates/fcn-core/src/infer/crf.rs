@@ -121,20 +121,6 @@ impl CrfParams {
         if self.fast { Mode::Fast } else { Mode::Exact }
     }
 
-    /// The flags that ask for these parameters.
-    pub fn flags(&self) -> String {
-        let fast = if self.fast { " --fast" } else { "" };
-        format!(
-            "--iterations {} --gaussian-sxy {} --gaussian-compat {} --bilateral-sxy {} --bilateral-srgb {} --bilateral-compat {}{fast}",
-            self.iterations,
-            self.gaussian_sxy,
-            self.gaussian_compat,
-            self.bilateral_sxy,
-            self.bilateral_srgb,
-            self.bilateral_compat
-        )
-    }
-
     /// Adds both kernels to a CRF; a kernel of weight 0 is left out, since it would cost time and change nothing.
     ///
     /// # Errors
@@ -501,9 +487,5 @@ mod tests {
         assert_eq!(CrfParams::default(), paper);
         let other = CrfParams { gaussian_sxy: 10.0, bilateral_sxy: 50.0, bilateral_srgb: 20.0, ..paper };
         assert_eq!(CrfParams::from(CrfPreset::Reference), other);
-        assert_eq!(
-            other.flags(),
-            "--iterations 5 --gaussian-sxy 10 --gaussian-compat 3 --bilateral-sxy 50 --bilateral-srgb 20 --bilateral-compat 10"
-        );
     }
 }

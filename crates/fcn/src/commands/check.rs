@@ -45,8 +45,9 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         min_size: args.min_size,
     };
     let progress = report::Progress::new("check", 0, global);
-    let found = check(&options, &|done, total| progress.at(done, total))?;
+    let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
+    found.problems.iter_mut().for_each(|problem| problem.hint = global.wording.put(&problem.hint));
     if global.json {
         report::print_json(&found)?;
     } else {

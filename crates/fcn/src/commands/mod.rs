@@ -7,12 +7,13 @@
 //! This page lists the subcommands, reads the command line and runs the one that was asked for. `quickstart` uses `train`
 //! and `eval`; no other subcommand uses another.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use fcn_core::{Error, Result};
 
 use crate::exit_code::exit_code;
 use crate::flags::global::Global;
 use crate::report;
+use crate::wording::Wording;
 
 mod bench;
 mod check;
@@ -67,7 +68,7 @@ impl Command {
 /// The command line, read. Help, the version, and mistakes are printed and end the process; a mistake with `--json` is
 /// one object like any other error.
 pub fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|mistake| {
+    read().unwrap_or_else(|mistake| {
         if !mistake.use_stderr() || !std::env::args_os().any(|word| word == "--json") {
             mistake.exit();
         }
@@ -83,6 +84,14 @@ pub fn parse() -> Cli {
         report::print_error(&error, true);
         std::process::exit(exit_code(error.kind))
     })
+}
+
+fn read() -> std::result::Result<Cli, clap::Error> {
+    let mut matches = Cli::command().try_get_matches()?;
+    let running = matches.subcommand_name().unwrap_or_default().to_string();
+    let mut cli = Cli::from_arg_matches_mut(&mut matches).map_err(|mistake| mistake.format(&mut Cli::command()))?;
+    cli.global.wording = Wording::of(Cli::command(), &running);
+    Ok(cli)
 }
 
 /// Sets up what all commands share, then runs one.
@@ -106,5 +115,41 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_and_every_subcommand_is_known_while_any_runs() {
+        let mut program = Cli::command();
+        program.build();
+        let mut findings = Vec::new();
+        for running in program.get_subcommands() {
+            let words = Wording::of(Cli::command(), running.get_name());
+            let flags: Vec<&str> = running.get_arguments().filter_map(|flag| flag.get_long()).collect();
+            for name in &flags {
+                for written in [name.to_string(), name.replace('-', "_")] {
+                    let put = words.put(&format!("change `{written}`, then"));
+                    if put != format!("change --{name}, then") {
+                        findings.push(format!("{}: {written}: {put}", running.get_name()));
+                    }
+                }
+            }
+            for command in program.get_subcommands().map(|command| command.get_name()) {
+                let put = words.put(&format!("run `{command}`"));
+                // `crf` is an option of two subcommands and a subcommand of its own.
+                let expected = match flags.contains(&command) {
+                    true => format!("run --{command}"),
+                    false => format!("run `fcn {command}`"),
+                };
+                if put != expected {
+                    findings.push(format!("{}: {command}: {put}", running.get_name()));
+                }
+            }
+        }
+        assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
     }
 }

@@ -204,7 +204,7 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
             Event::Validating(done, total) => {
                 progress.get_or_insert_with(|| report::Progress::new("validating", total, global)).at(done, total);
             }
-            Event::Remark(text) => report::note(&text),
+            Event::Remark(text) => report::remark(&text, global),
             _ if global.quiet => {}
             Event::Start { config, step, .. } if step >= config.steps => {
                 report::note(&format!("the run is already complete: {step} of {} steps are done", config.steps));

@@ -1,5 +1,7 @@
 //! Flags of every subcommand.
 
+use crate::wording::Wording;
+
 /// Flags of every subcommand.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Global {
@@ -18,4 +20,7 @@ pub struct Global {
     /// Where to compute: cpu, cuda[:i], vulkan, metal or webgpu; all but cpu must be compiled in
     #[arg(long, global = true, default_value = "cpu")]
     pub device: String,
+    /// Puts what the libraries say into the words of the subcommand that runs.
+    #[arg(skip)]
+    pub wording: Wording,
 }

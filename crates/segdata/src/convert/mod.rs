@@ -159,7 +159,7 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
     if let Some(split) = report.splits.iter().find(|s| s.written == 0) {
         let reason = split.skipped.first().map_or(String::new(), |s| format!(": {}", s.reason));
         return Err(Error::data(format!("no image of split `{}` is left to write{reason}", split.name))
-            .hint("lower --min-size, or run `fcn check`"));
+            .hint("lower `min_size`, or run `check`"));
     }
     report.fingerprint = folder.finish(&dataset.classes, &report.splits)?;
     Ok(report)
@@ -248,7 +248,7 @@ fn stopped(bad: &[String]) -> Error {
     let more = if bad.len() > SHOWN { format!("\n  and {} more", bad.len() - SHOWN) } else { String::new() };
     let listed: String = bad.iter().take(SHOWN).map(|b| format!("\n  {b}")).collect();
     Error::data(format!("{} samples cannot be converted; nothing was written:{listed}{more}", bad.len()))
-        .hint("correct them (`fcn check` explains), or leave them out with --on-error skip")
+        .hint("correct them (`check` explains), or leave them out with `on_error` skip")
 }
 
 /// Reads, verifies and encodes one sample.
@@ -298,7 +298,7 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
 pub fn skipped_error(report: &ConvertReport) -> Option<Error> {
     (report.bad() > 0).then(|| {
         Error::new(ErrorKind::Skipped, format!("{} bad samples were skipped", report.bad()))
-            .hint("the report names each with its reason; `fcn check` explains more")
+            .hint("the report names each with its reason; `check` explains more")
     })
 }
 

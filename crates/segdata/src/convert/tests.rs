@@ -144,7 +144,7 @@ fn an_earlier_conversion_is_replaced_only_by_force_and_a_broken_one_always() {
     convert(&options(drawn.root(), out.path()), &|_, _| {}).unwrap();
     let again = options(drawn.root(), out.path());
     assert!(
-        convert(&again, &|_, _| {}).is_err_and(|e| e.kind == ErrorKind::Usage && e.hint.unwrap().contains("--force"))
+        convert(&again, &|_, _| {}).is_err_and(|e| e.kind == ErrorKind::Usage && e.hint.unwrap().contains("`force`"))
     );
     let force = ConvertOptions { overwrite: true, shards: 1, ..again.clone() };
     convert(&force, &|_, _| {}).unwrap();

@@ -134,7 +134,7 @@ impl Index {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read the record index", &path, &e)),
         };
-        let remedy = "convert the data set again with this version of `fcn convert`";
+        let remedy = "convert the data set again with this version of `convert`";
         let index: Index = serde_json::from_str(&text)
             .map_err(|e| Error::data(format!("not a record index: {e}")).at(&path).hint(remedy))?;
         if index.format != Self::FORMAT || index.version != Self::VERSION {
@@ -231,9 +231,7 @@ fn strip_shard(stem: &str) -> (&str, Option<(usize, usize)>) {
 pub(super) fn find(path: &Path, paths: Vec<PathBuf>) -> Result<Layout> {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
     if folder.join(UNFINISHED).exists() {
-        return Err(Error::data("the folder holds an unfinished conversion")
-            .at(folder)
-            .hint("run `fcn convert` again"));
+        return Err(Error::data("the folder holds an unfinished conversion").at(folder).hint("run `convert` again"));
     }
     let index = if path.is_dir() { Index::read(folder)? } else { None };
     let classes = Index::read(folder).ok().flatten().map_or(Classes::voc(), |i| i.classes);

@@ -113,7 +113,7 @@ fn pytorch_fcn(mut fcn: Fcn) -> Result<StateDict> {
              the Caffe models, and would give other scores",
         )
         .hint(
-            "train with --geometry caffe; or export to onnx; or load the weights file itself: it is safetensors, with \
+            "train such a network with `train geometry caffe`; or export to onnx; or load the weights file itself: it is safetensors, with \
              these names",
         ));
     }
