@@ -6,10 +6,11 @@ repository's root, with a Python that has the former and one that has the latter
     python reference/import_golden.py torch [testdata/import]
     python reference/import_golden.py tensorflow [testdata/import]
 
-The networks are written here from the published definitions (torchvision's models/vgg.py, pytorch-fcn's models/) and
-share nothing with the Rust ones. ImageNet's files have no score layers: theirs are an FCN-32s with SAME padding whose
+The networks are written here from the published definitions (torchvision's models/vgg.py, pytorch-fcn's models/,
+Pytorch-UNet's unet/) and share nothing with the Rust ones. ImageNet's files have no score layers: theirs are an FCN-32s with SAME padding whose
 score layer hands on the channels of fc7 as they are. Value i of the photograph is (7 i i + 13 i) mod 251. Stored is every
-31st logit.
+31st logit. Pytorch-UNet's network sees the upper left 32 x 48 pixels: for sides that 16 does not divide it pads the
+enlarged maps, and the one of this project the image.
 
 With `full`, and a folder, one file of each source is written in full width (528 MB each), with the logits for it. In these
 the score layer hands on the first 255 channels of fc7. Then, for each file:
@@ -30,6 +31,7 @@ CHANNELS, FC6, FC7, CLASSES, IMAGENET = (3, 4, 4, 4, 3), 3, 4, 2, 5
 FULL = ((64, 128, 256, 512, 512), 4096, 4096, 21, 1000)
 DEPTHS = (2, 2, 3, 3, 3)
 ROWS, COLUMNS, STRIDE = 40, 52, 31
+UNET_CHANNELS, UNET_SIZE = (8, 8, 8, 8, 16), (32, 48)
 SLIM_MEAN = np.array([123.68, 116.78, 103.94], np.float32)
 CAFFE_MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434])
 
@@ -96,7 +98,7 @@ def pytorch(out, full=False):
     half = (lambda x: x.float()) if full else (lambda x: x.half())
 
     class Vgg(nn.Module):
-        """torchvision.models.vgg16 or vgg16_bn, narrow; `features_32s` is it as a fully convolutional network."""
+        """torchvision.models.vgg16 or vgg16_bn, narrow; `logits` is it as a fully convolutional network."""
 
         def __init__(self, norm):
             super().__init__()
@@ -124,7 +126,7 @@ def pytorch(out, full=False):
                     module.running_var.copy_(torch.from_numpy(draw(f"var{i}", width, 0.05, 1.0)).abs())
                     module.num_batches_tracked.fill_(7)
 
-        def features_32s(self, x):
+        def logits(self, x):
             rows, columns = x.shape[2:]
             down, across = -rows % 32, -columns % 32
             top, left = down // 2, across // 2
@@ -193,6 +195,61 @@ def pytorch(out, full=False):
             h = h + cut(self.score_pool3(pools[2] * self.factors[1]), 9, h.shape[2:])
             return cut(self.upscore8(h), 31, size)
 
+    class DoubleConv(nn.Module):
+        """Twice a 3 x 3 convolution, batch normalisation and ReLU."""
+
+        def __init__(self, inp, out):
+            super().__init__()
+            layers = []
+            for channels in (inp, out):
+                layers += [nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            self.double_conv = nn.Sequential(*layers)
+
+        def forward(self, x):
+            return self.double_conv(x)
+
+    class Unet(nn.Module):
+        """Pytorch-UNet's UNet(n_channels=3, n_classes=2, bilinear=False), narrow."""
+
+        def __init__(self):
+            super().__init__()
+            widths = UNET_CHANNELS
+            self.inc = DoubleConv(3, widths[0])
+            for level in range(1, 5):
+                down = nn.Module()
+                down.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(widths[level - 1], widths[level]))
+                setattr(self, f"down{level}", down)
+            for index, level in enumerate(reversed(range(4)), 1):
+                up = nn.Module()
+                up.up = nn.ConvTranspose2d(widths[level + 1], widths[level], 2, stride=2)
+                up.conv = DoubleConv(2 * widths[level], widths[level])
+                setattr(self, f"up{index}", up)
+            self.outc = nn.Module()
+            self.outc.conv = nn.Conv2d(widths[0], CLASSES, 1)
+            with torch.no_grad():
+                for name, value in self.state_dict().items():
+                    shape = tuple(value.shape)
+                    if name.endswith("running_var"):
+                        value.copy_(torch.from_numpy(draw(name, shape, 0.05, 1.0)).abs())
+                    elif len(shape) == 4:
+                        fan = shape[0] if ".up." in name else int(np.prod(shape[1:]))
+                        value.copy_(torch.from_numpy(draw(name, shape, (2 / fan) ** 0.5)))
+                    elif len(shape) == 1:
+                        scale = ".double_conv." in name and name.endswith(".weight")
+                        value.copy_(torch.from_numpy(draw(name, shape, 0.1, 1.0 if scale else 0.1)))
+
+        def forward(self, x):
+            x, maps = self.inc(x), []
+            for down in (self.down1, self.down2, self.down3, self.down4):
+                maps.append(x)
+                x = down.maxpool_conv(x)
+            for up in (self.up1, self.up2, self.up3, self.up4):
+                x = up.conv(torch.cat([maps.pop(), up.up(x)], 1))
+            return self.outc.conv(x)
+
+        def logits(self, x):
+            return self(x[:, :, : UNET_SIZE[0], : UNET_SIZE[1]])
+
     def fill(module, weight, bias):
         with torch.no_grad():
             module.weight.copy_(torch.from_numpy(weight))
@@ -203,6 +260,8 @@ def pytorch(out, full=False):
         rgb = photograph().astype(np.float64)
         if convention == "torchvision":
             x = (rgb / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        elif convention == "unit":
+            x = rgb / 255
         elif convention == "caffe":
             x = rgb[:, :, ::-1] - CAFFE_MEAN_BGR
         else:
@@ -216,7 +275,7 @@ def pytorch(out, full=False):
         model.load_state_dict(state)
         model.double().eval()
         with torch.no_grad():
-            logits = (model.features_32s if hasattr(model, "features_32s") else model)(prepared(convention))
+            logits = (model.logits if hasattr(model, "logits") else model)(prepared(convention))
         expected[name] = logits.flatten()[::STRIDE].float().contiguous()
         print(f"{name}: logits {logits.min():.3f} to {logits.max():.3f}, spread {logits.std():.3f}")
 
@@ -252,6 +311,10 @@ def pytorch(out, full=False):
                   "model_state_dict": state, "best_mean_iu": np.float64(0.625)}
     torch.save(checkpoint, out / "checkpoint.pth.tar", **legacy)
     remember("checkpoint.pth.tar", Fcn("8s", True), state, "caffe")
+    # As its trainer saves it: the values of the masks lie among the tensors.
+    state = converted(Unet().state_dict(), half)
+    torch.save(OrderedDict([*state.items(), ("mask_values", [0, 255])]), out / "unet.pth")
+    remember("unet.pth", Unet(), state, "unit")
     save_file(expected, out / "expected.safetensors")
 
 

@@ -1,8 +1,9 @@
-"""Writes testdata/parity: what PyTorch makes of the project's networks, for all variants, backbones and geometries.
+"""Writes testdata/parity: what PyTorch makes of the project's networks, for all variants, backbones and geometries of
+an FCN, and for U-Net with batch normalisation and without.
 
 Needs: torch==2.11.0 numpy==2.4.6. From the repository's root:
 
-    python reference/parity.py [testdata/parity]
+    python reference/parity.py [testdata/parity [what the names begin with]]
 
 A second definition of the networks, from the papers and the published models, sharing no code with the Rust one.
 Weights, images, labels and dropout masks are not stored: both sides draw them with the generator of
@@ -29,7 +30,8 @@ DECODERS = {
 WIDTH, CLASSES, IMAGES, ROWS, COLUMNS, VOID = 1 / 32, 4, 4, 37, 45, 255
 SEED, DROPOUT, STEPS = 1, 0.5, 10
 # With larger steps the deep layers' normalisation over few values makes rounding grow to per cents, PyTorch's own too.
-RATES = {"vgg16": 1e-3, "vgg16-bn": 1e-4}
+PLAIN_RATE, NORMALISED_RATE = 1e-3, 1e-4
+LEVELS = [64, 128, 256, 512, 1024]
 LOGIT_STRIDE, GRADIENT_SAMPLES, CHANGE_SAMPLES = 11, 48, 24
 # Purposes of crates/segdata/src/rng.rs.
 PURPOSE_DROPOUT, PURPOSE_BENCH = 4, 7
@@ -69,27 +71,55 @@ def bilinear(taps):
     return line[:, None] * line[None, :]
 
 
+def convolution(entries, name, out, inp, taps, norm):
+    entries.append((f"{name}.weight", (out, inp, taps, taps)))
+    roles = ["norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"] if norm else ["bias"]
+    entries.extend((f"{name}.{role}", (out,)) for role in roles)
+
+
 def table(variant, backbone):
     """(name, shape) of every parameter, in the order of the weights file."""
     entries = []
-
-    def convolution(name, out, inp, taps, norm):
-        entries.append((f"{name}.weight", (out, inp, taps, taps)))
-        roles = ["norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"] if norm else ["bias"]
-        entries.extend((f"{name}.{role}", (out,)) for role in roles)
-
     norm, inp = backbone == "vgg16-bn", 3
     for stage, (count, channels) in enumerate(STAGES):
         for i in range(count):
-            convolution(f"conv{stage + 1}_{i + 1}", scaled(channels), inp, 3, norm)
+            convolution(entries, f"conv{stage + 1}_{i + 1}", scaled(channels), inp, 3, norm)
             inp = scaled(channels)
-    convolution("fc6", scaled(4096), inp, 7, norm)
-    convolution("fc7", scaled(4096), scaled(4096), 1, norm)
-    convolution("score_fr", CLASSES, scaled(4096), 1, False)
+    convolution(entries, "fc6", scaled(4096), inp, 7, norm)
+    convolution(entries, "fc7", scaled(4096), scaled(4096), 1, norm)
+    convolution(entries, "score_fr", CLASSES, scaled(4096), 1, False)
     for name, stride, skip, _ in DECODERS[variant]:
         entries.append((f"{name}.weight", (CLASSES, CLASSES, 2 * stride, 2 * stride)))
         if skip:
-            convolution(skip[0], CLASSES, scaled(STAGES[skip[1]][1]), 1, False)
+            convolution(entries, skip[0], CLASSES, scaled(STAGES[skip[1]][1]), 1, False)
+    return entries
+
+
+def unet_blocks():
+    """Names of the two convolutions of each level going down and of each going up, and of the up-convolutions."""
+    lowest = len(LEVELS) - 1
+    down = [(f"conv_d{level}a-b", f"conv_d{level}b-c") for level in range(lowest + 1)]
+    up = [
+        (f"upconv_{f'd{lowest}c' if level + 1 == lowest else f'u{level + 1}d'}_u{level}a", f"conv_u{level}b-c", f"conv_u{level}c-d")
+        for level in reversed(range(lowest))
+    ]
+    return down, up
+
+
+def unet_table(norm):
+    """As `table`, of Ronneberger et al. 2015 with the names of the published Caffe model."""
+    entries, inp, (down, up) = [], 3, unet_blocks()
+    for (first, second), channels in zip(down, LEVELS):
+        convolution(entries, first, scaled(channels), inp, 3, norm)
+        convolution(entries, second, scaled(channels), scaled(channels), 3, norm)
+        inp = scaled(channels)
+    for (enlarge, first, second), channels in zip(up, reversed(LEVELS[:-1])):
+        out = scaled(channels)
+        entries.extend([(f"{enlarge}.weight", (inp, out, 2, 2)), (f"{enlarge}.bias", (out,))])
+        convolution(entries, first, out, 2 * out, 3, norm)
+        convolution(entries, second, out, out, 3, norm)
+        inp = out
+    convolution(entries, "score", CLASSES, inp, 1, False)
     return entries
 
 
@@ -112,6 +142,47 @@ def initial(entries):
     return values
 
 
+def convolved(p, x, name, padding, step):
+    x = F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), padding=padding)
+    if f"{name}.norm.weight" in p:
+        mean, var, scale, shift = (p[f"{name}.norm.{r}"] for r in ("running_mean", "running_var", "weight", "bias"))
+        x = F.batch_norm(x, mean, var, scale, shift, training=step is not None, momentum=0.1, eps=1e-5)
+    return x
+
+
+def dropped(x, index, step):
+    if step is None:
+        return x
+    kept = [uniform(x[0].numel(), PURPOSE_DROPOUT, step, index, i) >= np.float32(DROPOUT) for i in range(len(x))]
+    mask = torch.from_numpy(np.stack(kept)).reshape(x.shape)
+    return x * mask.to(x.dtype) / (1 - DROPOUT)
+
+
+def unet(p, x, step=None):
+    """Logits of a U-Net, with padded convolutions, in a frame of zeros up to multiples of 16."""
+    rows, columns = x.shape[2:]
+    multiple = 1 << (len(LEVELS) - 1)
+    below, beside = -rows % multiple, -columns % multiple
+    top, left = below // 2, beside // 2
+    x = F.pad(x, (left, beside - left, top, below - top))
+    (down, up), skips = unet_blocks(), []
+    for level, names in enumerate(down):
+        for name in names:
+            x = F.relu(convolved(p, x, name, 1, step))
+        if level >= len(LEVELS) - 2:
+            x = dropped(x, level - len(LEVELS) + 2, step)
+        if level < len(LEVELS) - 1:
+            skips.append(x)
+            x = F.max_pool2d(x, 2)
+    for enlarge, *names in up:
+        x = F.conv_transpose2d(x, p[f"{enlarge}.weight"], p[f"{enlarge}.bias"], stride=2)
+        x = torch.cat([skips.pop(), x], 1)
+        for name in names:
+            x = F.relu(convolved(p, x, name, 1, step))
+    x = convolved(p, x, "score", 0, step)
+    return x[:, :, top:top + rows, left:left + columns]
+
+
 def forward(p, x, variant, geometry, step=None, until_score=False):
     """Logits. With `step`: batch statistics (the running ones move) and the dropout masks of that step. With `until_score`:
     what score_fr gives, before any upsampling."""
@@ -125,18 +196,10 @@ def forward(p, x, variant, geometry, step=None, until_score=False):
         x = F.pad(x, (left, across - left, top, down - top))
 
     def layer(x, name, padding):
-        x = F.conv2d(x, p[f"{name}.weight"], p.get(f"{name}.bias"), padding=padding)
-        if f"{name}.norm.weight" in p:
-            mean, var, scale, shift = (p[f"{name}.norm.{r}"] for r in ("running_mean", "running_var", "weight", "bias"))
-            x = F.batch_norm(x, mean, var, scale, shift, training=step is not None, momentum=0.1, eps=1e-5)
-        return x
+        return convolved(p, x, name, padding, step)
 
     def drop(x, index):
-        if step is None:
-            return x
-        kept = [uniform(x[0].numel(), PURPOSE_DROPOUT, step, index, i) >= np.float32(DROPOUT) for i in range(len(x))]
-        mask = torch.from_numpy(np.stack(kept)).reshape(x.shape)
-        return x * mask.to(x.dtype) / (1 - DROPOUT)
+        return dropped(x, index, step)
 
     pools = []
     for stage, (count, _) in enumerate(STAGES):
@@ -162,14 +225,14 @@ def forward(p, x, variant, geometry, step=None, until_score=False):
     return x
 
 
-def learn(start, x, labels, variant, geometry, optimiser):
+def learn(start, x, labels, network, optimiser):
     """Losses of each step, gradients of the first, change of the parameters after the last."""
     p = {name: value.clone().to(x.dtype) for name, value in start.items()}
     learnt = {name: value.requires_grad_() for name, value in p.items() if "running" not in name}
     rule = optimiser(list(learnt.values()))
     losses, first = [], None
     for step in range(STEPS):
-        loss = F.cross_entropy(forward(p, x, variant, geometry, step), labels, ignore_index=VOID)
+        loss = F.cross_entropy(network(p, x, step), labels, ignore_index=VOID)
         rule.zero_grad()
         loss.backward()
         if step == 0:
@@ -189,8 +252,8 @@ def sample(values, names, count):
     return rows
 
 
-def results(dtype, variant, backbone, geometry):
-    entries = table(variant, backbone)
+def results(dtype, entries, network, rate):
+    """`network(parameters, images, step)` gives logits; `rate` is that of both optimisers."""
     start = initial(entries)
     names = [name for name, _ in entries]
     x = between(-2, 2, IMAGES * 3 * ROWS * COLUMNS, 1000).reshape(IMAGES, 3, ROWS, COLUMNS)
@@ -199,9 +262,9 @@ def results(dtype, variant, backbone, geometry):
     labels = torch.from_numpy(np.where(drawn == CLASSES, VOID, drawn)).reshape(IMAGES, ROWS, COLUMNS)
     plain = {name: value.to(dtype) for name, value in start.items()}
     with torch.no_grad():
-        logits = forward(plain, x, variant, geometry)
-    sgd = learn(start, x, labels, variant, geometry, lambda p: torch.optim.SGD(p, RATES[backbone], momentum=0.9))
-    adam = learn(start, x, labels, variant, geometry, lambda p: torch.optim.Adam(p, RATES[backbone]))
+        logits = network(plain, x, None)
+    sgd = learn(start, x, labels, network, lambda p: torch.optim.SGD(p, rate, momentum=0.9))
+    adam = learn(start, x, labels, network, lambda p: torch.optim.Adam(p, rate))
     gradients = [name for name in names if "running" not in name]
     return {
         "logits": logits.flatten().numpy()[::LOGIT_STRIDE],
@@ -232,19 +295,29 @@ def difference(found, expected):
     return (np.abs(found - expected).max(axis=1) / np.where(scale == 0, 1, scale)).max()
 
 
+def networks():
+    """(name, parameters, forward, rate) of everything that is compared."""
+    for variant in DECODERS:
+        for backbone in ("vgg16", "vgg16-bn"):
+            for geometry in ("same", "caffe"):
+                rate = NORMALISED_RATE if backbone == "vgg16-bn" else PLAIN_RATE
+                network = lambda p, x, step, v=variant, g=geometry: forward(p, x, v, g, step)
+                yield f"fcn{variant}-{backbone}-{geometry}", table(variant, backbone), network, rate
+    yield "unet", unet_table(False), unet, PLAIN_RATE
+    yield "unet-bn", unet_table(True), unet, NORMALISED_RATE
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "testdata/parity")
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    for variant in DECODERS:
-        for backbone in ("vgg16", "vgg16-bn"):
-            for geometry in ("same", "caffe"):
-                exact = results(torch.float64, variant, backbone, geometry)
-                single = results(torch.float32, variant, backbone, geometry)
-                write(folder / f"fcn{variant}-{backbone}-{geometry}.safetensors", exact)
-                print(variant, backbone, geometry, f"loss {exact['sgd.losses'][0]:.4f} -> {exact['sgd.losses'][-1]:.4f}, "
-                      f"{exact['adam.losses'][-1]:.4f};",
-                      *(f"{name} {difference(single[name], exact[name]):.1e}" for name in exact), flush=True)
+    chosen = sys.argv[2] if len(sys.argv) > 2 else ""
+    for name, *network in (network for network in networks() if network[0].startswith(chosen)):
+        exact = results(torch.float64, *network)
+        single = results(torch.float32, *network)
+        write(folder / f"{name}.safetensors", exact)
+        print(name, f"loss {exact['sgd.losses'][0]:.4f} -> {exact['sgd.losses'][-1]:.4f}, {exact['adam.losses'][-1]:.4f};",
+              *(f"{what} {difference(single[what], exact[what]):.1e}" for what in exact), flush=True)
 
 
 if __name__ == "__main__":

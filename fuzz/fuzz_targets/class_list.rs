@@ -1,7 +1,7 @@
 //! Class lists: what is read is a class list, and is read back from its own text.
 #![no_main]
 
-use fcn_core::labels::MaskCoding;
+use segdata::labels::MaskCoding;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
     assert!(!classes.is_empty() && classes.len() <= 256 && classes.palette.len() == classes.len());
     for value in 0..=u16::MAX {
         if let Some(id) = coding.id_of_value(value) {
-            assert!(value < 256 && (usize::from(id) < classes.len() || id == fcn_core::labels::VOID));
+            assert!(value < 256 && (usize::from(id) < classes.len() || id == segdata::labels::VOID));
         }
     }
 });

@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use fcn_core::onnx::OnnxFile;
+use fcn_core::export::onnx::OnnxFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,8 +3,8 @@
 //!
 //! A request is a line `BATCH C K H W KERNEL PAD PASS ALGORITHM THREADS ROUNDS CLOCK`, where PASS is `forward` (with bias and
 //! rectifier), `prepared` (the same for inference, with weights transformed before), `bf16` (that with products of bf16),
-//! `data` or `weight`, and ALGORITHM `direct`, `accurate` or `fast`. CLOCK is `wall`, or `cpu` for the process's CPU time, which other programs disturb less. The
-//! answer is a line with the milliseconds of each round, after one round to warm up.
+//! `data` or `weight`, and ALGORITHM `direct`, `accurate` or `fast`. CLOCK is `wall`, or `cpu` for the process's CPU time,
+//! which other programs disturb less. The answer is a line with the milliseconds of each round, after one round to warm up.
 
 use std::error::Error;
 use std::io::BufRead;

@@ -237,6 +237,11 @@ impl Geometry {
         self.batch * self.out_size[0] * self.out_size[1]
     }
 
+    /// Square tiles of this side that cover the output of all images.
+    pub(crate) fn tiles(&self, side: usize) -> usize {
+        self.batch * self.out_size.iter().map(|size| size.div_ceil(side)).product::<usize>()
+    }
+
     /// The row of the input that is this line of the padded input, if it is no padding.
     pub(crate) fn row(&self, line: usize) -> Option<usize> {
         line.checked_add_signed(-self.offset[0]).filter(|row| *row < self.size[0])
@@ -255,7 +260,7 @@ impl Geometry {
     }
 
     /// The taps of a large kernel that meet anything but padding: 3 x 3 of 7 x 7 on a map of 2 x 2 pixels. They are a square
-    /// if the kernel is one, the same for maps that stand and that lie. All taps of a small kernel, of which whole cache
+    /// if the kernel is one, the same for tall maps and for wide ones. All taps of a small kernel, of which whole cache
     /// lines would be read anyway.
     pub(crate) fn busy_taps(&self) -> Taps {
         let [rows, columns] = [0, 1].map(|i| {
@@ -305,7 +310,7 @@ impl Taps {
     }
 }
 
-/// Checks the length of a slice against the shape it stands for.
+/// Checks the length of a slice against the shape that it should have.
 pub(crate) fn check_len(name: &str, found: usize, shape: &[usize]) -> Result<(), ShapeError> {
     let expected = shape.iter().product();
     if found == expected {

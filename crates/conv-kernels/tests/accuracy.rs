@@ -78,7 +78,7 @@ fn errors_on_activations_are_within_the_promised_limits() {
                 conv.backward_weight(&x, &dy, &mut got[2]).unwrap();
                 for (pass, limit) in limits.into_iter().enumerate() {
                     let error = relative_rms(&got[pass], &want[pass]);
-                    // Not `error > limit`, so that an error that is not a number is one.
+                    // Not `error > limit`, so that NaN fails too.
                     let good = error <= limit;
                     if !good {
                         let name = ["forward", "data", "weight"][pass];

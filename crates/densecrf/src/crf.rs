@@ -3,25 +3,15 @@
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
-use crate::embed::Features;
-use crate::inference::{Pairwise, Solver, row_shape};
-use crate::lattice::PermutohedralLattice;
-use crate::params::check_sigma;
+use crate::error::CrfError;
+use crate::lattice::embed::Features;
+use crate::lattice::permutohedral::PermutohedralLattice;
+use crate::mean_field::solver::{Pairwise, Solver, row_shape};
+use crate::params::{BilateralKernel, Compatibility, GaussianKernel, Mode, Normalization, Preset, check_sigma};
 use crate::simd::{Level, WIDEST};
-use crate::unary::{check_size, planes};
-use crate::{BilateralKernel, Compatibility, CrfError, GaussianKernel, Normalization, Preset, Unary};
+use crate::unary::{Unary, check_size, planes};
 
-/// How exactly results must match the published implementation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// Bit for bit, for any number of threads.
-    #[default]
-    Exact,
-    /// Within about 1e-4, with fused operations: the same result again on the same machine.
-    Fast,
-}
-
-/// Memory that a CRF may use unless told otherwise: 16 GiB.
+/// The memory limit of a CRF for which [`DenseCrf::memory_limit`] was not called: 16 GiB.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 16 << 30;
 
 /// A fully connected CRF over an image of W x H pixels and C labels.

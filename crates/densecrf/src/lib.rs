@@ -26,7 +26,8 @@
 //! # What it promises
 //!
 //! * [`Mode::Exact`], the default: the marginals are those of pydensecrf (`pydensecrf2` 1.1, `DenseCRF2D`, built for
-//!   x86-64 without fused operations, glibc on a processor with them) **bit for bit**, given the same energies, for any
+//!   x86-64 without fused operations, glibc on a processor with them) **bit for bit**, given the same energies or, with
+//!   [`Unary::from_probabilities`], the same 32-bit probabilities (its `unary_from_softmax`, with numpy's logarithm), for any
 //!   number of threads and on every processor. That includes its quirks: each pixel sends a message to itself; lattice
 //!   vertices of up to three pixels at the origin are added when the number of pixels is no multiple of four.
 //! * [`Mode::Fast`]: within 1e-4 of exact mode, with the same label for at least 99.99 % of the pixels, on the golden images
@@ -36,38 +37,44 @@
 //!
 //! # What it does not
 //!
-//! * [`Unary::from_probabilities`] takes its own logarithm, within one unit in the last place, which is not numpy's: for
-//!   equal bits pass equal energies to [`Unary::from_energies`].
 //! * Kernels are on positions and 8-bit RGB; there is no learning of parameters, and no energy or divergence.
 //! * The lattice approximates the Gaussian filter: a single filter is off by about 9 % (relative L2), as in the original.
 //!
-//! # Architecture
+//! # Where things are
 //!
-//! `embed` places pixels in the lattice, `index` numbers its vertices, `lattice` ties both; `pass` is everything that
-//! happens to a pixel or a vertex in one iteration, written once over the registers of `simd`, the only module with
-//! unsafe code; `pipeline` lets threads work ahead and splat in order; `inference` decides which pass runs where. The
-//! specification as a slow program is `oracle`, in tests.
+//! Data flow from top to bottom; no module uses one above it.
+//!
+//! | module | in | out |
+//! | --- | --- | --- |
+//! | `crf` | size, energies, kernels, iterations | marginals |
+//! | `unary`, `logarithm` | probabilities, energies or labels, \[C, H, W\] | scores, \[N, C\] |
+//! | `mean_field` | scores, lattices | marginals, \[N, C\] |
+//! | `lattice` | pixel positions and colours | vertices, barycentric weights, neighbours |
+//! | `params`, `error` | | what callers pass in and get back |
+//! | `aligned`, `simd` | | arrays on huge pages, vector registers; the only `unsafe` code |
+//!
+//! `oracle`, in tests, is the specification as a slow program.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
 mod aligned;
 mod crf;
-mod embed;
 mod error;
-mod exponential;
-mod index;
-mod inference;
 mod lattice;
+mod logarithm;
+mod mean_field;
 #[cfg(test)]
 mod oracle;
 mod params;
-mod pass;
-mod pipeline;
 mod simd;
-mod softmax;
 mod unary;
 
-pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals, Mode};
+pub use crf::{DEFAULT_MEMORY_LIMIT, DenseCrf, Marginals};
 pub use error::CrfError;
-pub use params::{BilateralKernel, Compatibility, GaussianKernel, Normalization, Preset};
+pub use params::{BilateralKernel, Compatibility, GaussianKernel, Mode, Normalization, Preset};
 pub use unary::Unary;
+
+/// The examples of the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use crate::exponential::softmax;
-use crate::{Compatibility, Normalization};
+use crate::mean_field::exponential::softmax;
+use crate::params::{Compatibility, Normalization};
 
 /// Vertex identifiers and barycentric weights of one pixel, d + 1 of each.
 type Simplex = Vec<(usize, f32)>;

@@ -1,6 +1,6 @@
-//! Pairwise kernels, their compatibilities and normalisations, and two known sets of them.
+//! Pairwise kernels, their compatibilities and normalisations, two known sets of them, and the two modes of arithmetic.
 
-use crate::CrfError;
+use crate::error::CrfError;
 
 /// Largest permitted size of a finite energy or compatibility: far beyond use, and safe from overflow when summed.
 pub(crate) const LARGEST: f32 = 1e30;
@@ -59,6 +59,16 @@ pub enum Normalization {
     After,
     /// None: messages grow with the number of neighbours.
     None,
+}
+
+/// How exactly results must match the published implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Bit for bit, for any number of threads.
+    #[default]
+    Exact,
+    /// Within about 1e-4, with fused operations: the same result again on the same machine.
+    Fast,
 }
 
 /// A smoothness kernel on pixel positions: exp(-dx^2 / 2 sigma_x^2 - dy^2 / 2 sigma_y^2), paper eq. 3, second term.

@@ -1,12 +1,14 @@
-//! Unary terms: what is believed of each pixel before its neighbours are asked.
+//! Unary terms: the energy of each label at each pixel, before pairwise terms.
 //!
-//! C labels, H x W pixels. The caller's order is \[C, H, W\]; inside, the labels of a pixel stand together.
+//! C labels, H x W pixels. The caller's order is \[C, H, W\]; inside, the labels of a pixel are neighbours.
 
 use rayon::prelude::*;
 
-use crate::CrfError;
 use crate::aligned::Aligned;
+use crate::error::CrfError;
+use crate::logarithm::ln_in_place;
 use crate::params::LARGEST;
+use crate::simd::Level;
 
 /// Unary energies -ln p, given as probabilities, energies or labels. Checked when they are handed to a CRF.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +22,12 @@ enum Source<'a> {
 }
 
 impl<'a> Unary<'a> {
-    /// -ln of probabilities \[C, H, W\], which are first raised to at least `clip` (pydensecrf: 1e-5).
-    /// With `clip` 0 a label of probability 0 becomes impossible.
+    /// -ln of probabilities \[C, H, W\], which are first raised to at least `clip`. With `clip` 0 a label of probability 0
+    /// becomes impossible.
+    ///
+    /// With `clip` 1e-5 the bits are those of pydensecrf's `unary_from_softmax` of the same 32-bit floats (numpy on an
+    /// x86-64 processor with AVX2 and FMA). numpy takes the logarithm of 16-bit floats in 16 bits and that of 64-bit floats
+    /// in 64: pass the energies of such an array to [`Unary::from_energies`].
     pub fn from_probabilities(chw: &'a [f32], clip: f32) -> Self {
         Self(Source::Probabilities { chw, clip })
     }
@@ -35,6 +41,17 @@ impl<'a> Unary<'a> {
     /// `None` is a pixel of which nothing is known. (pydensecrf's `unary_from_labels` takes label 0 for that.)
     pub fn from_labels(hw: &'a [Option<u16>], confidence: f32) -> Self {
         Self(Source::Labels { hw, confidence })
+    }
+
+    /// The energies, \[C, H, W\]: lower for likelier labels, +infinity for impossible ones.
+    ///
+    /// # Errors
+    /// A wrong size, and every value that [`DenseCrf::unary`](crate::DenseCrf::unary) refuses.
+    pub fn to_energies(&self, width: usize, height: usize, labels: usize) -> Result<Vec<f32>, CrfError> {
+        let rows = self.scores(width, height, labels, 0)?;
+        let mut energies = planes(&rows, labels);
+        energies.iter_mut().for_each(|score| *score = -*score);
+        Ok(energies)
     }
 
     /// Scores (negative energies), \[N, C\], and `slack` more values that mean nothing.
@@ -62,21 +79,17 @@ impl<'a> Unary<'a> {
                     labels,
                     "expected [labels, height, width]",
                 )?;
-                transpose(chw, scores, labels, |p| {
-                    let usable = (-1e-3..=1.001).contains(&p);
-                    if usable { ln(p.clamp(clip, 1.0)) } else { f32::NAN }
+                let level = Level::best();
+                let clipped = |p: f32| if (-1e-3..=1.001).contains(&p) { p.clamp(clip, 1.0) } else { f32::NAN };
+                transpose(chw, scores, labels, |column| {
+                    column.iter_mut().for_each(|p| *p = clipped(*p));
+                    ln_in_place(level, column);
                 });
             }
             Source::Energies { chw } => {
                 check_size("the energy array", chw.len(), width, height, labels, "expected [labels, height, width]")?;
-                transpose(
-                    chw,
-                    scores,
-                    labels,
-                    |u| {
-                        if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN }
-                    },
-                );
+                let negated = |u: f32| if u.abs() <= LARGEST || u == f32::INFINITY { -u } else { f32::NAN };
+                transpose(chw, scores, labels, |column| column.iter_mut().for_each(|u| *u = negated(*u)));
             }
             Source::Labels { hw, confidence } => label_scores(hw, confidence, scores, width, height, labels)?,
         }
@@ -155,18 +168,18 @@ pub(crate) fn check_size(
 /// Pixels handled at a time: their planes and their rows fit the first-level cache together.
 const TILE: usize = 64;
 
-/// \[C, N\] to \[N, C\], through `f`.
-fn transpose(chw: &[f32], rows: &mut [f32], labels: usize, f: impl Fn(f32) -> f32 + Sync) {
+/// \[C, N\] to \[N, C\], through `f`, which gets the values of one label at up to `TILE` pixels.
+fn transpose(chw: &[f32], rows: &mut [f32], labels: usize, f: impl Fn(&mut [f32]) + Sync) {
     let pixels = chw.len() / labels;
     rows.par_chunks_mut(TILE * labels).with_min_len(16).enumerate().for_each(|(tile, rows)| {
         let mut column = [0.0; TILE];
         for label in 0..labels {
             let count = rows.len() / labels;
             let plane = &chw[label * pixels + tile * TILE..][..count];
-            for (c, &v) in column.iter_mut().zip(plane) {
-                *c = f(v);
-            }
-            for (row, &v) in rows.chunks_exact_mut(labels).zip(&column) {
+            let column = &mut column[..count];
+            column.copy_from_slice(plane);
+            f(column);
+            for (row, &v) in rows.chunks_exact_mut(labels).zip(&*column) {
                 row[label] = v;
             }
         }
@@ -193,56 +206,9 @@ pub(crate) fn planes(rows: &[f32], labels: usize) -> Vec<f32> {
     chw
 }
 
-/// Natural logarithm for 0 <= x <= 1 (Cephes `logf`), the same on every machine, within 1 unit in the last place;
-/// ln 0 = -infinity. Written without branches so that it is vectorised.
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    const P: [f32; 9] = [
-        7.037_683_6e-2,
-        -1.151_461e-1,
-        1.167_699_87e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_7e-1,
-        2.000_071_5e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ];
-    // Subnormal arguments are scaled up first; the exponent is corrected below.
-    let tiny = x < f32::MIN_POSITIVE;
-    let scaled = if tiny { x * 16_777_216.0 } else { x };
-    let bits = scaled.to_bits();
-    let exponent = (bits >> 23) as i32 - 126 - if tiny { 24 } else { 0 };
-    let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f00_0000); // [0.5, 1)
-    let low = mantissa < std::f32::consts::FRAC_1_SQRT_2;
-    let e = (if low { exponent - 1 } else { exponent }) as f32;
-    let m = if low { mantissa + mantissa - 1.0 } else { mantissa - 1.0 };
-    let z = m * m;
-    let mut y = P[0];
-    for c in &P[1..] {
-        y = y * m + c;
-    }
-    let y = m * z * y + e * -2.121_944_4e-4 - 0.5 * z;
-    let value = m + y + e * 0.693_359_4;
-    if x == 0.0 { f32::NEG_INFINITY } else { value }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn logarithm_is_accurate() {
-        let mut worst = 0.0_f64;
-        for bits in (1..=1.0_f32.to_bits()).step_by(1009) {
-            let x = f32::from_bits(bits);
-            let truth = f64::from(x).ln();
-            let ulp = f64::from(f32::from_bits((truth.abs() as f32).to_bits() + 1)) - f64::from(truth.abs() as f32);
-            worst = worst.max((f64::from(ln(x)) - truth).abs() / ulp);
-        }
-        assert!(worst < 1.5, "{worst} units in the last place");
-        assert_eq!((ln(0.0), ln(1.0)), (f32::NEG_INFINITY, 0.0));
-    }
 
     #[test]
     fn planes_undo_the_transposition() {

@@ -1,6 +1,7 @@
-//! Marginals against hashes of pydensecrf's, made by `reference/densecrf_golden.py`, which explains the inputs.
+//! Marginals and energies against hashes of pydensecrf's, made by `reference/densecrf_golden.py` and
+//! `reference/densecrf_softmax_golden.py`, which explain the inputs.
 
-use densecrf::{BilateralKernel, Compatibility, DenseCrf, GaussianKernel, Mode, Normalization, Unary};
+use densecrf::{BilateralKernel, Compatibility, DenseCrf, GaussianKernel, Mode, Normalization, Preset, Unary};
 
 /// splitmix64 of seed * 2^32 + i.
 fn draw(seed: u64, i: u64) -> u64 {
@@ -134,6 +135,55 @@ fn small_images_match_to_the_bit_for_any_number_of_threads() {
 #[test]
 fn large_images_match_to_the_bit() {
     let wrong = failures(|line| pixels(line) >= 5000, &[1, 2]);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The script's `probabilities`, in its order of operations.
+fn probabilities(pixels: usize, labels: usize, seed: u64) -> Vec<f32> {
+    let fourth = |i: usize| {
+        let square = fraction(seed, i) * fraction(seed, i);
+        square * square
+    };
+    let mut p: Vec<f32> = (0..pixels * labels).map(fourth).collect();
+    for pixel in 0..pixels {
+        let total = (1..labels).fold(p[pixel], |total, label| total + p[label * pixels + pixel]);
+        (0..labels).for_each(|label| p[label * pixels + pixel] /= total);
+    }
+    p
+}
+
+/// -ln as numpy has it, and the whole of `unary_from_softmax` and inference.
+#[test]
+fn probabilities_give_numpys_energies_and_pydensecrfs_marginals() {
+    let table = std::fs::read_to_string(folder().join("softmax.txt")).expect("testdata/densecrf/softmax.txt");
+    let mut wrong = Vec::new();
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |i: usize| words[i].parse::<usize>().expect("a number");
+        let hash = |i: usize| u64::from_str_radix(words[i], 16).expect("a hash");
+        if words[0] == "log" {
+            let (first, step, count) = (hash(1) as u32, number(2) as u32, number(3));
+            let p: Vec<f32> = (0..count as u32).map(|i| f32::from_bits(first + i * step)).collect();
+            let energies = Unary::from_probabilities(&p, 0.0).to_energies(count, 1, 1).expect("valid");
+            if digest(energies.iter().copied()) != hash(4) {
+                wrong.push(line);
+            }
+            continue;
+        }
+        let (w, h, c, seed) = (number(2), number(3), number(4), number(7) as u64);
+        let p = probabilities(w * h, c, seed);
+        let unary = Unary::from_probabilities(&p, 1e-5);
+        let energies = unary.to_energies(w, h, c).expect("valid");
+        let q = DenseCrf::new(w, h, c)
+            .and_then(|crf| crf.unary(unary))
+            .and_then(|crf| crf.add_preset(Preset::paper(), &picture(w, h, words[6], seed)))
+            .and_then(|crf| crf.inference(number(5)))
+            .expect("valid")
+            .to_chw();
+        if [digest(energies.iter().copied()), digest(q.iter().copied())] != [hash(8), hash(9)] {
+            wrong.push(line);
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use fcn_core::device::values::with_values;
-use fcn_core::import::starting_weights::StartingWeights;
-use fcn_core::network::vgg16::channels_at_width;
-use fcn_core::network::{Algorithm, Fcn, FcnOptions};
+use fcn_core::network::families::vgg16::channels_at_width;
+use fcn_core::network::{Algorithm, Network, NetworkOptions};
+use fcn_core::network::{Geometry, Variant};
+use fcn_core::train::starting_weights::StartingWeights;
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{self, Contents, Geometry, Variant};
+use fcn_core::weights::{self, Contents};
 use segdata::image::preprocessing::Normaliser;
 use segdata::labels::Classes;
 
@@ -35,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let count = channels.min(255);
             let classes = Classes::named((0..count).map(|id| id.to_string()));
             let meta = trunk.with_head(Variant::Fcn32s, Geometry::Same, classes);
-            let mut fcn = Fcn::init(meta, &FcnOptions::default(), 1, &device);
+            let mut fcn = Network::init(meta, &NetworkOptions::default(), 1, &device);
             StartingWeights::open(&path, &path, &mut |_| {})?.adopt(&mut fcn)?;
             for parameter in fcn.parameters_mut() {
                 if parameter.name == "score_fr.weight" {

@@ -2,13 +2,14 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod cost;
 pub mod cpu;
 pub mod device;
+pub mod environment;
 pub mod evaluate;
 pub mod export;
 pub mod import;
 pub mod infer;
+pub mod loss;
 pub mod network;
 pub mod train;
 pub mod weights;

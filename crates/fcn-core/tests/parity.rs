@@ -1,4 +1,4 @@
-//! The networks against PyTorch, for every variant, backbone and geometry: logits, losses, gradients, and ten steps of
+//! The networks against PyTorch, FCN in every variant, backbone and geometry, and U-Net: logits, losses, gradients, and ten steps of
 //! SGD and of Adam. The golden values are those of `reference/parity.py`, in double precision; what is compared, and how
 //! far apart the two were last time, stands in docs/numerics.md.
 
@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use fcn_core::device::values::with_values;
+use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::network::bilinear::bilinear_weights;
-use fcn_core::network::{Algorithm, DropoutKey, Fcn, FcnOptions, ParameterKind, ParameterSpec};
-use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
+use fcn_core::network::{Algorithm, DropoutKey, Network, NetworkOptions, ParameterKind, ParameterSpec};
+use fcn_core::network::{Architecture, Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, UnetSpec, Variant};
 use fcn_core::train::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{Backbone, Geometry, ModelMeta, TrunkShape, Variant};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, VOID};
 use segdata::rng::{Purpose, Rng};
@@ -42,8 +42,8 @@ struct Difference {
 const LIMITS: [(&str, [f64; 2]); 9] = [
     ("logits", [1e-4, 1e-4]),
     ("loss", [1e-4, 1e-4]),
-    ("gradient of conv1_1", [1e-3, 2e-2]),
-    ("gradient of conv4_2", [1e-3, 1e-3]),
+    ("gradient of the first layer", [1e-3, 2e-2]),
+    ("gradient of a middle layer", [1e-3, 1e-3]),
     ("gradient of the last layer", [1e-3, 1e-3]),
     ("any gradient", [4e-3, 2e-2]),
     ("losses of ten steps", [1e-3, 3e-3]),
@@ -65,7 +65,7 @@ fn draw(low: f32, high: f32, count: usize, key: u64) -> Vec<f32> {
 
 fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
     let (low, high) = match spec.kind {
-        ParameterKind::Weight => {
+        ParameterKind::Weight | ParameterKind::TransposedWeight => {
             let limit = (6.0 / spec.shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
             (-limit, limit)
         }
@@ -81,14 +81,63 @@ fn initial(spec: &ParameterSpec, index: usize) -> Vec<f32> {
     values
 }
 
-fn network(variant: Variant, backbone: Backbone, geometry: Geometry, algorithm: Algorithm) -> Fcn {
-    let classes = Classes::named(["a", "b", "c", "d"]);
-    let preprocessing = Preprocessing::default();
-    let meta =
-        ModelMeta { variant, backbone, width: WIDTH, trunk: TrunkShape::default(), geometry, classes, preprocessing };
-    let options = FcnOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
-    let mut index = 0..;
-    Fcn::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
+/// One network that there are golden values for.
+#[derive(Clone)]
+struct Case {
+    /// Of the file.
+    name: String,
+    architecture: Architecture,
+    /// The first layer's weight, and one of the middle.
+    marked: [&'static str; 2],
+    /// Of both optimisers.
+    rate: f64,
+}
+
+impl Case {
+    fn fcn(variant: Variant, backbone: Backbone, geometry: Geometry) -> Case {
+        let variant_name = match variant {
+            Variant::Fcn32s => "32s",
+            Variant::Fcn16s => "16s",
+            Variant::Fcn8s => "8s",
+        };
+        let (backbone_name, rate) = match backbone {
+            Backbone::Vgg16 => ("vgg16", 1e-3),
+            Backbone::Vgg16Bn => ("vgg16-bn", 1e-4),
+        };
+        let geometry_name = if geometry == Geometry::Same { "same" } else { "caffe" };
+        Case {
+            name: format!("fcn{variant_name}-{backbone_name}-{geometry_name}"),
+            architecture: Architecture::Fcn(FcnSpec {
+                variant,
+                backbone,
+                width: WIDTH,
+                trunk: TrunkShape::default(),
+                geometry,
+            }),
+            marked: ["conv1_1.weight", "conv4_2.weight"],
+            rate,
+        }
+    }
+
+    fn unet(normalised: bool) -> Case {
+        Case {
+            name: if normalised { "unet-bn" } else { "unet" }.to_string(),
+            architecture: Architecture::Unet(UnetSpec { width: WIDTH, normalised }),
+            marked: ["conv_d0a-b.weight", "conv_d3b-c.weight"],
+            rate: if normalised { 1e-4 } else { 1e-3 },
+        }
+    }
+
+    fn network(&self, algorithm: Algorithm) -> Network {
+        let meta = ModelMeta {
+            architecture: self.architecture,
+            classes: Classes::named(["a", "b", "c", "d"]),
+            preprocessing: Preprocessing::default(),
+        };
+        let options = NetworkOptions { dropout: 0.5, trainable_upsampling: true, algorithm };
+        let mut index = 0..;
+        Network::from_values(meta, &options, &Device::flex(), |spec| Ok(initial(spec, index.next().unwrap()))).unwrap()
+    }
 }
 
 fn images() -> Tensor<4> {
@@ -124,7 +173,7 @@ fn relative(found: &[f32], golden: &[f32]) -> f64 {
 }
 
 /// Summed loss and its gradients by parameter, in training.
-fn loss_and_gradients(fcn: &mut Fcn, labels: &[u8], step: u64) -> (f32, Vec<Option<Tensor<1>>>) {
+fn loss_and_gradients(fcn: &mut Network, labels: &[u8], step: u64) -> (f32, Vec<Option<Tensor<1>>>) {
     fcn.for_training();
     let logits = fcn.forward_train(images(), DropoutKey { seed: SEED, step, micro: 0 });
     let loss = PixelLoss { reduction: Reduction::Mean }.sum(logits, labels).unwrap();
@@ -133,7 +182,7 @@ fn loss_and_gradients(fcn: &mut Fcn, labels: &[u8], step: u64) -> (f32, Vec<Opti
     (loss.into_scalar::<f32>(), gradients)
 }
 
-fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Difference> {
+fn gradient_differences(fcn: &mut Network, marked: [&str; 2], golden: &mut TensorFile) -> Vec<Difference> {
     let labels = labels();
     let valid = valid_pixels(&labels) as f32;
     let (loss, gradients) = loss_and_gradients(fcn, &labels, 0);
@@ -155,20 +204,19 @@ fn gradient_differences(fcn: &mut Fcn, golden: &mut TensorFile) -> Vec<Differenc
     let last = found.last().unwrap().0;
     vec![
         Difference { what: "loss", found: relative(&[loss / valid], &losses[..1]) },
-        Difference { what: "gradient of conv1_1", found: of(&|name| name == "conv1_1.weight") },
-        Difference { what: "gradient of conv4_2", found: of(&|name| name == "conv4_2.weight") },
+        Difference { what: "gradient of the first layer", found: of(&|name| name == marked[0]) },
+        Difference { what: "gradient of a middle layer", found: of(&|name| name == marked[1]) },
         Difference { what: "gradient of the last layer", found: of(&|name| name == last) },
         Difference { what: "any gradient", found: of(&|_| true) },
     ]
 }
 
 /// Ten steps: the losses on the way, and where the weights are in the end.
-fn step_differences(fcn: &mut Fcn, kind: OptimizerKind, golden: &mut TensorFile) -> Vec<Difference> {
+fn step_differences(fcn: &mut Network, kind: OptimizerKind, rate: f64, golden: &mut TensorFile) -> Vec<Difference> {
     let (name, [losses, weights]) = match kind {
         OptimizerKind::Sgd => ("sgd", ["losses of SGD", "weights after SGD"]),
         _ => ("adam", ["losses of Adam", "weights after Adam"]),
     };
-    let rate = if fcn.meta.backbone == Backbone::Vgg16 { 1e-3 } else { 1e-4 };
     let (momentum, beta1, beta2, epsilon, weight_decay, bias_rate) = (0.9, 0.9, 0.999, 1e-8, 0.0, 1.0);
     let options = OptimizerOptions { kind, momentum, beta1, beta2, epsilon, weight_decay, bias_rate };
     let mut optimizer = Optimizer::new(options, fcn);
@@ -197,36 +245,25 @@ fn step_differences(fcn: &mut Fcn, kind: OptimizerKind, golden: &mut TensorFile)
     ]
 }
 
-fn case_differences(
-    variant: Variant,
-    backbone: Backbone,
-    geometry: Geometry,
-    algorithm: Algorithm,
-    golden: &mut TensorFile,
-) -> Vec<Difference> {
-    let fcn = || network(variant, backbone, geometry, algorithm);
-    let logits: Vec<f32> = values(&fcn().forward(images())).into_iter().step_by(LOGIT_STRIDE).collect();
+fn case_differences(case: &Case, algorithm: Algorithm, golden: &mut TensorFile) -> Vec<Difference> {
+    let network = || case.network(algorithm);
+    let logits: Vec<f32> = values(&network().forward(images())).into_iter().step_by(LOGIT_STRIDE).collect();
     let logits = relative(&logits, &golden.read("logits").unwrap());
     let mut differences = vec![Difference { what: "logits", found: logits }];
-    differences.extend(gradient_differences(&mut fcn(), golden));
+    differences.extend(gradient_differences(&mut network(), case.marked, golden));
     for kind in [OptimizerKind::Sgd, OptimizerKind::Adam] {
-        differences.extend(step_differences(&mut fcn(), kind, golden));
+        differences.extend(step_differences(&mut network(), kind, case.rate, golden));
     }
     differences
 }
 
-/// All variants of one backbone and geometry.
-fn compare(
-    algorithm: Algorithm,
-    (backbone, backbone_name): (Backbone, &str),
-    (geometry, geometry_name): (Geometry, &str),
-) {
+fn compare(algorithm: Algorithm, cases: &[Case]) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity");
     let mut failures = Vec::new();
-    for (variant, variant_name) in [(Variant::Fcn32s, "32s"), (Variant::Fcn16s, "16s"), (Variant::Fcn8s, "8s")] {
-        let name = format!("fcn{variant_name}-{backbone_name}-{geometry_name}");
+    for case in cases {
+        let name = &case.name;
         let mut golden = TensorFile::open(&folder.join(format!("{name}.safetensors"))).unwrap();
-        for Difference { what, found } in case_differences(variant, backbone, geometry, algorithm, &mut golden) {
+        for Difference { what, found } in case_differences(case, algorithm, &mut golden) {
             println!("{algorithm:?} | {name} | {what} | {found:.1e}");
             let allowed = allowed(what, algorithm);
             if found > allowed {
@@ -237,45 +274,56 @@ fn compare(
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-const VGG16: (Backbone, &str) = (Backbone::Vgg16, "vgg16");
-const VGG16_BN: (Backbone, &str) = (Backbone::Vgg16Bn, "vgg16-bn");
-const SAME: (Geometry, &str) = (Geometry::Same, "same");
-const CAFFE: (Geometry, &str) = (Geometry::Caffe, "caffe");
+/// All variants of one backbone and geometry.
+fn fcns(backbone: Backbone, geometry: Geometry) -> Vec<Case> {
+    [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s].map(|variant| Case::fcn(variant, backbone, geometry)).to_vec()
+}
 
 #[test]
 fn same_networks_are_pytorchs() {
-    compare(Algorithm::Direct, VGG16, SAME);
+    compare(Algorithm::Direct, &fcns(Backbone::Vgg16, Geometry::Same));
 }
 
 #[test]
 fn caffe_networks_are_pytorchs() {
-    compare(Algorithm::Direct, VGG16, CAFFE);
+    compare(Algorithm::Direct, &fcns(Backbone::Vgg16, Geometry::Caffe));
 }
 
 #[test]
 fn same_networks_with_batch_norm_are_pytorchs() {
-    compare(Algorithm::Direct, VGG16_BN, SAME);
+    compare(Algorithm::Direct, &fcns(Backbone::Vgg16Bn, Geometry::Same));
 }
 
 #[test]
 fn caffe_networks_with_batch_norm_are_pytorchs() {
-    compare(Algorithm::Direct, VGG16_BN, CAFFE);
+    compare(Algorithm::Direct, &fcns(Backbone::Vgg16Bn, Geometry::Caffe));
 }
 
 #[test]
 fn accurate_networks_are_pytorchs_to_rounding() {
-    compare(Algorithm::Accurate, VGG16, SAME);
-    compare(Algorithm::Accurate, VGG16_BN, SAME);
+    compare(Algorithm::Accurate, &fcns(Backbone::Vgg16, Geometry::Same));
+    compare(Algorithm::Accurate, &fcns(Backbone::Vgg16Bn, Geometry::Same));
 }
 
 #[test]
 fn fast_networks_are_pytorchs_to_rounding() {
-    compare(Algorithm::Fast, VGG16, SAME);
-    compare(Algorithm::Fast, VGG16, CAFFE);
+    compare(Algorithm::Fast, &fcns(Backbone::Vgg16, Geometry::Same));
+    compare(Algorithm::Fast, &fcns(Backbone::Vgg16, Geometry::Caffe));
 }
 
 #[test]
 fn fast_networks_with_batch_norm_are_pytorchs_to_rounding() {
-    compare(Algorithm::Fast, VGG16_BN, SAME);
-    compare(Algorithm::Fast, VGG16_BN, CAFFE);
+    compare(Algorithm::Fast, &fcns(Backbone::Vgg16Bn, Geometry::Same));
+    compare(Algorithm::Fast, &fcns(Backbone::Vgg16Bn, Geometry::Caffe));
+}
+
+#[test]
+fn u_nets_are_pytorchs() {
+    compare(Algorithm::Direct, &[Case::unet(false), Case::unet(true)]);
+}
+
+#[test]
+fn accurate_and_fast_u_nets_are_pytorchs_to_rounding() {
+    compare(Algorithm::Accurate, &[Case::unet(false), Case::unet(true)]);
+    compare(Algorithm::Fast, &[Case::unet(false), Case::unet(true)]);
 }

@@ -13,8 +13,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use fcn_core::device;
-use fcn_core::network::{Fcn, FcnOptions};
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::network::{Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::network::{Network, NetworkOptions};
+use fcn_core::weights::{self};
 use program::{fcn, stderr, stdout};
 use segdata::files::npy;
 use segdata::image::preprocessing::Preprocessing;
@@ -253,16 +254,18 @@ fn trained() -> &'static Path {
 
 /// A narrow network whose score layers are drawn too, so that its labels depend on the photograph without any training.
 fn draw_weights(path: &Path) {
-    let meta = ModelMeta {
-        variant: Variant::Fcn8s,
-        backbone: Backbone::Vgg16,
-        width: 0.05,
-        trunk: TrunkShape::default(),
-        geometry: Geometry::Same,
-        classes: Classes::named(["background", "disc", "square", "triangle", "star", "cross"]),
-        preprocessing: Preprocessing::default(),
-    };
-    let fcn = Fcn::init(meta, &FcnOptions::default(), 0, &device::parse("cpu").unwrap());
+    let meta = ModelMeta::fcn(
+        FcnSpec {
+            variant: Variant::Fcn8s,
+            backbone: Backbone::Vgg16,
+            width: 0.05,
+            trunk: TrunkShape::default(),
+            geometry: Geometry::Same,
+        },
+        Classes::named(["background", "disc", "square", "triangle", "star", "cross"]),
+        Preprocessing::default(),
+    );
+    let fcn = Network::init(meta, &NetworkOptions::default(), 0, &device::parse("cpu").unwrap());
     weights::save(path, &fcn).unwrap();
     let mut file = fs::read(path).unwrap();
     let start = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;

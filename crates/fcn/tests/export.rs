@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use fcn_core::device;
-use fcn_core::network::{Fcn, FcnOptions};
+use fcn_core::network::{Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::network::{Network, NetworkOptions};
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::weights::{self};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::Classes;
 use serde_json::Value;
@@ -30,16 +31,18 @@ impl Scene {
             ("bn", Backbone::Vgg16Bn, Geometry::Caffe),
         ];
         for (name, backbone, geometry) in networks {
-            let meta = ModelMeta {
-                variant: Variant::Fcn8s,
-                backbone,
-                width: 1.0 / 64.0,
-                trunk: TrunkShape::default(),
-                geometry,
-                classes: Classes::named(["ground", "disc"]),
-                preprocessing: Preprocessing::default(),
-            };
-            let fcn = Fcn::init(meta, &FcnOptions::default(), 0, &device::parse("cpu").unwrap());
+            let meta = ModelMeta::fcn(
+                FcnSpec {
+                    variant: Variant::Fcn8s,
+                    backbone,
+                    width: 1.0 / 64.0,
+                    trunk: TrunkShape::default(),
+                    geometry,
+                },
+                Classes::named(["ground", "disc"]),
+                Preprocessing::default(),
+            );
+            let fcn = Network::init(meta, &NetworkOptions::default(), 0, &device::parse("cpu").unwrap());
             weights::save(&scene.at(&format!("{name}.safetensors")), &fcn).unwrap();
         }
         scene

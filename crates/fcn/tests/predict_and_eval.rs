@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fcn_core::device;
-use fcn_core::network::{Fcn, FcnOptions};
-use fcn_core::weights::{self, Backbone, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::network::{Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, Variant};
+use fcn_core::network::{Network, NetworkOptions};
+use fcn_core::weights::{self};
 use program::stderr;
 use segdata::files::npy;
 use segdata::image::preprocessing::Preprocessing;
@@ -28,16 +29,18 @@ const IDS: [&str; 3] = ["one", "two", "three"];
 impl Scene {
     fn new() -> Scene {
         let scene = Scene(tempfile::tempdir().unwrap());
-        let meta = ModelMeta {
-            variant: Variant::Fcn8s,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::named(["ground", "disc"]),
-            preprocessing: Preprocessing::default(),
-        };
-        let fcn = Fcn::init(meta.clone(), &FcnOptions::default(), 0, &device::parse("cpu").unwrap());
+        let meta = ModelMeta::fcn(
+            FcnSpec {
+                variant: Variant::Fcn8s,
+                backbone: Backbone::Vgg16,
+                width: 1.0 / 64.0,
+                trunk: TrunkShape::default(),
+                geometry: Geometry::Same,
+            },
+            Classes::named(["ground", "disc"]),
+            Preprocessing::default(),
+        );
+        let fcn = Network::init(meta.clone(), &NetworkOptions::default(), 0, &device::parse("cpu").unwrap());
         weights::save(&scene.at("w.safetensors"), &fcn).unwrap();
         for folder in ["in", "voc/JPEGImages", "voc/SegmentationClass", "voc/ImageSets/Segmentation"] {
             fs::create_dir_all(scene.at(folder)).unwrap();

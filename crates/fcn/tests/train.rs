@@ -34,8 +34,11 @@ impl Bench {
     fn command(&self, run: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fcn"));
         command.arg("train").arg("--data").arg(self.folder.path().join("data")).arg("--run").arg(self.run(run));
-        command.args(["--backbone", "vgg16-bn", "--width", "0.05", "--crop", "64", "--batch", "2", "--log-every", "1"]);
+        command.args(["--width", "0.05", "--crop", "64", "--batch", "2", "--log-every", "1"]);
         command.args(["--save-every", "3", "--validate-every", "4"]).args(more);
+        if !more.contains(&"--model") {
+            command.args(["--backbone", "vgg16-bn"]);
+        }
         if !more.contains(&"--steps") {
             command.arg("--steps").arg(STEPS.to_string());
         }
@@ -79,23 +82,32 @@ fn signal(child: &Child, name: &str) {
 fn a_run_killed_at_any_step_and_resumed_ends_with_the_same_bits() {
     let bench = Bench::new();
     assert_code(&bench.train("whole", &["--threads", "2"]), 0);
-    let whole = bench.weights("whole");
     // Another number of threads, and the process killed without warning at different places.
     for (name, kills, threads) in [("early", vec![1], "1"), ("late", vec![10], "2"), ("often", vec![2, 5, 9], "1")] {
-        let mut resume = false;
-        for step in kills {
-            let more: &[&str] = if resume { &["--threads", threads, "--resume"] } else { &["--threads", threads] };
-            let mut child = bench.command(name, more).spawn().unwrap();
-            wait_for_step(&bench.run(name), step, &mut child);
-            child.kill().unwrap();
-            child.wait().unwrap();
-            resume = true;
-        }
-        assert_code(&bench.train(name, &["--threads", threads, "--resume"]), 0);
-        assert!(bench.weights(name) == whole, "{name}: other weights than the uninterrupted run");
-        assert_eq!(logged(&bench.run(name), "step"), (1..=STEPS).collect::<Vec<_>>(), "{name}");
-        assert_eq!(logged(&bench.run(name), "validation"), [4, 8, 12], "{name}");
+        kill_and_resume(&bench, name, &kills, &["--threads", threads], "whole");
     }
+}
+
+#[test]
+fn a_u_net_killed_and_resumed_ends_with_the_same_bits() {
+    let bench = Bench::new();
+    assert_code(&bench.train("whole", &["--threads", "2", "--model", "unet-bn"]), 0);
+    kill_and_resume(&bench, "killed", &[2, 7], &["--threads", "1", "--model", "unet-bn"], "whole");
+}
+
+/// Kills a run when it has logged each of the steps `kills`, resumes it to the end, and compares it with the run `whole`.
+fn kill_and_resume(bench: &Bench, name: &str, kills: &[u64], flags: &[&str], whole: &str) {
+    let resume = [flags, &["--resume"]].concat();
+    for (index, &step) in kills.iter().enumerate() {
+        let mut child = bench.command(name, if index == 0 { flags } else { &resume }).spawn().unwrap();
+        wait_for_step(&bench.run(name), step, &mut child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_code(&bench.train(name, &resume), 0);
+    assert!(bench.weights(name) == bench.weights(whole), "{name}: other weights than the uninterrupted run");
+    assert_eq!(logged(&bench.run(name), "step"), (1..=STEPS).collect::<Vec<_>>(), "{name}");
+    assert_eq!(logged(&bench.run(name), "validation"), [4, 8, 12], "{name}");
 }
 
 #[test]

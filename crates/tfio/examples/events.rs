@@ -1,6 +1,6 @@
 //! Writes the event files that `reference/check_tensorboard.py` reads: `cargo run -p tfio --example events -- DIR`.
 //!
-//! Two files tell of one run that was stopped after step 4 and resumed at step 3.
+//! Two files of one run that was stopped after step 4 and resumed at step 3.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -61,7 +61,7 @@ impl EventWriter {
     /// first number that is free: an existing file is never touched.
     ///
     /// `wall_time_secs` is the time now in seconds since 1970 (UTC); later events add what has elapsed since. `suffix`
-    /// tells the files of several writers apart, for example `".validation"`; it may be empty.
+    /// distinguishes the files of several writers, for example `".validation"`; it may be empty.
     ///
     /// # Errors
     /// [`EventError`].
@@ -84,8 +84,8 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Tells TensorBoard that a run was resumed at `step`: events of that step and later steps in earlier files are to
-    /// be forgotten. Call it before the first event.
+    /// Records that a run was resumed at `step`: TensorBoard drops events of that step and later steps in earlier
+    /// files. Call it before the first event.
     ///
     /// # Errors
     /// [`EventError::Append`].

@@ -303,13 +303,13 @@ impl<'a> Example<'a> {
     pub fn decode(record: &'a [u8]) -> Result<Self, ExampleError> {
         let mut example = Self::new();
         let mut message = Message::new(record);
-        let mut room = MAX_VALUES;
+        let mut left = MAX_VALUES;
         while let Some(field) = message.field()? {
             if field.number == 1 {
                 let mut features = field.message()?;
                 while let Some(entry) = features.field()? {
                     if entry.number == 1 {
-                        let (key, feature) = decode_entry(entry.message()?, &mut room)?;
+                        let (key, feature) = decode_entry(entry.message()?, &mut left)?;
                         example.features.insert(Cow::Borrowed(key), feature);
                         if example.features.len() > MAX_FEATURES {
                             return Err(ExampleError::TooMany { what: "features", limit: MAX_FEATURES });
@@ -333,14 +333,14 @@ fn wrong_kind(key: &str, expected: Kind, found: &Feature) -> ExampleError {
     ExampleError::WrongKind { key: key.to_string(), expected, found: found.kind() }
 }
 
-/// A map entry `{ string key = 1; Feature value = 2; }`; absent parts have their defaults. `room` is the number of values
+/// A map entry `{ string key = 1; Feature value = 2; }`; absent parts have their defaults. `left` is the number of values
 /// that the Example may still have.
-fn decode_entry<'a>(mut entry: Message<'a>, room: &mut usize) -> Result<(&'a str, Feature<'a>), ExampleError> {
+fn decode_entry<'a>(mut entry: Message<'a>, left: &mut usize) -> Result<(&'a str, Feature<'a>), ExampleError> {
     let (mut key, mut feature) = ("", Feature::Unset);
     while let Some(field) = entry.field()? {
         match field.number {
             1 => key = field.message()?.text()?,
-            2 => merge_feature(&mut feature, field.message()?, room)?,
+            2 => merge_feature(&mut feature, field.message()?, left)?,
             _ => {}
         }
     }
@@ -351,7 +351,7 @@ fn decode_entry<'a>(mut entry: Message<'a>, room: &mut usize) -> Result<(&'a str
 fn merge_feature<'a>(
     feature: &mut Feature<'a>,
     mut message: Message<'a>,
-    room: &mut usize,
+    left: &mut usize,
 ) -> Result<(), ExampleError> {
     while let Some(field) = message.field()? {
         let kind = match field.number {
@@ -370,17 +370,17 @@ fn merge_feature<'a>(
         let mut list = field.message()?;
         while let Some(value) = list.field()? {
             if value.number == 1 {
-                push_value(feature, value, room)?;
+                push_value(feature, value, left)?;
             }
         }
     }
     Ok(())
 }
 
-fn push_value<'a>(feature: &mut Feature<'a>, field: Field<'a>, room: &mut usize) -> Result<(), ExampleError> {
-    let mut take = |count: usize| match room.checked_sub(count) {
-        Some(left) => {
-            *room = left;
+fn push_value<'a>(feature: &mut Feature<'a>, field: Field<'a>, left: &mut usize) -> Result<(), ExampleError> {
+    let mut take = |count: usize| match left.checked_sub(count) {
+        Some(rest) => {
+            *left = rest;
             Ok(())
         }
         None => Err(ExampleError::TooMany { what: "values", limit: MAX_VALUES }),

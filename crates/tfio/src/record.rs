@@ -221,7 +221,7 @@ impl<W: Write> RecordWriter<W> {
 
 /// Reads records in order, as an iterator over their data, or at random by offset where the input can seek.
 ///
-/// The iterator ends after the last record or after the first error: behind damage there is no telling where the next
+/// The iterator ends after the last record or after the first error: behind damage nothing says where the next
 /// record begins.
 #[derive(Debug)]
 pub struct RecordReader<R: Read> {

@@ -1,6 +1,6 @@
 //! What can be wrong with a file: one variant a rule, with the place, the value found and the value expected.
 
-use crate::tensor::DType;
+use crate::dtype::DType;
 
 /// A fault of a PyTorch file. Offsets count bytes from the beginning of the file, or of the pickle where that is said.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum TorchError {
     /// A number in the zip archive's structure is wrong.
     #[error("byte {offset}: {what} is {found:#x}; expected {expected:#x}")]
     Archive {
-        /// Where the number stands.
+        /// Where the number is.
         offset: u64,
         /// What it means.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum TorchError {
     /// A size, count or position is larger than can be.
     #[error("byte {offset}: {what} is {found}; expected at most {limit}")]
     Limit {
-        /// Where it stands.
+        /// Where it is.
         offset: u64,
         /// What it means.
         what: &'static str,
@@ -75,7 +75,7 @@ pub enum TorchError {
         /// That of the content.
         found: u32,
     },
-    /// An instruction that is invalid where it stands.
+    /// An instruction that is invalid in its place.
     #[error("byte {offset} of the pickle: {reason}")]
     Pickle {
         /// Offset in the pickle.
@@ -95,7 +95,7 @@ pub enum TorchError {
         /// The name in it.
         name: String,
     },
-    /// An object of another kind stands where a tensor or a dictionary of tensors is expected.
+    /// An object of another kind is where a tensor or a dictionary of tensors is expected.
     #[error("{place} is {found}; expected {expected}")]
     NotATensor {
         /// Where: the key, or the file.

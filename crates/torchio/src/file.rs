@@ -5,17 +5,18 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::archive::{Archive, LOCAL_SIGNATURE, read_at, stream};
-use crate::pickle::{MAX_PICKLE_BYTES, run};
-use crate::tensor::{DType, Storage, View};
-use crate::value::{Arena, Id, Value};
-use crate::{TorchError, legacy};
+use crate::archive::reader::{Archive, KERAS_REMEDY, read_at, stream};
+use crate::archive::record::LOCAL_SIGNATURE;
+use crate::dtype::DType;
+use crate::error::TorchError;
+use crate::legacy;
+use crate::limits::MAX_TENSORS;
+use crate::pickle::machine::{MAX_PICKLE_BYTES, run};
+use crate::pickle::value::{Arena, Id, Value};
+use crate::tensor::{Storage, View};
 
 /// Keys under which training scripts keep the state dict, in the order in which they are looked for.
 const STATE_DICT_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
-
-/// The most tensors of a file: each takes more here than in the file. The largest published models have some thousands.
-const MAX_TENSORS: usize = 1 << 15;
 
 /// The two containers of `torch.save`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +147,7 @@ impl<R: Read + Seek> TorchFile<R> {
         &self.tensors
     }
 
-    /// What stands beside the tensors: epoch, architecture, the optimiser's state in words.
+    /// What is beside the tensors: epoch, architecture, the optimiser's state in words.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -170,6 +171,9 @@ impl<R: Read + Seek> TorchFile<R> {
         let end = start + span as u64 * dtype.width();
         let mut values = Vec::with_capacity(span);
         self.read_storage(view.storage, start, end, &mut |bytes| convert(bytes, &mut values))?;
+        if view.negated {
+            values.iter_mut().for_each(|value| *value = -*value);
+        }
         Ok(if view.is_contiguous() { values } else { view.gather(&values) })
     }
 
@@ -228,7 +232,7 @@ impl<R: Read + Seek> TorchFile<R> {
             return Err(TorchError::NotATensor {
                 place: "the file's object".to_string(),
                 found: arena.describe(root),
-                expected: "a dictionary of tensors (save model.state_dict(), not the model)",
+                expected: "a dictionary of tensors: torch.save(model.state_dict(), 'weights.pth') instead of the whole model",
             });
         };
         let key = |id: Id| arena.text(id).map(|text| text.into_owned());
@@ -258,19 +262,10 @@ impl<R: Read + Seek> TorchFile<R> {
                     expected: "short text",
                 });
             };
-            let view = match arena.get(value) {
-                Value::Tensor(view) => &**view,
-                Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::None => {
-                    self.notes.push(Note { key: name, value: scalar(arena, value) });
-                    continue;
-                }
-                _ => {
-                    return Err(TorchError::NotATensor {
-                        place: format!("'{name}'"),
-                        found: arena.describe(value),
-                        expected: "a tensor",
-                    });
-                }
+            // Trainers put other things among the tensors, such as the values of the masks.
+            let Value::Tensor(view) = arena.get(value) else {
+                self.notes.push(Note { key: name, value: scalar(arena, value) });
+                continue;
             };
             let storage = &self.storages[view.storage];
             view.check(&name, storage)?;
@@ -278,7 +273,7 @@ impl<R: Read + Seek> TorchFile<R> {
                 return Err(TorchError::Duplicate { name });
             }
             self.tensors.push(TensorInfo { name, dtype: storage.dtype, shape: view.shape.clone() });
-            self.views.push(view.clone());
+            self.views.push(View::clone(view));
         }
         if self.tensors.is_empty() {
             return Err(TorchError::NotATensor {
@@ -308,11 +303,19 @@ fn entry_name(prefix: &str, key: &str) -> String {
 }
 
 fn container(file: &mut (impl Read + Seek), length: u64) -> Result<Container, TorchError> {
+    const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
     const TAR_MAGIC: std::ops::Range<usize> = 257..262;
     let mut head = vec![0; length.min(512) as usize];
     read_at(file, 0, &mut head)?;
     if head.starts_with(&LOCAL_SIGNATURE.to_le_bytes()) {
         return Ok(Container::Zip);
+    }
+    if head.starts_with(HDF5_MAGIC) {
+        return Err(TorchError::Unsupported {
+            what: "the container",
+            found: "HDF5, as Keras writes .h5 files".to_string(),
+            expected: KERAS_REMEDY,
+        });
     }
     let is_pickle = matches!(head[..], [0x80, 1..=5, ..]) || head.starts_with(legacy::MAGIC_LINE);
     if is_pickle {

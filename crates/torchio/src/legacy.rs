@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 
-use crate::TorchError;
-use crate::archive::read_at;
-use crate::pickle::{MAX_PICKLE_BYTES, run};
-use crate::value::{Arena, Id, Value};
+use crate::archive::reader::read_at;
+use crate::error::TorchError;
+use crate::pickle::machine::{MAX_PICKLE_BYTES, run};
+use crate::pickle::value::{Arena, Id, Value};
 
 /// `torch.serialization.MAGIC_NUMBER`.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;

@@ -78,7 +78,7 @@ fn every_pickle_protocol_and_an_archive_without_checksums_are_read() {
 }
 
 #[test]
-fn a_training_checkpoint_gives_its_state_dict_and_tells_of_the_rest() {
+fn a_training_checkpoint_gives_its_state_dict_and_lists_the_rest() {
     for name in ["checkpoint.pth.tar", "checkpoint-legacy.pth.tar"] {
         let mut file = TorchFile::open(&golden(name)).unwrap();
         assert_eq!(file.tensors().len(), 1);

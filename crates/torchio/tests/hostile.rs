@@ -30,7 +30,7 @@ fn contents(bytes: Vec<u8>) -> Result<Contents, TorchError> {
     Ok(tensors.into_iter().map(|info| (info.clone(), file.read_f32(&info.name).map(bits))).collect())
 }
 
-/// Where two readings differ: tensors that are not in the sound file as they stand, and values that were changed.
+/// Where two readings differ: tensors that are not in the sound file like that, and values that were changed.
 fn differences(found: &Contents, sound: &Contents) -> (usize, usize) {
     let (mut tensors, mut values) = (found.len().abs_diff(sound.len()), 0);
     for (info, read) in found {
@@ -50,7 +50,7 @@ fn a_file_cut_anywhere_is_an_error() {
     let mut wrong = vec![];
     for (name, file) in goldens() {
         for length in 0..file.len() {
-            // An archive's values are verified when they are read, but its directory stands at the end.
+            // An archive's values are verified when they are read, but its directory is at the end.
             if contents(file[..length].to_vec()).is_ok() {
                 wrong.push(format!("{name} cut at {length}"));
             }
@@ -204,6 +204,67 @@ fn archives_that_lie_are_refused_for_the_right_reason() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn whole_files_of_other_programs_are_named_with_a_remedy() {
+    // What torch.jit.save writes: the code is compressed, and the object is of a generated class.
+    let object = b"\x80\x02c__torch__.net\nNet\n)\x81.";
+    let deflated = |local: &mut Vec<u8>, entry: &mut Vec<u8>| (local[8], entry[10]) = (8, 8);
+    let mut script = archive(object, &[]);
+    script.add("a/code/__torch__/net.py", b"\x03\0", deflated);
+    script.add("a/constants.pkl", b"\x80\x02).", |_, _| {});
+    let mut keras = Zip::default();
+    keras.add("metadata.json", b"{}", |_, _| {});
+    keras.add("model.weights.h5", b"\x89HDF", |_, _| {});
+    let mut numpy = Zip::default();
+    numpy.add("conv1.npy", b"\x03\0", deflated);
+    let cases = [
+        ("TorchScript", script.finish(), "TorchScript", "torch.jit.load('FILE').state_dict()"),
+        ("Keras 3", keras.finish(), "Keras", "load the model with Keras"),
+        ("Keras 2", b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec(), "HDF5", "load the model with Keras"),
+        ("numpy", numpy.finish(), ".npz", "torch.save"),
+        ("a module", archive(object, &[]).finish(), "__torch__.net.Net", "torch.save(model.state_dict()"),
+    ];
+    let mut wrong = vec![];
+    for (what, bytes, found, remedy) in cases {
+        let error = contents(bytes).unwrap_err().to_string();
+        if !error.contains(found) || !error.contains(remedy) || error.contains("damaged") {
+            wrong.push(format!("{what}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_negated_view_is_read_with_its_sign() {
+    let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32 - 2.5).to_le_bytes()).collect();
+    // As _rebuild_tensor_v2 gets it from a view with bits: no hooks, then the metadata.
+    let with = |metadata: &[u8]| {
+        let plain = pickle(6, 0, [2, 3], [3, 1]);
+        let end = plain.len() - b"}tRs.".len();
+        [&plain[..end], b"}", metadata, b"tRs."].concat()
+    };
+    let text = |key: &str| [&b"X"[..], &(key.len() as u32).to_le_bytes(), key.as_bytes()].concat();
+    let set = |key: &str, value: &[u8]| [&b"}"[..], &text(key), value, b"s"].concat();
+    let negated = [2.5, 1.5, 0.5, -0.5, -1.5, -2.5];
+    let cases: [(&str, Vec<u8>, Option<f32>); 6] = [
+        ("neg", set("neg", b"\x88"), Some(1.0)),
+        ("not neg", set("neg", b"\x89"), Some(-1.0)),
+        ("conj of a real tensor", set("conj", b"\x88"), Some(-1.0)),
+        ("no metadata", b"N".to_vec(), Some(-1.0)),
+        ("both", [set("conj", b"\x88"), text("neg"), b"\x88s".to_vec()].concat(), Some(1.0)),
+        ("a number for a bit", set("neg", b"K\x01"), None),
+    ];
+    for (what, metadata, sign) in cases {
+        let read = contents(archive(&with(&metadata), &storage).finish());
+        let bits = |sign: f32| negated.map(|value: f32| (sign * value).to_bits()).to_vec();
+        match (read, sign) {
+            (Ok(read), Some(sign)) => assert_eq!(read[0].1.as_ref().unwrap(), &bits(sign), "{what}"),
+            (Err(TorchError::Pickle { .. }), None) => {}
+            (read, _) => panic!("{what}: {read:?}"),
+        }
+    }
 }
 
 #[test]

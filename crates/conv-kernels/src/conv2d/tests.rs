@@ -1,5 +1,10 @@
-use super::*;
+use super::Conv2d;
+use crate::epilogue::{Activation, Border};
+use crate::layers::MaxPool;
+use crate::plan::{Algorithm, Pass, Purpose};
 use crate::reference::{noise, relative_rms};
+use crate::shape::Conv2dShape;
+use crate::simd::{Isa, Precision};
 
 /// All results of a convolution.
 fn everything(conv: &Conv2d) -> [Vec<f32>; 4] {
@@ -69,7 +74,7 @@ fn maxima_in_passing_are_those_of_a_pool_behind_the_convolution() {
         let shape = Conv2dShape::square(2, channels, size, kernel, pad);
         let (mut x, w) = (noise(1, shape.input_len()), noise(2, shape.weight_len()));
         let bias = noise(3, shape.out_channels);
-        // A value that is not a number must come through, wherever in a window it is.
+        // NaN must come through, wherever in a window it is.
         let middle = x.len() / 2;
         x[middle] = f32::NAN;
         for algorithm in [Algorithm::Direct, Algorithm::Accurate, Algorithm::Fast] {
@@ -104,7 +109,7 @@ fn maxima_in_passing_are_those_of_a_pool_behind_the_convolution() {
 }
 
 #[test]
-fn a_value_that_is_not_a_number_passes_through_the_rectifier() {
+fn nan_passes_through_the_rectifier() {
     let precisions = [Precision::F32, Precision::Bf16];
     for (algorithm, kernel) in [(Algorithm::Direct, 3), (Algorithm::Fast, 3), (Algorithm::Fast, 7)] {
         for (isa, precision) in Isa::available().into_iter().flat_map(|isa| precisions.map(|p| (isa, p))) {
@@ -129,7 +134,8 @@ fn prepared_weights_give_the_same_bits_on_maps_of_every_size() {
             for purpose in [Purpose::Training, Purpose::Inference] {
                 let conv = Conv2d::new(shape, Algorithm::Fast).unwrap().purpose(purpose).precision(precision);
                 // Prepared at another size of map.
-                let other = Conv2d { shape: Conv2dShape { height: 300, width: 300, ..shape }, ..conv };
+                let large = Conv2dShape { height: 300, width: 300, ..shape };
+                let other = Conv2d::new(large, Algorithm::Fast).unwrap().purpose(purpose).precision(precision);
                 let weights = other.prepare(&noise(2, shape.weight_len())).unwrap();
                 let (x, bias) = (noise(1, shape.input_len()), noise(4, shape.out_channels));
                 let mut y = vec![f32::NAN; shape.output_len()];
@@ -149,11 +155,7 @@ fn maps_that_leave_tiles_half_empty_have_smaller_ones() {
     {
         let of = |size| Conv2d::new(Conv2dShape::square(16, [20, 40], [size; 2], 3, 1), Algorithm::Fast).unwrap();
         let (conv, weights) = (of(size), of(300).prepare(&noise(2, 20 * 40 * 9)).unwrap());
-        assert_eq!(
-            conv.method(Purpose::Training, &conv.geometry()) == Method::Winograd(Filter::F33),
-            small,
-            "{size}x{size}"
-        );
+        assert_eq!(conv.plan(Pass::Forward).arithmetic.name == "F(3, 3)", small, "{size}x{size}");
         assert_eq!((weights.serve(&conv), conv.gains_from_preparing()), (!small, !small), "{size}x{size}");
     }
 }
@@ -168,12 +170,12 @@ fn weights_of_a_large_kernel_serve_maps_of_the_size_they_were_prepared_for() {
         };
         let small = of([1, 2]);
         assert!(small.gains_from_preparing() && !of([4, 4]).gains_from_preparing());
-        let (w, bias) = (noise(2, small.shape.weight_len()), noise(4, 70));
+        let (w, bias) = (noise(2, small.shape().weight_len()), noise(4, 70));
         let weights = small.prepare(&w).unwrap();
         for (size, serve) in [([2, 2], true), ([2, 1], true), ([1, 1], false), ([3, 2], false), ([9, 9], false)] {
             let conv = of(size);
-            let mut y = vec![f32::NAN; conv.shape.output_len()];
-            let x = noise(1, conv.shape.input_len());
+            let mut y = vec![f32::NAN; conv.shape().output_len()];
+            let x = noise(1, conv.shape().input_len());
             let done = conv.forward_prepared(&x, &weights, Some(&bias), Activation::Relu, &mut y);
             assert_eq!((weights.serve(&conv), done.is_ok()), (serve, serve), "{size:?}, {algorithm:?}, {precision:?}");
             if serve {
@@ -220,6 +222,24 @@ fn bf16_is_the_same_on_every_instruction_set_but_for_the_order_of_sums() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn prepared_weights_keep_their_precision_whatever_the_layer_asks_for() {
+    for shape in [
+        // Only 3x3 of the taps meet pixels: sums that are short enough to go another way in f32.
+        Conv2dShape::square(1, [3, 70], [2, 2], 5, 2),
+        Conv2dShape::square(1, [70, 70], [9, 9], 1, 0),
+    ] {
+        let of = |precision| Conv2d::new(shape, Algorithm::Direct).unwrap().precision(precision);
+        let (x, w, bias) = (noise(1, shape.input_len()), noise(2, shape.weight_len()), noise(4, shape.out_channels));
+        for [prepared, asked] in [[Precision::Bf16, Precision::F32], [Precision::F32, Precision::Bf16]] {
+            let weights = of(prepared).prepare(&w).unwrap();
+            let mut y = vec![f32::NAN; shape.output_len()];
+            of(asked).forward_prepared(&x, &weights, Some(&bias), Activation::Relu, &mut y).unwrap();
+            assert_eq!(y, forward(&of(prepared)), "{shape}: prepared as {prepared:?}, asked for {asked:?}");
+        }
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Gradient for PoolGradient {
 
 /// Transposed convolution with the bilinear kernel of `2 stride` taps within each channel: `[N, C, H, W]` to
 /// `[N, C, stride (H + 1) - 2 padding, ..]`.
-pub(crate) fn enlarge(x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+pub fn enlarge(x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
     let dims = x.dims();
     let [images, channels, height, width] = dims;
     let out_size = [height, width].map(|side| stride * (side + 1) - 2 * padding);

@@ -1,4 +1,4 @@
-//! Batch normalisation with the ReLU behind it, by the kernels of [`conv_kernels`] on the CPU: with the statistics of the
+//! Batch normalisation with the activation behind it, by the kernels of [`conv_kernels`] on the CPU: with the statistics of the
 //! batch as one operation of the graph (Ioffe & Szegedy 2015, algorithm 1), with given statistics as one pass.
 //!
 //! `N` images, `C` channels, `H x W` pixels.
@@ -16,7 +16,7 @@ use conv_kernels::{Activation, BatchNorm, BatchStatistics, Scratch};
 
 use super::tape::{host, listed, on_tape, record_keeping, sizes_fit, tensor, values};
 
-/// A normalised and rectified batch, and what it was normalised with.
+/// A normalised batch, and what it was normalised with.
 pub(crate) struct Normalised {
     /// `[N, C, H, W]`.
     pub output: Tensor<4>,
@@ -26,15 +26,18 @@ pub(crate) struct Normalised {
     pub variance: Tensor<1>,
 }
 
-fn norm_relu([images, channels, rows, columns]: [usize; 4], epsilon: f64) -> BatchNorm {
-    BatchNorm { shape: [images, channels, rows * columns], epsilon: epsilon as f32, activation: Activation::Relu }
+/// Added to the variance of a batch normalisation; PyTorch's value.
+pub const NORM_EPSILON: f64 = 1e-5;
+
+fn plan([images, channels, rows, columns]: [usize; 4], activation: Activation) -> BatchNorm {
+    BatchNorm { shape: [images, channels, rows * columns], epsilon: NORM_EPSILON as f32, activation }
 }
 
-/// Normalises `x` `[N, C, H, W]` by its own statistics, scales and shifts it by channel, and rectifies it. All tensors are
+/// Normalises `x` `[N, C, H, W]` by its own statistics, scales and shifts it by channel, and applies the activation. All tensors are
 /// on the CPU.
-pub(crate) fn batch_norm_relu(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, epsilon: f64) -> Normalised {
+pub(crate) fn batch_norm(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, after: Activation) -> Normalised {
     let dims = x.dims();
-    let norm = norm_relu(dims, epsilon);
+    let norm = plan(dims, after);
     let x = on_tape(x);
     let [scale, shift] = [scale, shift].map(on_tape);
     let input = x.primitive().to_contiguous();
@@ -45,20 +48,20 @@ pub(crate) fn batch_norm_relu(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, 
     let [mean, variance] =
         [&statistics.mean, &statistics.variance].map(|list| Tensor::from_primitive::<Flex>(listed(list.clone())));
     let kept = |_: &FlexTensor| Kept { x: input, dims, norm, lines: lines.map(FlexTensor::clone), statistics };
-    let output = record_keeping(NormRelu, [&x, &scale, &shift], kept, output);
+    let output = record_keeping(BatchNormalisation, [&x, &scale, &shift], kept, output);
     Normalised { output, mean, variance }
 }
 
 /// Normalises `x` `[N, C, H, W]` by statistics `[mean, variance]` that are given, scales and shifts it by channel, and
-/// rectifies it. All tensors are on the CPU; the result carries no gradient.
-pub(crate) fn fixed_norm_relu(
+/// applies the activation. All tensors are on the CPU; the result carries no gradient.
+pub(crate) fn fixed_norm(
     x: Tensor<4>,
     [scale, shift]: [Tensor<1>; 2],
     statistics: [Tensor<1>; 2],
-    epsilon: f64,
+    after: Activation,
 ) -> Tensor<4> {
     let dims = x.dims();
-    let norm = norm_relu(dims, epsilon);
+    let norm = plan(dims, after);
     let input = host(x).to_contiguous();
     let mut output = Scratch::take(values(&input).len());
     let [mean, variance] = statistics.map(|list| values(&host(list)).to_vec());
@@ -80,9 +83,9 @@ struct Kept {
 }
 
 #[derive(Debug)]
-struct NormRelu;
+struct BatchNormalisation;
 
-impl Backward<Flex, 3> for NormRelu {
+impl Backward<Flex, 3> for BatchNormalisation {
     type State = Kept;
 
     fn backward(self, ops: Ops<Kept, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
@@ -147,7 +150,7 @@ mod tests {
     fn value_and_gradients_are_those_of_the_stock_operations() {
         let names = ["output", "mean", "variance", "dx", "dscale", "dshift"];
         for shape in [[2, 1, 2, 2], [2, 3, 4, 5], [3, 8, 17, 9], [1, 2, 1, 33]] {
-            let ours = run(shape, |x, scale, shift| batch_norm_relu(x, scale, shift, 1e-5));
+            let ours = run(shape, |x, scale, shift| batch_norm(x, scale, shift, Activation::Relu));
             let stock = run(shape, |x, scale, shift| {
                 let result = batch_norm_train(x, scale, shift, 1e-5);
                 let [mean, variance] = [result.mean.inner(), result.variance.inner()];
@@ -165,8 +168,8 @@ mod tests {
     fn with_the_statistics_of_the_batch_both_ways_agree() {
         let shape = [2, 3, 4, 5];
         let (x, scale, shift) = (leaf(shape, 1), leaf([3], 2), leaf([3], 3));
-        let batch = batch_norm_relu(x.clone(), scale.clone(), shift.clone(), 1e-5);
-        let fixed = fixed_norm_relu(x, [scale, shift], [batch.mean, batch.variance], 1e-5);
+        let batch = batch_norm(x.clone(), scale.clone(), shift.clone(), Activation::Relu);
+        let fixed = fixed_norm(x, [scale, shift], [batch.mean, batch.variance], Activation::Relu);
         assert_eq!(list(fixed), list(batch.output));
     }
 }

@@ -1,4 +1,7 @@
-//! Where tensors are: [`choice`] names a device, [`values`] reads what is on one.
+//! Where tensors are.
+//!
+//! [`choice`] turns a name (`cpu`, `cuda:1`) into a device of the engine, [`values`] reads a tensor's values, without a copy
+//! where they are in this process's memory. Which devices there are is decided when the program is built.
 
 pub mod choice;
 pub mod values;

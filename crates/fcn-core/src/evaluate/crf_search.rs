@@ -8,9 +8,10 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::evaluate::network::{CrfTally, judge};
+use super::crf_tally::CrfTally;
+use super::network::scorable_classes;
 use crate::infer::crf::{CrfParams, CrfPreset, refine};
-use crate::infer::predictor::Predictor;
+use crate::infer::predictor::{Extra, Predictor};
 use crate::{Error, Result};
 use segdata::dataset::Split;
 use segdata::rng::{Purpose, Rng};
@@ -79,7 +80,7 @@ pub fn search(
     if options.trials == 0 || options.images == 0 {
         return Err(Error::usage("a search over no parameters or no images finds nothing"));
     }
-    let classes = judge(predictor, split)?;
+    let classes = scorable_classes(predictor, split)?;
     let sets = parameter_sets(options);
     let mut tallies = vec![CrfTally::new(classes.len()); sets.len()];
     let images = split.spread(options.images);
@@ -87,7 +88,8 @@ pub fn search(
     for (done, &index) in images.iter().enumerate() {
         let sample = split.load(index)?;
         let named = |e: Error| e.at(&sample.id);
-        let prediction = predictor.predict_with_probabilities(&sample.image).map_err(named)?;
+        let prediction =
+            predictor.predict_with(&sample.image, Extra { probabilities: true, truth: None }).map_err(named)?;
         let probabilities = prediction.probabilities.unwrap_or_default();
         for (i, (params, tally)) in sets.iter().zip(&mut tallies).enumerate() {
             let refined = refine(params, &sample.image, classes.len(), &probabilities).map_err(named)?;

@@ -23,14 +23,17 @@ pub enum Convention {
     CaffeVgg,
     /// TF-slim: RGB minus 123.68/116.78/103.94.
     TfSlim,
+    /// RGB divided by 255, as most U-Nets take it.
+    Unit,
 }
 
 /// Every convention, with the word for it.
-pub const CONVENTIONS: [(&str, Convention); 4] = [
+pub const CONVENTIONS: [(&str, Convention); 5] = [
     ("torchvision", Convention::Torchvision),
     ("caffe", Convention::Caffe),
     ("caffe-vgg", Convention::CaffeVgg),
     ("tf-slim", Convention::TfSlim),
+    ("unit", Convention::Unit),
 ];
 
 /// A file that somebody published.
@@ -78,6 +81,7 @@ impl Convention {
             Convention::Caffe => minus(Channels::Bgr, [104.006_99, 116.668_77, 122.678_92]),
             Convention::CaffeVgg => minus(Channels::Bgr, [103.939, 116.779, 123.68]),
             Convention::TfSlim => minus(Channels::Rgb, [123.68, 116.78, 103.94]),
+            Convention::Unit => Preprocessing { scale: 1.0 / 255.0, ..minus(Channels::Rgb, [0.0; 3]) },
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::network::families::unet::LEVELS;
+
 /// The names of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -16,6 +18,8 @@ pub(crate) enum Scheme {
     TorchvisionBn,
     /// The published layer names themselves: pytorch-fcn, and this program.
     Layers,
+    /// milesial/Pytorch-UNet's `UNet` without bilinear upsampling: a U-Net with batch normalisation.
+    Unet,
 }
 
 /// Layers of the trunk in their order, with torchvision's position of each in `features` or `classifier`: of vgg16, and
@@ -54,6 +58,9 @@ impl Scheme {
         };
         // Of equal ones the last: convolutions alone are torchvision's of today.
         let all = [Scheme::Slim, Scheme::TorchvisionOld, torchvision, Scheme::Layers];
+        if names.iter().any(|name| LEVEL_WEIGHTS[0] == *name || UNET_SCORE == *name) {
+            return Some(Scheme::Unet);
+        }
         let best = all.into_iter().max_by_key(|scheme| known(*scheme));
         best.filter(|scheme| known(*scheme) > 0)
     }
@@ -66,6 +73,7 @@ impl Scheme {
             Scheme::TorchvisionOld => "torchvision vgg16 of before 0.1.7",
             Scheme::TorchvisionBn => "torchvision vgg16_bn",
             Scheme::Layers => "published layer names (pytorch-fcn, fcn)",
+            Scheme::Unet => "Pytorch-UNet",
         }
     }
 
@@ -74,6 +82,7 @@ impl Scheme {
         let (layer, role) = ours.split_once('.').unwrap_or((ours, ""));
         let row = LAYERS.iter().find(|(name, ..)| *name == layer);
         match (self, row) {
+            (Scheme::Unet, _) => unet_name(layer, role).unwrap_or_else(|| ours.to_string()),
             (Scheme::Slim, _) => {
                 let role = if role == "weight" { "weights" } else { "biases" };
                 match layer.strip_prefix("conv").and_then(|rest| rest.split('_').next()) {
@@ -97,6 +106,11 @@ impl Scheme {
             },
             _ => ours.to_string(),
         }
+    }
+
+    /// Whether it names the layers of a U-Net.
+    pub fn is_unet(self) -> bool {
+        self == Scheme::Unet
     }
 
     /// Whether kernels are `[height, width, in, out]`.
@@ -129,6 +143,44 @@ impl Scheme {
     }
 }
 
+/// The first weight of each level going down, and the scores', in Pytorch-UNet.
+pub(super) const LEVEL_WEIGHTS: [&str; LEVELS.len()] = [
+    "inc.double_conv.0.weight",
+    "down1.maxpool_conv.1.double_conv.0.weight",
+    "down2.maxpool_conv.1.double_conv.0.weight",
+    "down3.maxpool_conv.1.double_conv.0.weight",
+    "down4.maxpool_conv.1.double_conv.0.weight",
+];
+const UNET_SCORE: &str = "outc.conv.weight";
+
+/// Pytorch-UNet's name of a parameter of ours. Its blocks are `inc`, `down1` to `down4` and `up1` to `up4` in the order of the
+/// layers; in each `double_conv` the convolutions are at positions 0 and 3, their normalisations behind them.
+fn unet_name(layer: &str, role: &str) -> Option<String> {
+    let lowest = LEVELS.len() - 1;
+    let block_of = |path: &str, level: usize| match (path, level) {
+        ("d", 0) => Some("inc".to_string()),
+        ("d", level) if level <= lowest => Some(format!("down{level}.maxpool_conv.1")),
+        ("u", level) if level < lowest => Some(format!("up{}.conv", lowest - level)),
+        _ => None,
+    };
+    if layer == "score" {
+        return Some(format!("outc.conv.{role}"));
+    }
+    if let Some(level) = layer.strip_prefix("upconv_").and_then(|rest| rest.split_once("_u")?.1.strip_suffix('a')) {
+        return Some(format!("up{}.up.{role}", lowest.checked_sub(level.parse().ok()?)?));
+    }
+    // conv_d0a-b: path, level, the map that it reads.
+    let rest = layer.strip_prefix("conv_")?;
+    let (level, from) = (rest.get(1..2)?.parse::<usize>().ok()?, rest.get(2..3)?);
+    let block = block_of(rest.get(..1)?, level)?;
+    let first = (rest.starts_with('d') && from == "a") || (rest.starts_with('u') && from == "b");
+    let place = if first { 0 } else { 3 };
+    Some(match role.strip_prefix("norm.") {
+        Some(role) => format!("{block}.double_conv.{}.{role}", place + 1),
+        None => format!("{block}.double_conv.{place}.{role}"),
+    })
+}
+
 /// The mean colour in slim's file.
 pub(super) const MEAN_RGB: &str = "vgg_16/mean_rgb";
 
@@ -151,6 +203,14 @@ mod tests {
             (Scheme::TorchvisionBn, "conv1_1.norm.weight", "features.1.weight"),
             (Scheme::TorchvisionBn, "fc6.bias", "classifier.0.bias"),
             (Scheme::Layers, "conv1_1.norm.bias", "conv1_1.norm.bias"),
+            (Scheme::Unet, "conv_d0a-b.weight", "inc.double_conv.0.weight"),
+            (Scheme::Unet, "conv_d0b-c.norm.running_mean", "inc.double_conv.4.running_mean"),
+            (Scheme::Unet, "conv_d4b-c.weight", "down4.maxpool_conv.1.double_conv.3.weight"),
+            (Scheme::Unet, "upconv_d4c_u3a.bias", "up1.up.bias"),
+            (Scheme::Unet, "upconv_u1d_u0a.weight", "up4.up.weight"),
+            (Scheme::Unet, "conv_u3b-c.norm.weight", "up1.conv.double_conv.1.weight"),
+            (Scheme::Unet, "conv_u0c-d.weight", "up4.conv.double_conv.3.weight"),
+            (Scheme::Unet, "score.bias", "outc.conv.bias"),
         ];
         for (scheme, ours, theirs) in cases {
             assert_eq!(scheme.name(ours), theirs, "{scheme:?}");
@@ -163,7 +223,7 @@ mod tests {
         for (step, place) in [(2, 1), (3, 2)] {
             let mut position = 0;
             let mut rows = LAYERS.iter();
-            for (convolutions, _) in crate::network::vgg16::STAGES {
+            for (convolutions, _) in crate::network::families::vgg16::STAGES {
                 for _ in 0..convolutions {
                     let row = rows.next().unwrap();
                     assert_eq!([row.1, row.2][place - 1], format!("features.{position}"));
@@ -176,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_source_is_recognised_even_with_tensors_missing() {
-        let cases: [(&[&str], Option<Scheme>); 7] = [
+        let cases: [(&[&str], Option<Scheme>); 8] = [
+            (&["inc.double_conv.0.weight", "down1.x"], Some(Scheme::Unet)),
             (&["vgg_16/fc7/weights", "global_step"], Some(Scheme::Slim)),
             (&["features.5.weight", "x"], Some(Scheme::Torchvision)),
             (&["features.5.weight", "classifier.1.weight"], Some(Scheme::TorchvisionOld)),

@@ -8,7 +8,7 @@
 use densecrf::{BilateralKernel, Compatibility, CrfError, DenseCrf, GaussianKernel, Mode, Preset, Unary};
 use serde::{Deserialize, Serialize};
 
-use crate::cost::environment::gib;
+use crate::environment::gib;
 use crate::{Error, ErrorKind, Result};
 use segdata::image::RgbImage;
 use segdata::labels::{LabelMap, most_likely};
@@ -222,7 +222,7 @@ const SMALLER: &str = "scale the photograph down, cut it into parts, or leave cl
 
 /// Bytes that a CRF may use here: what the system says is available, at most 16 GiB.
 pub fn memory_limit() -> u64 {
-    let available = crate::cost::environment::available_memory_bytes();
+    let available = crate::environment::available_memory_bytes();
     available.map_or(densecrf::DEFAULT_MEMORY_LIMIT, |bytes| bytes.min(densecrf::DEFAULT_MEMORY_LIMIT))
 }
 

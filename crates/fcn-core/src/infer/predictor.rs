@@ -2,10 +2,10 @@
 //! validation, `predict` and whatever serves the network.
 //!
 //! `K` classes, `H x W` pixels. A photograph is normalised as its weights say and goes through the network whole if the
-//! activations fit [`ACTIVATION_BUDGET_BYTES`]. A larger one goes through in tiles that overlap by [`TILE_MARGIN_PX`] on
-//! every side, of which only the inner part is kept. Tiles start at multiples of the network's stride, and the margin
-//! covers the 404 pixels that a score looks at (fc7 of VGG-16) and the reach of the upsampling, so that the label map is
-//! the one that the whole photograph would give. Which tiles there are depends on the network and the size of the
+//! activations fit [`ACTIVATION_BUDGET_BYTES`]. A larger one goes through in tiles that overlap by a margin on every side,
+//! of which only the inner part is kept. Tiles start at multiples of the network's stride, and the margin covers all that
+//! a pixel's score depends on ([`Graph::margin`]: 256 pixels for an FCN), so that the label map is the one that the whole
+//! photograph would give. Which tiles there are depends on the network and the size of the
 //! photograph alone, not on the machine.
 
 use std::ops::Range;
@@ -14,12 +14,12 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::cost::environment::gib;
 use crate::device::values::with_values;
-use crate::network::fcn::COARSEST_STRIDE;
-use crate::network::{Fcn, Frozen, WeightForm};
-use crate::train::loss::{PixelLoss, Reduction, valid_pixels};
-use crate::weights::{Geometry, ModelMeta};
+use crate::environment::gib;
+use crate::loss::{PixelLoss, Reduction, valid_pixels};
+use crate::network::ModelMeta;
+use crate::network::graph::Graph;
+use crate::network::{Frozen, Network, WeightForm};
 use crate::{Error, ErrorKind, Result};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Normaliser;
@@ -27,9 +27,6 @@ use segdata::labels::{LabelMap, most_likely};
 
 /// Activations that one pass may hold, in bytes, by the estimate of [`Predictor::activation_bytes_per_pixel`].
 pub const ACTIVATION_BUDGET_BYTES: u64 = 3 << 30;
-
-/// What is cut off each side of a tile that is not a side of the photograph.
-pub const TILE_MARGIN_PX: usize = 256;
 
 /// Probabilities that may be asked for at once, in bytes.
 const MAX_PROBABILITY_BYTES: u64 = 4 << 30;
@@ -54,32 +51,35 @@ pub struct SummedLoss {
     pub pixels: u64,
 }
 
-/// Label map and probabilities.
+/// The label map, and what else was asked for.
 #[derive(Clone, Debug)]
 pub struct Prediction {
     /// The most probable class of each pixel; of equal ones the lowest id.
     pub labels: LabelMap,
     /// Softmax of the scores, `[K, H, W]` in C order, if asked for.
     pub probabilities: Option<Vec<f32>>,
+    /// Cross-entropy of the scores against the truth; zero of zero pixels where none was given.
+    pub loss: SummedLoss,
 }
 
-/// What a pass computes besides the labels.
-#[derive(Clone, Copy, Default)]
-struct Extra<'a> {
-    probabilities: bool,
-    /// The truth, where the loss is asked for.
-    truth: Option<&'a LabelMap>,
+/// What a prediction computes besides the label map.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// Whether the probabilities are wanted: `4 K` bytes a pixel, at most 4 GiB.
+    pub probabilities: bool,
+    /// The truth, where the loss against it is wanted.
+    pub truth: Option<&'a LabelMap>,
 }
 
 impl Predictor {
     /// A predictor on the device that the network is on. The network may be in training: only running statistics are
     /// used, nothing is dropped and no gradient kept.
-    pub fn new(fcn: Fcn) -> Self {
+    pub fn new(fcn: Network) -> Self {
         Self::with_weights(fcn, WeightForm::Transformed)
     }
 
     /// As [`new`](Self::new), with a choice between speed and memory.
-    pub fn with_weights(fcn: Fcn, form: WeightForm) -> Self {
+    pub fn with_weights(fcn: Network, form: WeightForm) -> Self {
         let normaliser = Normaliser::new(&fcn.meta.preprocessing);
         Predictor { network: Arc::new(Frozen::new(fcn, form)), normaliser, budget_bytes: ACTIVATION_BUDGET_BYTES }
     }
@@ -94,61 +94,37 @@ impl Predictor {
     /// # Errors
     /// A photograph without pixels; scores that are not finite; a device that fails.
     pub fn predict(&self, image: &RgbImage) -> Result<LabelMap> {
-        Ok(self.pass(image, Extra::default())?.0.labels)
+        Ok(self.predict_with(image, Extra::default())?.labels)
     }
 
-    /// The label map and the probabilities.
+    /// The label map, and probabilities or loss if wished.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict), and probabilities of more than 4 GiB.
-    pub fn predict_with_probabilities(&self, image: &RgbImage) -> Result<Prediction> {
-        Ok(self.pass(image, Extra { probabilities: true, truth: None })?.0)
-    }
-
-    /// The label map, and the cross-entropy of the scores against `truth`.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict), and a truth of another size or with ids that the network does not know.
-    pub fn predict_with_loss(&self, image: &RgbImage, truth: &LabelMap) -> Result<(LabelMap, SummedLoss)> {
-        let (prediction, loss) = self.pass_against(image, truth, false)?;
-        Ok((prediction.labels, loss))
-    }
-
-    /// The label map and the probabilities, and the cross-entropy of the scores against `truth`.
-    ///
-    /// # Errors
-    /// Those of [`predict_with_probabilities`](Self::predict_with_probabilities) and
-    /// [`predict_with_loss`](Self::predict_with_loss).
-    pub fn predict_with_both(&self, image: &RgbImage, truth: &LabelMap) -> Result<(Prediction, SummedLoss)> {
-        self.pass_against(image, truth, true)
-    }
-
-    fn pass_against(
-        &self,
-        image: &RgbImage,
-        truth: &LabelMap,
-        probabilities: bool,
-    ) -> Result<(Prediction, SummedLoss)> {
-        if (truth.width, truth.height) != (image.width, image.height) {
+    /// As [`predict`](Self::predict); probabilities of more than 4 GiB; a truth of another size or with ids that the
+    /// network does not know.
+    pub fn predict_with(&self, image: &RgbImage, extra: Extra) -> Result<Prediction> {
+        if let Some(truth) = extra.truth
+            && (truth.width, truth.height) != (image.width, image.height)
+        {
             return Err(Error::data(format!(
                 "the mask is {}x{} and the photograph {}x{}",
                 truth.width, truth.height, image.width, image.height
             )));
         }
-        self.pass(image, Extra { probabilities, truth: Some(truth) })
+        self.pass(image, extra)
     }
 
-    /// Estimate of what one pass holds at once for each pixel of its input: the larger of the first stage (a
-    /// convolution's input and output maps) and the scores (in the frame, without it, and the best of each pixel), beside
+    /// Estimate of what one pass holds at once for each pixel of its input: the larger of the maps that are
+    /// alive at once (of an FCN a convolution's input and output in the first stage) and the scores (in the frame, without it, and the best of each pixel), beside
     /// the photograph and its planes. The kernels unfold nothing: a pass over 2048 x 2048 pixels at width 0.25 was
     /// measured at 152 bytes a pixel, the estimate for its first stage.
     pub fn activation_bytes_per_pixel(meta: &ModelMeta) -> u64 {
-        let first = meta.channels()[0] as u64;
+        let maps = meta.graph().peak_values_per_pixel().ceil() as u64;
         let classes = meta.classes.len() as u64;
-        4 * ((2 * first).max(3 * classes) + 6)
+        4 * (maps.max(3 * classes) + 6)
     }
 
-    fn pass(&self, image: &RgbImage, extra: Extra) -> Result<(Prediction, SummedLoss)> {
+    fn pass(&self, image: &RgbImage, extra: Extra) -> Result<Prediction> {
         let (width, height, classes) = (image.width, image.height, self.network.meta().classes.len());
         let pixels = width * height;
         if pixels == 0 || image.rgb_hwc.len() != pixels * 3 {
@@ -185,7 +161,7 @@ impl Predictor {
                 })?;
             }
         }
-        Ok((Prediction { labels, probabilities }, loss))
+        Ok(Prediction { labels, probabilities, loss })
     }
 
     /// The scores of the part of a tile that is kept, `[1, K, H, W]`.
@@ -308,40 +284,58 @@ fn tiles(meta: &ModelMeta, width: usize, height: usize, budget_bytes: u64) -> Ve
         let whole = |side: usize| Span { seen: 0..side as isize, kept: 0..side };
         return vec![Tile { rows: whole(height), columns: whole(width) }];
     }
-    let side = affordable.isqrt() as usize / COARSEST_STRIDE * COARSEST_STRIDE;
-    let step = side.saturating_sub(2 * TILE_MARGIN_PX).max(4 * COARSEST_STRIDE);
-    let columns = spans(meta.geometry, width, step);
+    let grid = Grid::new(&meta.graph());
+    let side = affordable.isqrt() as usize / grid.stride * grid.stride;
+    let step = side.saturating_sub(2 * grid.margin).max(4 * grid.stride);
+    let columns = grid.spans(width, step);
     let across = |rows: Span| columns.iter().map(move |columns| Tile { rows: rows.clone(), columns: columns.clone() });
-    spans(meta.geometry, height, step).into_iter().flat_map(across).collect()
+    grid.spans(height, step).into_iter().flat_map(across).collect()
 }
 
-/// Cuts `side` pixels into parts of `step`, a multiple of the stride, and adds the margins.
-fn spans(geometry: Geometry, side: usize, step: usize) -> Vec<Span> {
-    // The grid of the coarsest map begins with the frame that the whole photograph would get.
-    let (lead, grid) = match geometry {
-        Geometry::Same => {
-            let padded = side.next_multiple_of(COARSEST_STRIDE);
-            ((padded - side) / 2, padded)
-        }
-        Geometry::Caffe => (0, side),
-    };
-    let mut spans = Vec::new();
-    for start in (0..grid).step_by(step) {
-        let seen = start.saturating_sub(TILE_MARGIN_PX)..(start + step + TILE_MARGIN_PX).min(grid);
-        let kept = start.saturating_sub(lead)..(start + step).saturating_sub(lead).min(side);
-        let seen = seen.start as isize - lead as isize..seen.end as isize - lead as isize;
-        if !kept.is_empty() {
-            spans.push(Span { seen, kept });
-        }
+/// On what tiles are cut.
+#[derive(Clone, Copy, Debug)]
+struct Grid {
+    /// Tiles start at multiples of it.
+    stride: usize,
+    /// Pixels that a tile overlaps its neighbours by.
+    margin: usize,
+    /// The multiple to which the network frames photographs.
+    frame: Option<usize>,
+}
+
+impl Grid {
+    fn new(graph: &Graph) -> Self {
+        Grid { stride: graph.coarsest_stride(), margin: graph.margin(), frame: graph.frame() }
     }
-    spans
+
+    /// Cuts `side` pixels into parts of `step`, a multiple of the stride, and adds the margins.
+    fn spans(&self, side: usize, step: usize) -> Vec<Span> {
+        // The grid of the coarsest map begins with the frame that the whole photograph would get.
+        let (lead, grid) = match self.frame {
+            Some(multiple) => {
+                let padded = side.next_multiple_of(multiple);
+                ((padded - side) / 2, padded)
+            }
+            None => (0, side),
+        };
+        let mut spans = Vec::new();
+        for start in (0..grid).step_by(step) {
+            let seen = start.saturating_sub(self.margin)..(start + step + self.margin).min(grid);
+            let kept = start.saturating_sub(lead)..(start + step).saturating_sub(lead).min(side);
+            let seen = seen.start as isize - lead as isize..seen.end as isize - lead as isize;
+            if !kept.is_empty() {
+                spans.push(Span { seen, kept });
+            }
+        }
+        spans
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::FcnOptions;
-    use crate::weights::{Backbone, Variant};
+    use crate::network::{Backbone, Variant};
+    use crate::network::{Geometry, NetworkOptions};
     use burn::tensor::Device;
     use segdata::labels::VOID;
     use segdata::rng::{Purpose, Rng};
@@ -350,9 +344,13 @@ mod tests {
         ModelMeta::narrow(variant, Backbone::Vgg16, geometry, &["a", "b", "c"])
     }
 
+    fn unet() -> ModelMeta {
+        ModelMeta::narrow_unet(true, &["a", "b", "c"])
+    }
+
     /// A network whose score layers are drawn too, so that its scores depend on the photograph.
-    fn predictor(variant: Variant, geometry: Geometry) -> Predictor {
-        let mut fcn = Fcn::init(meta(variant, geometry), &FcnOptions::default(), 1, &Device::flex());
+    fn predictor(meta: ModelMeta) -> Predictor {
+        let mut fcn = Network::init(meta, &NetworkOptions::default(), 1, &Device::flex());
         for (index, parameter) in fcn.parameters_mut().iter_mut().enumerate() {
             if parameter.name.starts_with("score") {
                 let mut rng = Rng::derive(2, Purpose::Bench, &[index as u64]);
@@ -377,8 +375,8 @@ mod tests {
 
     #[test]
     fn a_photograph_of_any_size_gets_a_map_of_that_size() {
-        for geometry in [Geometry::Same, Geometry::Caffe] {
-            let predictor = predictor(Variant::Fcn8s, geometry);
+        for meta in [meta(Variant::Fcn8s, Geometry::Same), meta(Variant::Fcn8s, Geometry::Caffe), unet()] {
+            let predictor = predictor(meta);
             for (width, height) in [(1, 1), (31, 31), (33, 64), (100, 3), (224, 97)] {
                 let labels = predictor.predict(&photograph(width, height)).unwrap();
                 assert_eq!((labels.width, labels.height, labels.ids.len()), (width, height, width * height));
@@ -389,9 +387,10 @@ mod tests {
 
     #[test]
     fn labels_probabilities_and_loss_agree_with_each_other() {
-        let predictor = predictor(Variant::Fcn16s, Geometry::Same);
+        let predictor = predictor(meta(Variant::Fcn16s, Geometry::Same));
         let photo = photograph(70, 45);
-        let both = predictor.predict_with_probabilities(&photo).unwrap();
+        let probabilities = Extra { probabilities: true, truth: None };
+        let both = predictor.predict_with(&photo, probabilities).unwrap();
         let p = both.probabilities.unwrap();
         let pixels = 70 * 45;
         assert_eq!(p.len(), 3 * pixels);
@@ -404,28 +403,30 @@ mod tests {
             assert!(of.iter().all(|v| *v <= of[usize::from(both.labels.ids[i])]));
             expected -= if truth.ids[i] == VOID { 0.0 } else { f64::from(of[1]).ln() };
         }
-        let (labels, loss) = predictor.predict_with_loss(&photo, &truth).unwrap();
+        let against = |truth| Extra { probabilities: false, truth: Some(truth) };
+        let Prediction { labels, loss, .. } = predictor.predict_with(&photo, against(&truth)).unwrap();
         assert_eq!(labels, both.labels);
-        let (all, same_loss) = predictor.predict_with_both(&photo, &truth).unwrap();
-        assert_eq!((all.labels, all.probabilities, same_loss), (labels, Some(p), loss));
+        let all = predictor.predict_with(&photo, Extra { probabilities: true, truth: Some(&truth) }).unwrap();
+        assert_eq!((all.labels, all.probabilities, all.loss), (labels, Some(p), loss));
         assert_eq!(loss.pixels, pixels as u64 - 500);
         assert!((loss.nats / expected - 1.0).abs() < 1e-4, "{} and {expected}", loss.nats);
-        assert!(predictor.predict_with_loss(&photo, &LabelMap::filled(45, 70, 0)).is_err());
+        assert!(predictor.predict_with(&photo, against(&LabelMap::filled(45, 70, 0))).is_err());
     }
 
     #[test]
     fn tiles_cover_every_pixel_once_and_start_on_the_grid() {
-        for geometry in [Geometry::Same, Geometry::Caffe] {
+        for meta in [meta(Variant::Fcn8s, Geometry::Same), meta(Variant::Fcn8s, Geometry::Caffe), unet()] {
+            let grid = Grid::new(&meta.graph());
             for (side, step) in [(1, 128), (1000, 128), (1001, 256), (2047, 512), (20_000, 1536)] {
-                let spans = spans(geometry, side, step);
+                let spans = grid.spans(side, step);
                 let mut next = 0;
                 for span in &spans {
-                    assert_eq!(span.kept.start, next, "{geometry:?} {side} {step}");
+                    assert_eq!(span.kept.start, next, "{meta:?} {side} {step}");
                     assert!(span.seen.start <= span.kept.start as isize && span.seen.end >= span.kept.end as isize);
-                    assert!(geometry == Geometry::Caffe || span.seen.len() % COARSEST_STRIDE == 0);
+                    assert!(grid.frame.is_none_or(|multiple| span.seen.len() % multiple == 0));
                     next = span.kept.end;
                 }
-                assert_eq!(next, side, "{geometry:?} {side} {step}");
+                assert_eq!(next, side, "{meta:?} {side} {step}");
             }
         }
         assert_eq!(tiles(&meta(Variant::Fcn8s, Geometry::Same), 500, 375, ACTIVATION_BUDGET_BYTES).len(), 1);
@@ -433,19 +434,22 @@ mod tests {
 
     #[test]
     fn tiles_give_the_map_and_the_loss_of_the_whole_photograph() {
-        for (variant, geometry) in [(Variant::Fcn8s, Geometry::Same), (Variant::Fcn32s, Geometry::Caffe)] {
-            let whole = predictor(variant, geometry);
+        let cases =
+            [(meta(Variant::Fcn8s, Geometry::Same), 900), (meta(Variant::Fcn32s, Geometry::Caffe), 900), (unet(), 600)];
+        for (meta, side) in cases {
+            let whole = predictor(meta.clone());
             let mut tiled = whole.clone();
-            tiled.budget_bytes = 900 * 900 * Predictor::activation_bytes_per_pixel(whole.meta());
+            tiled.budget_bytes = side * side * Predictor::activation_bytes_per_pixel(whole.meta());
             let photo = photograph(1003, 830);
             assert!(tiles(whole.meta(), 1003, 830, tiled.budget_bytes).len() > 1);
             let truth = LabelMap::filled(1003, 830, 2);
-            let (expected, expected_loss) = whole.predict_with_loss(&photo, &truth).unwrap();
-            let (found, loss) = tiled.predict_with_loss(&photo, &truth).unwrap();
-            let wrong = expected.ids.iter().zip(&found.ids).filter(|(a, b)| a != b).count();
+            let against = Extra { probabilities: false, truth: Some(&truth) };
+            let expected = whole.predict_with(&photo, against).unwrap();
+            let found = tiled.predict_with(&photo, against).unwrap();
+            let wrong = expected.labels.ids.iter().zip(&found.labels.ids).filter(|(a, b)| a != b).count();
             // Sums may be taken in another order in a pass of another size: ties can fall the other way.
-            assert!(wrong <= 5, "{variant:?} {geometry:?}: {wrong} pixels differ");
-            assert!((loss.nats / expected_loss.nats - 1.0).abs() < 1e-4);
+            assert!(wrong <= 5, "{meta:?}: {wrong} pixels differ");
+            assert!((found.loss.nats / expected.loss.nats - 1.0).abs() < 1e-4);
         }
     }
 

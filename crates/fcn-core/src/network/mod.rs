@@ -1,23 +1,41 @@
 //! The network: a normalised tensor goes in, logits at the same height and width come out, and nothing else.
 //!
+//! ```text
+//! spec (which network)  ->  graph (its operations and parameters)  ->  network (with values, on a device)
+//!    fcn on vgg16, unet        |  maps: sizes, cost, reach                |  executor: the walk
+//!                              |                                          |  frozen: for inference, with prepared weights
+//! ```
+//!
+//! A family is a file that builds a [graph] from a few numbers: [`families::fcn`] (Long, Shelhamer & Darrell 2015) on the trunk of
+//! [`families::vgg16`] (Simonyan & Zisserman 2014), and [`families::unet`] (Ronneberger, Fischer & Brox 2015). Everything else knows the graph
+//! alone: the [executor] computes it forward and for gradients, [`maps`] derives sizes, arithmetic, memory and receptive
+//! fields, `initial` the values to start from, and the rooms [`export`](crate::export),
+//! [`import`](crate::import) and [`weights`](crate::weights) write and read it.
+//!
 //! Shapes are written with `N` images, `K` classes, `C` channels, `H x W` pixels. Layers keep the names of the
 //! published models (`conv1_1 .. conv5_3, fc6, fc7, score_fr, upscore2, score_pool4, upscore_pool4, score_pool3,
 //! upscore8`), so that code, paper and weights file can be read side by side.
 //!
-//! [`vgg16`] is the trunk as a table, [`fcn`] puts the three heads on it, [`bilinear`] is the upsampling kernel,
-//! [`conv`] the one place that calls the engine's convolutions, [`parameter`] the list of what can be learnt,
-//! [`inference`] a network whose weights no longer change, [`import`] how weights from elsewhere become ours.
-//!
-//! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `data` or `train`.
+//! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `segdata::dataset` or `train`.
 
 pub mod bilinear;
-pub mod fcn;
+pub mod executor;
+pub mod families;
+pub mod frozen;
+pub mod graph;
 mod initial;
+pub mod maps;
+#[expect(clippy::module_inception, reason = "the file holds the type that the folder is about")]
+pub mod network;
 pub mod parameter;
-pub mod prepared;
-pub mod vgg16;
+mod prepared;
+pub mod spec;
 
 pub use conv_kernels::{Activation, Algorithm, Precision};
-pub use fcn::{DropoutKey, Fcn, FcnOptions};
-pub use parameter::{Parameter, ParameterKind, ParameterSpec, parameter_table, trainable_count, trunk_table};
-pub use prepared::{Frozen, LayerTime, WeightForm};
+pub use executor::{DropoutKey, LayerTime};
+pub use families::fcn::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
+pub use families::unet::UnetSpec;
+pub use frozen::{Frozen, WeightForm};
+pub use network::{Network, NetworkOptions};
+pub use parameter::{Parameter, ParameterKind, ParameterSpec};
+pub use spec::{Architecture, ModelMeta, TrunkMeta};

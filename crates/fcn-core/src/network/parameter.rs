@@ -4,15 +4,13 @@
 
 use burn::tensor::Tensor;
 
-use super::fcn::{FcnOptions, Layout};
-use crate::weights::{Geometry, ModelMeta, TrunkMeta, Variant};
-use segdata::labels::Classes;
-
-/// What a parameter is for; decides how it starts, whether it is learnt and whether it decays.
+/// What a parameter is for; decides whether it is learnt and whether it decays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
     /// Weight of a convolution, `[O, C, k, k]`.
     Weight,
+    /// Weight of a transposed convolution that is learnt like any other, `[C, O, k, k]`.
+    TransposedWeight,
     /// Bias of a convolution, `[O]`.
     Bias,
     /// Factor of a batch normalisation, `[O]`.
@@ -28,14 +26,35 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
-    /// Whether gradients change it under these options.
-    pub fn trainable(self, options: &FcnOptions) -> bool {
+    /// Whether gradients change it; `upsampling`: whether bilinear kernels are learnt.
+    pub fn trainable(self, upsampling: bool) -> bool {
         match self {
             ParameterKind::RunningMean | ParameterKind::RunningVar => false,
-            ParameterKind::Upsampling => options.trainable_upsampling,
+            ParameterKind::Upsampling => upsampling,
             _ => true,
         }
     }
+
+    /// Whether it is the kernel of a convolution, plain or transposed.
+    pub fn is_kernel(self) -> bool {
+        matches!(self, ParameterKind::Weight | ParameterKind::TransposedWeight | ParameterKind::Upsampling)
+    }
+}
+
+/// What a parameter starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initial {
+    /// Normal with variance `2 / fan_in` (He, Zhang, Ren & Sun 2015, equation 10).
+    HeNormal {
+        /// Values that go into one value of the output.
+        fan_in: usize,
+    },
+    /// Zero.
+    Zero,
+    /// One.
+    One,
+    /// The kernel that interpolates linearly within each channel.
+    Bilinear,
 }
 
 /// Name, kind and shape of a parameter, without its values.
@@ -45,6 +64,8 @@ pub struct ParameterSpec {
     pub name: String,
     /// What it is for.
     pub kind: ParameterKind,
+    /// What it starts from.
+    pub initial: Initial,
     /// Extent of each axis.
     pub shape: Vec<usize>,
 }
@@ -75,93 +96,21 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Whether gradients change it under these options.
-    pub fn trainable(&self, options: &FcnOptions) -> bool {
-        self.kind.trainable(options)
-    }
-
-    /// The values with `D` axes. No copy. `D` is the rank of `shape`: 4 for weights and upsampling, else 1.
-    pub(crate) fn shaped<const D: usize>(&self) -> Tensor<D> {
+    /// The values with `D` axes. No copy. `D` is the rank of `shape`: 4 for kernels, else 1.
+    pub(super) fn shaped<const D: usize>(&self) -> Tensor<D> {
         let mut dims = [1; D];
         dims.copy_from_slice(&self.shape);
         self.tensor.clone().reshape(dims)
     }
 }
 
-/// Every parameter of the network that `meta` describes, in the order in which it holds and saves them. Allocates no
-/// values.
-pub fn parameter_table(meta: &ModelMeta) -> Vec<ParameterSpec> {
-    Layout::new(meta).table
+/// The layer of a parameter: `conv1_1` of `conv1_1.norm.weight`.
+pub fn layer_of(parameter: &str) -> &str {
+    parameter.split('.').next().unwrap_or(parameter)
 }
 
-/// Every parameter of a trunk, in the order in which a network with that trunk has them.
-pub fn trunk_table(meta: &TrunkMeta) -> Vec<ParameterSpec> {
-    let mut table = parameter_table(&meta.with_head(Variant::Fcn32s, Geometry::Same, Classes::named(["none"])));
-    table.retain(|spec| !belongs_to_classes(&spec.name));
-    table
-}
-
-/// Whether a parameter or layer of this name has an axis along the classes: score layers and their upsampling.
+/// Whether a parameter or layer of this name has an axis along the classes. In every family these are the score layers and
+/// their upsampling, and their names begin so.
 pub fn belongs_to_classes(name: &str) -> bool {
     name.starts_with("score") || name.starts_with("upscore")
-}
-
-/// How many numbers are learnt under `options`.
-pub fn trainable_count(meta: &ModelMeta, options: &FcnOptions) -> usize {
-    parameter_table(meta).iter().filter(|spec| spec.kind.trainable(options)).map(ParameterSpec::len).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::weights::{Backbone, TrunkShape};
-    use segdata::image::preprocessing::Preprocessing;
-    use std::collections::HashSet;
-
-    fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
-        ModelMeta {
-            variant,
-            backbone,
-            width: 1.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::voc(),
-            preprocessing: Preprocessing::default(),
-        }
-    }
-
-    #[test]
-    fn counts_are_those_of_the_paper_s_networks() {
-        let cases = [(Variant::Fcn32s, 134_346_581), (Variant::Fcn16s, 134_357_354), (Variant::Fcn8s, 134_362_751)];
-        for (variant, count) in cases {
-            assert_eq!(trainable_count(&meta(variant, Backbone::Vgg16), &FcnOptions::default()), count, "{variant:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_unique_and_published() {
-        for variant in [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s] {
-            for backbone in [Backbone::Vgg16, Backbone::Vgg16Bn] {
-                let table = parameter_table(&meta(variant, backbone));
-                let names: HashSet<&str> = table.iter().map(|spec| spec.name.as_str()).collect();
-                assert_eq!(names.len(), table.len(), "{variant:?} {backbone:?}");
-                let upscores: Vec<&str> = table
-                    .iter()
-                    .filter(|spec| spec.kind == ParameterKind::Upsampling)
-                    .map(|spec| spec.name.as_str())
-                    .collect();
-                let expected: &[&str] = match variant {
-                    Variant::Fcn32s => &["upscore.weight"],
-                    Variant::Fcn16s => &["upscore2.weight", "upscore16.weight"],
-                    Variant::Fcn8s => &["upscore2.weight", "upscore_pool4.weight", "upscore8.weight"],
-                };
-                assert_eq!(upscores, expected, "{variant:?} {backbone:?}");
-                for name in ["conv1_1.weight", "conv5_3.weight", "fc6.weight", "fc7.weight", "score_fr.bias"] {
-                    assert!(names.contains(name), "{name} in {variant:?} {backbone:?}");
-                }
-                assert_eq!(names.contains("fc7.norm.running_var"), backbone == Backbone::Vgg16Bn);
-                assert_eq!(names.contains("conv1_1.bias"), backbone == Backbone::Vgg16);
-            }
-        }
-    }
 }

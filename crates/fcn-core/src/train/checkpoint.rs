@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Fcn;
+use crate::network::Network;
 use crate::train::optim::{Optimizer, OptimizerOptions};
 use crate::weights;
 use crate::weights::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
@@ -130,7 +130,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// A refusal by the system; earlier checkpoints are intact then. Weights that are not finite are never written.
-    pub fn save(&self, fcn: &Fcn, optimizer: &Optimizer, state: &State) -> Result<PathBuf> {
+    pub fn save(&self, fcn: &Network, optimizer: &Optimizer, state: &State) -> Result<PathBuf> {
         let folder = self.folder();
         create_dir(&folder)?;
         let name = format!("step-{:08}", state.step);
@@ -264,7 +264,7 @@ impl Checkpoints {
 ///
 /// # Errors
 /// Files that cannot be read or do not fit together.
-pub fn load(path: &Path, state: &State, options: OptimizerOptions, device: &Device) -> Result<(Fcn, Optimizer)> {
+pub fn load(path: &Path, state: &State, options: OptimizerOptions, device: &Device) -> Result<(Network, Optimizer)> {
     let fcn = weights::load(&path.join(WEIGHTS), device)?;
     let mut optimizer = Optimizer::new(options, &fcn);
     let moments = TensorFile::open(&path.join(OPTIM))?;
@@ -441,13 +441,13 @@ fn sync_dir(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::FcnOptions;
+    use crate::network::NetworkOptions;
+    use crate::network::{Backbone, Geometry, ModelMeta, Variant};
     use crate::train::optim::OptimizerKind;
-    use crate::weights::{Backbone, Geometry, ModelMeta, Variant};
 
-    fn network() -> (Fcn, Optimizer) {
+    fn network() -> (Network, Optimizer) {
         let meta = ModelMeta::narrow(Variant::Fcn32s, Backbone::Vgg16, Geometry::Same, &["background", "thing"]);
-        let fcn = Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex());
+        let fcn = Network::init(meta, &NetworkOptions::default(), 0, &Device::flex());
         let optimizer = Optimizer::new(options(), &fcn);
         (fcn, optimizer)
     }

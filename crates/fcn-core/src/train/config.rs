@@ -8,18 +8,35 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::infer::crf::CrfParams;
-use crate::network::{Algorithm, FcnOptions};
-use crate::train::loss::Reduction;
+use crate::loss::Reduction;
+use crate::network::{
+    Algorithm, Architecture, Backbone, FcnSpec, Geometry, NetworkOptions, TrunkShape, UnetSpec, Variant,
+};
 use crate::train::optim::{OptimizerKind, OptimizerOptions};
 use crate::train::schedule::{Schedule, ScheduleKind};
-use crate::weights::{Backbone, Geometry, Variant};
 use crate::{Error, Result};
 use segdata::image::preprocessing::Preprocessing;
+
+/// A family of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Model {
+    /// Fully convolutional networks on VGG-16 (Long, Shelhamer & Darrell 2015).
+    #[serde(rename = "fcn")]
+    Fcn,
+    /// U-Net (Ronneberger, Fischer & Brox 2015).
+    #[serde(rename = "unet")]
+    Unet,
+    /// U-Net with a batch normalisation after each 3 x 3 convolution.
+    #[serde(rename = "unet-bn")]
+    UnetBn,
+}
 
 /// Everything that decides what a run computes, apart from the data and the device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
+    /// fcn: the family of networks; `variant`, `backbone` and `geometry` belong to it. unet and unet-bn have their own.
+    pub model: Model,
     /// 8s: the paper's most accurate variant.
     pub variant: Variant,
     /// vgg16: the network that pretrained weights exist for. From random weights vgg16-bn learns faster.
@@ -118,6 +135,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         let crf = CrfParams::default();
         TrainConfig {
+            model: Model::Fcn,
             variant: Variant::Fcn8s,
             backbone: Backbone::Vgg16,
             width: 1.0,
@@ -251,6 +269,19 @@ impl TrainConfig {
                 "stages name {twice:?} twice; expected each of 32s, 16s, 8s once at most"
             )));
         }
+        if self.model != Model::Fcn {
+            let plain = TrainConfig::default();
+            let fcn_only = [
+                ("variant", self.variant != plain.variant),
+                ("backbone", self.backbone != plain.backbone),
+                ("geometry", self.geometry != plain.geometry),
+                ("stages", !self.stages.is_empty()),
+            ];
+            if let Some((key, _)) = fcn_only.into_iter().find(|(_, set)| *set) {
+                return Err(Error::usage(format!("{key} belongs to the model fcn, and the model is another"))
+                    .hint("leave it out; batch normalisation is model = \"unet-bn\""));
+            }
+        }
         within("scale_min", self.scale_min.into(), 0.05, 20.0)?;
         within("scale_max", self.scale_max.into(), self.scale_min.into(), 20.0)?;
         self.crf_params().validate()
@@ -269,9 +300,21 @@ impl TrainConfig {
         }
     }
 
+    /// The network, but for its classes.
+    pub fn architecture(&self) -> Architecture {
+        let TrainConfig { variant, backbone, width, geometry, .. } = *self;
+        match self.model {
+            Model::Fcn => {
+                Architecture::Fcn(FcnSpec { variant, backbone, width, trunk: TrunkShape::default(), geometry })
+            }
+            Model::Unet => Architecture::Unet(UnetSpec { width, normalised: false }),
+            Model::UnetBn => Architecture::Unet(UnetSpec { width, normalised: true }),
+        }
+    }
+
     /// What the weights do not depend on.
-    pub fn fcn_options(&self) -> FcnOptions {
-        FcnOptions { dropout: self.dropout, trainable_upsampling: self.trainable_upsampling, algorithm: self.conv }
+    pub fn network_options(&self) -> NetworkOptions {
+        NetworkOptions { dropout: self.dropout, trainable_upsampling: self.trainable_upsampling, algorithm: self.conv }
     }
 
     /// The update rule's constants.
@@ -362,6 +405,7 @@ mod tests {
             ("stepz = 3", "unknown key 'stepz'", Some("did you mean 'steps'?")),
             ("[preprocessing]\nchannel = 'RGB'", "unknown field `channel`", None),
             ("variant = '9s'", "unknown variant `9s`", None),
+            ("model = 'unet'\ngeometry = 'caffe'", "geometry belongs to the model fcn", None),
             ("conv = 'exact'", "unknown variant `exact`, expected one of `direct`, `accurate`, `fast`", None),
             ("steps = -1", "invalid value: integer `-1`", None),
             ("steps = 0", "steps is 0; it must be at least 1", None),

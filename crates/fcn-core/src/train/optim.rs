@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::device::values::with_values;
-use crate::network::{Fcn, ParameterKind};
+use crate::network::{Network, ParameterKind};
 use crate::{Error, ErrorKind, Result};
 
 /// Which update rule.
@@ -100,14 +100,14 @@ impl Rule {
 
 impl Optimizer {
     /// A fresh optimiser for `fcn`: all moments zero.
-    pub fn new(options: OptimizerOptions, fcn: &Fcn) -> Self {
+    pub fn new(options: OptimizerOptions, fcn: &Network) -> Self {
         let device = fcn.device();
         let count = if options.kind == OptimizerKind::Sgd { 1 } else { 2 };
         let moments = fcn
             .parameters()
             .iter()
             .map(|parameter| {
-                let copies = if parameter.trainable(&fcn.options) { count } else { 0 };
+                let copies = if fcn.trains(parameter) { count } else { 0 };
                 (0..copies).map(|_| Tensor::<1>::zeros([parameter.shape.iter().product::<usize>()], &device)).collect()
             })
             .collect();
@@ -120,7 +120,7 @@ impl Optimizer {
     }
 
     /// The moments by name (`conv1_1.weight.first`), for a checkpoint.
-    pub fn tensors<'a>(&'a self, fcn: &'a Fcn) -> impl Iterator<Item = (String, &'a Tensor<1>)> {
+    pub fn tensors<'a>(&'a self, fcn: &'a Network) -> impl Iterator<Item = (String, &'a Tensor<1>)> {
         fcn.parameters().iter().zip(&self.moments).flat_map(|(parameter, moments)| {
             moments.iter().zip(["first", "second"]).map(|(moment, role)| (format!("{}.{role}", parameter.name), moment))
         })
@@ -132,7 +132,7 @@ impl Optimizer {
     /// Those of `values`.
     pub fn restore(
         &mut self,
-        fcn: &Fcn,
+        fcn: &Network,
         updates: u64,
         mut values: impl FnMut(&str, usize) -> Result<Vec<f32>>,
     ) -> Result<()> {
@@ -152,17 +152,17 @@ impl Optimizer {
     ///
     /// # Errors
     /// A weight that became infinite or not a number, by name. The weights are then spoiled and must not be saved.
-    pub fn step(&mut self, fcn: &mut Fcn, gradients: &[Option<Tensor<1>>], rate: f64, scale: f64) -> Result<()> {
+    pub fn step(&mut self, fcn: &mut Network, gradients: &[Option<Tensor<1>>], rate: f64, scale: f64) -> Result<()> {
         self.updates += 1;
         let t = self.updates as f64;
         let options = self.options;
-        for ((parameter, moments), gradient) in fcn.parameters_mut().iter_mut().zip(&mut self.moments).zip(gradients) {
+        for ((parameter, moments), gradient) in fcn.learnt_mut().iter_mut().zip(&mut self.moments).zip(gradients) {
             let Some(gradient) = gradient else { continue };
             if moments.is_empty() {
                 continue;
             }
             let (decay, rate) = match parameter.kind {
-                ParameterKind::Weight | ParameterKind::Upsampling => (options.weight_decay, rate),
+                kind if kind.is_kernel() => (options.weight_decay, rate),
                 ParameterKind::Bias => (0.0, rate * f64::from(options.bias_rate)),
                 _ => (0.0, rate),
             };
@@ -270,7 +270,7 @@ fn update_on_device(weight: Tensor<1>, gradient: Tensor<1>, moments: &mut [Tenso
 
 /// Adds the gradients of `loss` to `sums` (by parameter, or `None` where there is none yet). What the backward pass holds is
 /// freed on the way.
-pub fn add_gradients(fcn: &Fcn, loss: &Tensor<1>, sums: &mut [Option<Tensor<1>>]) {
+pub fn add_gradients(fcn: &Network, loss: &Tensor<1>, sums: &mut [Option<Tensor<1>>]) {
     let mut found = loss.backward();
     for (parameter, sum) in fcn.parameters().iter().zip(sums) {
         let Some(gradient) = parameter.tensor.grad_remove(&mut found) else { continue };

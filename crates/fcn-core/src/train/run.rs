@@ -7,42 +7,27 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::cost::environment::{Environment, peak_rss_bytes};
 use crate::device::values::with_values;
-use crate::import::starting_weights::StartingWeights;
-use crate::network::{DropoutKey, Fcn};
+use crate::environment::{Environment, peak_rss_bytes};
+use crate::loss::{PixelLoss, valid_pixels};
+use crate::network::{Architecture, DropoutKey, ModelMeta, Network};
 use crate::train::checkpoint::{self, Best, Checkpoints, SAMPLER_VERSION, State};
 use crate::train::config::{RunPaths, TrainConfig};
-use crate::train::loss::{PixelLoss, valid_pixels};
+use crate::train::events::{Event, StopSignal};
+use crate::train::memory;
 use crate::train::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::train::run_log::{RunLog, StepLog, now_secs};
-use crate::train::validation::{Validation, Validator};
-use crate::weights::{ModelMeta, TrunkShape};
-use crate::{Error, ErrorKind, Result, cost};
+use crate::train::starting_weights::StartingWeights;
+use crate::train::validation::Validator;
+use crate::{Error, ErrorKind, Result};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
 use segdata::dataset::{Dataset, SPLIT_SEED};
-
-/// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
-#[derive(Clone, Debug, Default)]
-pub struct StopSignal(pub Arc<AtomicUsize>);
-
-impl StopSignal {
-    /// The fault to end with, if a signal came.
-    pub fn requested(&self) -> Option<ErrorKind> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            2 => Some(ErrorKind::Interrupted),
-            _ => Some(ErrorKind::Terminated),
-        }
-    }
-}
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -58,31 +43,6 @@ pub struct TrainOptions {
     pub device_name: String,
     /// The command line, for the record.
     pub command: Vec<String>,
-}
-
-/// What the loop tells while it runs.
-pub enum Event<'a> {
-    /// The run is about to begin or to go on.
-    Start {
-        /// The effective configuration.
-        config: &'a TrainConfig,
-        /// Numbers that are learnt.
-        parameters: usize,
-        /// Images of the training and the validation split.
-        images: [usize; 2],
-        /// Updates done before.
-        step: u64,
-    },
-    /// A step that is due for logging.
-    Step(&'a StepLog),
-    /// Validation has reached so many of so many images.
-    Validating(usize, usize),
-    /// A validation is done.
-    Validation(&'a Validation),
-    /// A checkpoint is safe in this folder.
-    Saved(&'a Path),
-    /// Something worth a line.
-    Remark(String),
 }
 
 /// How a run ended.
@@ -141,7 +101,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     };
     // The input convention belongs to the weights that a run starts or once started from.
     if let Some(start) = &start {
-        config.preprocessing = start.trunk().preprocessing;
+        config.preprocessing = start.preprocessing().clone();
     } else if let (Some(before), Some(_)) = (&before, &paths.init) {
         config.preprocessing = before.preprocessing.clone();
     }
@@ -159,10 +119,9 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let mut log = RunLog::open(&paths.run, run.state.step)?;
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
-    let parameters = run.fcn.parameters().iter().filter(|p| p.trainable(&run.fcn.options));
     tell(Event::Start {
         config,
-        parameters: parameters.map(|p| p.shape.iter().product::<usize>()).sum(),
+        parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],
         step: run.state.step,
     });
@@ -243,7 +202,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
 
 /// What changes from step to step.
 struct Run {
-    fcn: Fcn,
+    fcn: Network,
     optimizer: Optimizer,
     state: State,
     last: Option<PathBuf>,
@@ -308,24 +267,17 @@ impl Run {
 /// Refuses a training step that this machine cannot hold.
 fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
     let TrainConfig { optimizer, batch, crop, width, .. } = *config;
-    cost::refuse_beyond_memory(
+    memory::refuse_beyond_memory(
         &format!("a step of {batch} crops of {crop} pixels at width {width}"),
-        cost::training_bytes(&network(config, dataset), optimizer, batch, crop),
+        memory::training_bytes(&network(config, dataset), optimizer, batch, crop),
         "lower `batch`, `crop` or `width`; `accumulate` keeps the number of images of an update",
     )
 }
 
 /// The network that a configuration asks for.
 fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
-    ModelMeta {
-        variant: config.variant,
-        backbone: config.backbone,
-        width: config.width,
-        trunk: TrunkShape::default(),
-        geometry: config.geometry,
-        classes: dataset.classes.clone(),
-        preprocessing: config.preprocessing.clone(),
-    }
+    let (classes, preprocessing) = (dataset.classes.clone(), config.preprocessing.clone());
+    ModelMeta { architecture: config.architecture(), classes, preprocessing }
 }
 
 /// A new run: fresh weights, or those of `init`.
@@ -338,19 +290,21 @@ fn begin(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Run> {
     let mut meta = network(config, dataset);
-    let fcn_options = config.fcn_options();
+    let fcn_options = config.network_options();
     if let Some(start) = &start {
         start.refuse_another_trunk(&meta)?;
         // Channels that no width describes come with the weights.
-        meta.trunk = start.trunk().trunk;
-        if start.geometry().is_some_and(|geometry| geometry != meta.geometry) {
+        if let (Architecture::Fcn(spec), Some(own)) = (&mut meta.architecture, start.trunk()) {
+            spec.trunk = own.trunk;
+        }
+        if let Some(theirs) = start.geometry().filter(|theirs| *theirs != config.geometry) {
             tell(Event::Remark(format!(
-                "the weights to start from were trained with another geometry than {:?}; `geometry` keeps theirs",
-                meta.geometry
+                "the weights to start from were trained with the geometry {theirs:?}, not {:?}; `geometry` keeps theirs",
+                config.geometry
             )));
         }
     }
-    let mut fcn = Fcn::init(meta, &fcn_options, config.seed, &options.device);
+    let mut fcn = Network::init(meta, &fcn_options, config.seed, &options.device);
     if let Some(start) = start {
         let adopted = start.adopt(&mut fcn)?;
         if !adopted.fresh.is_empty() {
@@ -411,7 +365,7 @@ fn resume(
         ))
         .at(&found.path));
     }
-    fcn.options = config.fcn_options();
+    fcn.options = config.network_options();
     tell(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
     Ok(Run { fcn, optimizer, state: found.state, last: Some(found.path) })
 }

@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn the_formats_page_explains_every_key_of_a_line() {
-        use crate::evaluate::network::{Evaluation, Skipped};
-        use crate::train::validation::{PicturedScores, ShortScores, Validation};
+        use crate::evaluate::{Evaluation, Skipped};
+        use crate::train::scores::{PicturedScores, ShortScores, Validation};
         use segdata::metrics::Tally;
 
         let page = include_str!("../../../../docs/formats.md");

@@ -6,9 +6,10 @@
 
 use std::path::PathBuf;
 
+use crate::network::Variant;
 use crate::train::config::{RunPaths, TrainConfig};
-use crate::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
-use crate::weights::Variant;
+use crate::train::events::{Event, StopSignal};
+use crate::train::run::{TrainOptions, TrainReport, train};
 use crate::{Error, Result};
 use segdata::files::write::write_atomically;
 

@@ -6,115 +6,23 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::Serialize;
-
-use crate::evaluate::network::{CrfTally, Evaluation, Scored, evaluate};
+use crate::evaluate::{CrfTally, Scored, evaluate};
 use crate::infer::crf::{CrfParams, Refined, refine};
-use crate::infer::predictor::Predictor;
-use crate::network::Fcn;
-use crate::train::run::{Event, StopSignal};
+use crate::infer::predictor::{Extra, Predictor};
+use crate::network::Network;
+use crate::train::events::{Event, StopSignal};
 use crate::train::run_log::RunLog;
+use crate::train::scores::{PicturedScores, Validation};
 use crate::{Error, Result};
 use segdata::dataset::{Sample, Split};
 use segdata::files::write::write_atomically;
 use segdata::image::encode_mask_png;
 use segdata::labels::Classes;
-use segdata::metrics::Tally;
 use segdata::pictures::{PictureKind, SheetRow, contact_sheet, for_jpeg, overlay, overlay_pair, with_legend};
 use segdata::report;
 
 /// Quality of the photographs among the pictures, 1 to 100.
 const JPEG_QUALITY: u8 = 90;
-
-/// The scores of one validation.
-#[derive(Clone, Debug, Serialize)]
-pub struct Validation {
-    /// The step it was at.
-    #[serde(skip)]
-    pub step: u64,
-    /// All scores.
-    #[serde(flatten)]
-    pub evaluation: Evaluation,
-    /// The scores of the pictured images, where they went through the CRF.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pictured: Option<PicturedScores>,
-}
-
-/// The images whose pictures are saved, scored without the CRF and with it.
-#[derive(Clone, Debug, Serialize)]
-pub struct PicturedScores {
-    /// Images.
-    pub images: u64,
-    /// Of the network's own label maps.
-    pub raw: ShortScores,
-    /// Of the label maps after the CRF.
-    pub crf: ShortScores,
-    /// Share of the pixels that the CRF changed.
-    pub changed: f64,
-    /// Time that the CRF took, with the second pass through the network that it needs.
-    pub seconds: f64,
-}
-
-/// The scores that a few images allow.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ShortScores {
-    /// Mean IoU over the classes present, 0 to 1.
-    pub miou: Option<f64>,
-    /// Share of the labelled pixels that are right.
-    pub pixel_accuracy: Option<f64>,
-    /// Mean IoU of the bands along contours.
-    pub boundary_iou: Option<f64>,
-}
-
-impl From<&Tally> for ShortScores {
-    fn from(tally: &Tally) -> Self {
-        let matrix = &tally.confusion;
-        let boundary_iou = tally.boundary.mean_iou();
-        ShortScores { miou: matrix.miou(), pixel_accuracy: matrix.pixel_accuracy(), boundary_iou }
-    }
-}
-
-impl Validation {
-    /// Mean IoU over the classes present, 0 to 1.
-    pub fn miou(&self) -> Option<f64> {
-        self.evaluation.scores.miou
-    }
-
-    /// One line for a log.
-    pub fn line(&self) -> String {
-        let scores = &self.evaluation.scores;
-        format!(
-            "validation at step {}: mIoU {}  pixel accuracy {}  mean accuracy {}  fwIoU {}  loss {}",
-            self.step,
-            number(scores.miou),
-            number(scores.pixel_accuracy),
-            number(scores.mean_accuracy),
-            number(scores.fw_iou),
-            number(self.evaluation.loss)
-        )
-    }
-
-    /// One more line for a log, on what the CRF does to the pictured images.
-    pub fn crf_line(&self) -> Option<String> {
-        self.pictured.as_ref().map(|p| {
-            format!(
-                "  CRF on the {} pictured images: mIoU {} -> {}  pixel accuracy {} -> {}  boundary IoU {} -> {}  ({:.1} s)",
-                p.images,
-                number(p.raw.miou),
-                number(p.crf.miou),
-                number(p.raw.pixel_accuracy),
-                number(p.crf.pixel_accuracy),
-                number(p.raw.boundary_iou),
-                number(p.crf.boundary_iou),
-                p.seconds
-            )
-        })
-    }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("n/a".to_string(), |value| format!("{value:.4}"))
-}
 
 /// Validates on one split and keeps the pictures of the same images each time.
 pub struct Validator {
@@ -154,7 +62,7 @@ impl Validator {
     pub fn run(
         &mut self,
         step: u64,
-        fcn: &Fcn,
+        fcn: &Network,
         log: &mut RunLog,
         stop: &StopSignal,
         tell: &mut dyn FnMut(Event),
@@ -215,7 +123,8 @@ impl Validator {
     /// What the CRF makes of a sample, if there is one.
     fn refined(&self, predictor: &Predictor, sample: &Sample) -> Result<Option<Refined>> {
         let Some(params) = &self.crf else { return Ok(None) };
-        let probabilities = predictor.predict_with_probabilities(&sample.image)?.probabilities.unwrap_or_default();
+        let wanted = Extra { probabilities: true, truth: None };
+        let probabilities = predictor.predict_with(&sample.image, wanted)?.probabilities.unwrap_or_default();
         refine(params, &sample.image, predictor.meta().classes.len(), &probabilities).map(Some)
     }
 

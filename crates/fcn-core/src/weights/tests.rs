@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::Parameter;
+use crate::network::{Backbone, Geometry, Parameter, Variant};
 
 #[test]
 fn the_first_value_that_is_not_finite_is_found_wherever_it_is() {
@@ -17,7 +17,7 @@ fn meta(variant: Variant, backbone: Backbone) -> ModelMeta {
     meta
 }
 
-fn values(fcn: &Fcn) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn values(fcn: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let list = |parameter: &Parameter| {
         let values = crate::device::values::with_values(&parameter.tensor, <[f32]>::to_vec).unwrap();
         (parameter.name.clone(), parameter.shape.clone(), values)
@@ -28,22 +28,24 @@ fn values(fcn: &Fcn) -> Vec<(String, Vec<usize>, Vec<f32>)> {
 #[test]
 fn a_saved_network_comes_back_bit_for_bit_and_the_same_network_is_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
-    for variant in [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s] {
-        for backbone in [Backbone::Vgg16, Backbone::Vgg16Bn] {
-            let mut fcn = Fcn::init(meta(variant, backbone), &FcnOptions::default(), 3, &Device::flex());
-            let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-            save(&first, &fcn).unwrap();
-            fcn.for_training();
-            save(&second, &fcn).unwrap();
-            assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap(), "{variant:?} {backbone:?}");
-            let loaded = load(&first, &Device::flex()).unwrap();
-            assert_eq!(loaded.meta, fcn.meta);
-            assert_eq!(read_meta(&first).unwrap(), fcn.meta);
-            assert_eq!(values(&loaded), values(&fcn), "{variant:?} {backbone:?}");
-            let mapped = load_mapped(&first, &Device::flex()).unwrap();
-            assert_eq!(mapped.meta, fcn.meta);
-            assert_eq!(values(&mapped), values(&fcn), "{variant:?} {backbone:?}");
-        }
+    let variants = [Variant::Fcn32s, Variant::Fcn16s, Variant::Fcn8s];
+    let fcns =
+        variants.iter().flat_map(|&variant| [Backbone::Vgg16, Backbone::Vgg16Bn].map(|trunk| meta(variant, trunk)));
+    let unets = [false, true].map(|normalised| ModelMeta::narrow_unet(normalised, &["background", "cell"]));
+    for meta in fcns.chain(unets) {
+        let mut network = Network::init(meta.clone(), &NetworkOptions::default(), 3, &Device::flex());
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        save(&first, &network).unwrap();
+        network.for_training();
+        save(&second, &network).unwrap();
+        assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap(), "{meta:?}");
+        let loaded = load(&first, &Device::flex()).unwrap();
+        assert_eq!(loaded.meta, meta);
+        assert_eq!(read_meta(&first).unwrap(), meta);
+        assert_eq!(values(&loaded), values(&network), "{meta:?}");
+        let mapped = load_mapped(&first, &Device::flex()).unwrap();
+        assert_eq!(mapped.meta, meta);
+        assert_eq!(values(&mapped), values(&network), "{meta:?}");
     }
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "temporary files are left: {names:?}");
@@ -53,7 +55,7 @@ fn a_saved_network_comes_back_bit_for_bit_and_the_same_network_is_the_same_file(
 fn files_that_do_not_fit_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights");
-    let fcn = Fcn::init(meta(Variant::Fcn8s, Backbone::Vgg16), &FcnOptions::default(), 3, &Device::flex());
+    let fcn = Network::init(meta(Variant::Fcn8s, Backbone::Vgg16), &NetworkOptions::default(), 3, &Device::flex());
     let all = values(&fcn);
     let header = fcn.meta.to_header().unwrap();
     type Change = fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>, &mut BTreeMap<String, String>);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fcn_core::evaluate::network::{Evaluation, evaluate, save_prediction};
+use fcn_core::evaluate::{Evaluation, evaluate, save_prediction};
 use fcn_core::infer::predictor::Predictor;
 use fcn_core::train::checkpoint;
 use fcn_core::train::config::{RunPaths, TrainConfig};

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use fcn_core::train::config::{RunPaths, TrainConfig};
-use fcn_core::train::run::{Event, StopSignal, TrainOptions, TrainReport, train};
+use fcn_core::train::events::{Event, StopSignal};
+use fcn_core::train::run::{TrainOptions, TrainReport, train};
 use fcn_core::train::stages::train_stages;
 use fcn_core::{Result, device};
 
@@ -59,6 +60,9 @@ pub struct Overrides {
     /// Multiplier on the channel counts [default: 1.0]
     #[arg(long)]
     width: Option<f32>,
+    /// fcn, or unet or unet-bn, to which variant, backbone and geometry do not belong [default: fcn]
+    #[arg(long)]
+    model: Option<String>,
     /// same or caffe [default: same]
     #[arg(long)]
     geometry: Option<String>,
@@ -132,6 +136,7 @@ impl Overrides {
             }
             Ok(())
         }
+        set_choice(&mut config.model, "--model", &self.model)?;
         set_choice(&mut config.variant, "--variant", &self.variant)?;
         if let Some(stages) = &self.stages {
             config.stages = stages.iter().map(|word| choice("--stages", word.trim())).collect::<Result<_>>()?;
@@ -238,8 +243,8 @@ fn start_lines(config: &TrainConfig, parameters: usize, images: [usize; 2], step
         (_, fcn_core::train::optim::OptimizerKind::Adam | fcn_core::train::optim::OptimizerKind::AdamW) => {
             String::new()
         }
-        (fcn_core::train::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
-        (fcn_core::train::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
+        (fcn_core::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
+        (fcn_core::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
     };
     format!(
         "{parameters} trainable parameters; {training} training and {validation} validation images\n\

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::{Problem, Severity};
+use super::problem::{Problem, Severity};
+use crate::dataset::explain::ValueCounts;
 use crate::dataset::{Dataset, Split, judge_sizes};
 use crate::error::Error;
-use crate::image::{self, Header, MaskValue, RawMask};
+use crate::image::{self, Header, RawMask};
+use crate::labels::MaskValue;
 
 /// Distinct values kept of one mask: more are no classes, and would cost memory.
 const MOST_VALUES: usize = 4096;
@@ -66,6 +68,13 @@ impl Library {
     /// The samples of one split, in its order.
     pub fn of<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = &'a Inspection> {
         (0..split.len()).filter_map(|i| self.at.get(&key(split, i)).and_then(|&n| self.seen.get(n)))
+    }
+
+    /// Values over all masks.
+    pub fn values(&self) -> ValueCounts {
+        let mut counts = ValueCounts::default();
+        self.all().filter(|seen| !seen.values.is_empty()).for_each(|seen| counts.add(&seen.values));
+        counts
     }
 }
 
@@ -138,5 +147,10 @@ impl Inspection {
             self.fault("exif_orientation", Severity::Warning, &e);
         }
         self.palette = mask.palette;
+    }
+
+    /// Whether image and mask could be read and agree in size.
+    pub fn usable(&self) -> bool {
+        self.faults.iter().all(|p| p.severity != Severity::Error) && !self.values.is_empty()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::dataset::drawn::{DrawnVoc, mask};
 use crate::image::{RgbImage, encode_mask_png};
-use crate::labels::{LabelMap, VOID};
+use crate::labels::{Classes, LabelMap, VOID};
 
 fn look(data: &Path) -> Report {
     let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed: 0, min_size: 24 };

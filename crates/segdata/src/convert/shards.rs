@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use tfio::{RecordError, RecordWriter};
 
-use super::ConvertedSplit;
-use crate::dataset::records::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED, fingerprint_of};
+use super::report::ConvertedSplit;
+use crate::dataset::layouts::records::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED, fingerprint_of};
 use crate::error::{Error, Result};
 use crate::labels::Classes;
 

@@ -3,8 +3,13 @@
 use std::path::Path;
 
 use super::*;
+use crate::dataset::Dataset;
 use crate::dataset::drawn::DrawnVoc;
-use crate::dataset::records::{INDEX_NAME, Index, UNFINISHED};
+use crate::dataset::layouts::records::{INDEX_NAME, Index, SkippedSample, UNFINISHED};
+use crate::error::ErrorKind;
+use crate::image::tests::with_orientation;
+use crate::image::{decode_rgb, encode_mask_png};
+use crate::labels::VOID;
 
 fn options(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
@@ -182,15 +187,15 @@ fn shards_that_no_longer_fit_the_index_are_refused() {
 fn turned_photographs_are_refused_or_stored_upright() {
     let drawn = DrawnVoc::new(1, 1, 40, 30);
     let jpeg = std::fs::read(drawn.image("a0")).unwrap();
-    std::fs::write(drawn.image("a0"), image::turned_for_tests(&jpeg, 6)).unwrap();
+    std::fs::write(drawn.image("a0"), with_orientation(&jpeg, 6)).unwrap();
     let upright = crate::dataset::drawn::mask(30, 40);
     let classes = crate::labels::Classes::voc();
-    std::fs::write(drawn.mask("a0"), image::encode_mask_png(&upright, &classes).unwrap()).unwrap();
+    std::fs::write(drawn.mask("a0"), encode_mask_png(&upright, &classes).unwrap()).unwrap();
     let out = tempfile::tempdir().unwrap();
     let stored = options(drawn.root(), out.path());
     assert!(convert(&stored, &|_, _| {}).is_err_and(|e| e.message.contains("EXIF orientation 6")));
     convert(&ConvertOptions { exif: ExifPolicy::Upright, ..stored }, &|_, _| {}).unwrap();
     let sample = Dataset::open(out.path(), None, 0).unwrap().split("train").unwrap().load(0).unwrap();
-    assert_eq!(sample.image, image::decode_rgb(&jpeg).unwrap().upright(6));
+    assert_eq!(sample.image, decode_rgb(&jpeg).unwrap().upright(6));
     assert_eq!(sample.labels, upright);
 }

@@ -3,7 +3,7 @@
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Sample;
+use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::image::preprocessing::Normaliser;
 use crate::labels::VOID;

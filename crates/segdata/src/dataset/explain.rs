@@ -1,9 +1,15 @@
 //! What the values found in masks probably mean, and a class list to start from.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crate::image::MaskValue;
-use crate::labels::{Classes, VOID, voc_colour};
+use rayon::prelude::*;
+
+use super::layout::Layout;
+use crate::error::Error;
+use crate::files::read as file;
+use crate::image::RawMask;
+use crate::labels::{Classes, MaskCoding, MaskValue, VOID, voc_colour};
 
 /// Values found over any number of masks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,10 +194,60 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
 }
 
+/// The error for a folder that says nothing about its classes: the values in its masks, what they probably mean, and a
+/// class list to start from.
+pub(super) fn without_classes(layout: &Layout) -> Error {
+    let masks: Vec<&PathBuf> =
+        layout.listings.iter().flat_map(|l| &l.entries).filter_map(|e| e.source.mask()).collect();
+    let histograms: Vec<_> = masks
+        .par_iter()
+        .filter_map(|path| RawMask::decode(&file::read("the mask", path).ok()?).ok())
+        .map(|mask| mask.histogram())
+        .collect();
+    let mut counts = ValueCounts::default();
+    histograms.iter().for_each(|h| counts.add(h));
+    let (message, hint) = describe_missing_classes(&layout.root, &counts, &explain(&counts));
+    Error::data(message).at(&layout.root).hint(hint)
+}
+
+/// Message and remedy of a folder without a class list.
+pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explained: &Explanation) -> (String, String) {
+    let message = format!(
+        "there is no classes.txt, so nothing says what mask values mean; {} masks hold {}: {}",
+        counts.masks,
+        counts.describe(12),
+        explained.meaning
+    );
+    let mut hint = String::new();
+    if let Some((name, classes)) = class_list_beside(root) {
+        hint.push_str(&format!(
+            "{name} lists {classes} classes: use it with `classes {}`,\n",
+            root.join(&name).display()
+        ));
+    }
+    match &explained.class_list {
+        Some(list) => {
+            let more = if hint.is_empty() { "" } else { "or " };
+            hint.push_str(&format!("{more}write classes.txt; to start from:\n{}", list.trim_end()));
+        }
+        None => hint.push_str("write classes.txt: one class a line, `id name` or `id name r g b`"),
+    }
+    (message, hint)
+}
+
+/// A text file beside the images that reads as a class list, under another name.
+fn class_list_beside(root: &Path) -> Option<(String, usize)> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(root).ok()?.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    paths.sort();
+    paths.iter().filter(|p| p.extension().is_some_and(|e| e == "txt")).find_map(|path| {
+        let classes = MaskCoding::read(path).ok()?.classes.len();
+        (classes > 1).then(|| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), classes))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::MaskCoding;
 
     fn counts(values: &[MaskValue]) -> ValueCounts {
         let by_value = values.iter().map(|&v| (v, Count { pixels: 10, masks: 1 })).collect();

@@ -3,95 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::records::Place;
+use super::entry::{Entry, Fault, Listing, Source};
 use crate::error::{Error, Result};
 use crate::files::read as file;
 use crate::image::IMAGE_EXTENSIONS;
-
-/// Something wrong with a list or a shard, found without reading an image.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// A stable name of the kind of fault: `missing_image`, `missing_mask`, `duplicate_id`, `unsafe_id`, ...
-    pub code: &'static str,
-    /// The sample concerned, if it is one.
-    pub id: Option<String>,
-    /// One sentence: the thing and what is wrong with it.
-    pub message: String,
-    /// The remedy.
-    pub hint: String,
-    /// The error of a file that could not be read, with its path and kind.
-    pub cause: Option<Error>,
-}
-
-/// One sample of a list.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub id: String,
-    pub source: Source,
-}
-
-/// Where a sample's image and mask are.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// Two files; the sentence says what is missing instead.
-    Files { image: std::result::Result<PathBuf, String>, mask: std::result::Result<PathBuf, String> },
-    /// One record.
-    Record(Place),
-}
-
-/// A named list with what is wrong with it.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    pub name: String,
-    pub entries: Vec<Entry>,
-    pub faults: Vec<Fault>,
-}
-
-impl Listing {
-    /// Gives every sample whose name stands before it already a name of its own: results are named by id, and would
-    /// overwrite another's.
-    pub fn tell_apart(&mut self) {
-        let mut seen: HashSet<String> = HashSet::new();
-        for (i, entry) in self.entries.iter_mut().enumerate() {
-            if !seen.insert(entry.id.clone()) {
-                entry.id = format!("{}#{i}", entry.id);
-                seen.insert(entry.id.clone());
-            }
-        }
-    }
-}
-
-impl Source {
-    pub fn describe(&self) -> String {
-        match self {
-            Source::Files { image: Ok(path), .. } => path.display().to_string(),
-            Source::Files { image: Err(missing), .. } => missing.clone(),
-            Source::Record(place) => place.to_string(),
-        }
-    }
-
-    /// The mask file, if there is one.
-    pub fn mask(&self) -> Option<&PathBuf> {
-        match self {
-            Source::Files { mask, .. } => mask.as_ref().ok(),
-            Source::Record(_) => None,
-        }
-    }
-
-    /// Feeds the hasher what tells this source from an edited one; see `Split::fingerprint`.
-    pub fn digest(&self, hasher: &mut blake3::Hasher) {
-        match self {
-            Source::Files { image, mask } => {
-                let size = image.as_ref().ok().and_then(|p| std::fs::metadata(p).ok()).map_or(0, |m| m.len());
-                let mask = mask.as_ref().ok().and_then(|p| file::read("the mask", p).ok()).unwrap_or_default();
-                hasher.update(&size.to_le_bytes()).update(blake3::hash(&mask).as_bytes());
-            }
-            Source::Record(place) => {
-                hasher.update(&place.length.to_le_bytes()).update(&place.checksum.to_le_bytes());
-            }
-        }
-    }
-}
 
 /// The folders of a data set in files, and what lies in them.
 pub(crate) struct Files {

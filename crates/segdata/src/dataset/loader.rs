@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::Split;
 use super::augment::{AugmentOptions, CropWindow, Cropper};
+use super::split::Split;
 use crate::error::{Error, Result};
-use crate::image::preprocessing::Normaliser;
-use crate::image::preprocessing::Preprocessing;
+use crate::image::preprocessing::{Normaliser, Preprocessing};
 use crate::rng::{Purpose, Rng};
 
 /// One batch of crops.

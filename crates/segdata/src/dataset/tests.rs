@@ -1,9 +1,11 @@
 //! Data sets drawn in temporary folders, whole and broken.
 
 use super::drawn::DrawnVoc;
+use std::path::Path;
+
 use super::*;
-use crate::image::encode_mask_png;
-use crate::labels::{Classes, VOID};
+use crate::image::{RgbImage, encode_mask_png};
+use crate::labels::{Classes, LabelMap, VOID};
 use tfio::{Example, RecordWriter};
 
 fn assert_shareable<T: Send + Sync + Clone>() {}

@@ -1,7 +1,12 @@
 //! Files: what a user named is read with a limit, what others rely on is written whole or not at all.
 //!
-//! [`read`](mod@read) opens regular files only and never more than was asked for, [`write`](mod@write) makes a file
-//! durable before it has its name, [`npy`] is NumPy's array format, and [`path_text`] puts paths into JSON.
+//! Paths come in, bytes and arrays go out, or the other way round; every error names the path. Nothing here knows images
+//! or data sets.
+//!
+//! * [`read`](mod@read) opens regular files only, and reads no more than was asked for.
+//! * [`write`](mod@write) makes a file durable before it has its name.
+//! * [`npy`] is NumPy's array format, version 1.0 (`numpy/lib/format.py`).
+//! * [`path_text`] puts paths into JSON.
 
 pub mod npy;
 pub mod path_text;

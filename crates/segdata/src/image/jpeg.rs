@@ -11,7 +11,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Format, damaged};
+use super::format::{Format, damaged};
 use crate::error::{Error, Result};
 
 /// What the segments before the first scan say.

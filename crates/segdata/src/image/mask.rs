@@ -4,31 +4,13 @@
 //! what the file says, and [`RawMask::labels`] is what it means under a [`MaskCoding`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Cursor;
 
-use super::{DEFAULT_MAX_PIXELS, Format, damaged, decode_dynamic, judge_size, read_header};
+use super::decode::{DEFAULT_MAX_PIXELS, decode_dynamic, judge_size};
+use super::format::{Format, damaged};
+use super::header::read_header;
 use crate::error::{Error, Result};
-use crate::labels::{Classes, LabelMap, MaskCoding, VOID};
-
-/// A value that a mask holds: a palette index or grey value, or a colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MaskValue {
-    /// Palette index or grey value.
-    Index(u16),
-    /// Red, green, blue.
-    Colour([u8; 3]),
-}
-
-/// `7` or `(64, 0, 128)`.
-impl fmt::Display for MaskValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MaskValue::Index(v) => write!(f, "{v}"),
-            MaskValue::Colour([r, g, b]) => write!(f, "({r}, {g}, {b})"),
-        }
-    }
-}
+use crate::labels::{Classes, LabelMap, MaskCoding, MaskValue, VOID, voc_colour};
 
 /// A mask as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,4 +213,23 @@ fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
             .hint("save the mask without an alpha channel; use 255 for pixels without a label"));
     }
     Ok(samples.chunks_exact(channels).flat_map(|p| p[..channels - 1].iter().copied()).collect())
+}
+
+/// Encodes class ids as an 8-bit palette PNG: the index is the id, the palette is that of `classes`; indices without
+/// a class, void among them, get the colour of VOC's colour map.
+pub fn encode_mask_png(labels: &LabelMap, classes: &Classes) -> Result<Vec<u8>> {
+    let palette: Vec<u8> =
+        (0..=u8::MAX).flat_map(|id| classes.palette.get(usize::from(id)).copied().unwrap_or(voc_colour(id))).collect();
+    let refused = |e: png::EncodingError| {
+        Error::internal(format!("a mask of {}x{} cannot be written: {e}", labels.width, labels.height))
+    };
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, labels.width as u32, labels.height as u32);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(palette);
+    let mut writer = encoder.write_header().map_err(refused)?;
+    writer.write_image_data(&labels.ids).map_err(refused)?;
+    writer.finish().map_err(refused)?;
+    Ok(out)
 }

@@ -3,7 +3,7 @@
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::RgbImage;
+use super::photograph::RgbImage;
 use crate::error::{Error, Result};
 use crate::labels::LabelMap;
 

@@ -1,7 +1,11 @@
 //! Case tables over images drawn here.
 
+use std::io::Cursor;
+
+use image::DynamicImage;
+
 use super::*;
-use crate::labels::{Classes, VOID};
+use crate::labels::{Classes, LabelMap, VOID, voc_colour};
 
 /// A smooth picture, so that JPEG keeps its colours.
 fn gradient(width: usize, height: usize) -> RgbImage {

@@ -9,7 +9,8 @@
 //! that both have the same contour there, a prediction that is right on every labelled pixel scores 1, and no void
 //! pixel is counted. And the counts of all images are added before dividing, as for mIoU, class by class.
 
-use super::{mean, ratio, same_size};
+use super::confusion::same_size;
+use super::ratio::{mean, ratio};
 use crate::error::Result;
 use crate::labels::{LabelMap, VOID};
 

@@ -1,6 +1,6 @@
 //! Charts, heat maps and sparklines as SVG, coloured by the style sheet so that they fit light and dark ground.
 
-use super::escape;
+use super::html::escape;
 use crate::pictures::chart::{Chart, number};
 use crate::pictures::heatmap::row_shares;
 

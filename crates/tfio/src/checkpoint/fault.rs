@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::DType;
+use super::dtype::DType;
 
 /// A fault and the file that has it.
 #[derive(Debug, Error)]
@@ -14,6 +14,7 @@ pub struct CheckpointError {
     /// The file, as it was opened.
     pub file: PathBuf,
     /// What is wrong with it.
+    #[source]
     pub fault: Fault,
 }
 
@@ -39,17 +40,17 @@ pub enum Fault {
          is no TensorFlow checkpoint (V1: one file; V2: name the prefix or the .index file, not .data or .meta)"
     )]
     Magic {
-        /// Where the number stands.
+        /// Where the number is.
         offset: u64,
         /// The magic number of a table.
         expected: u64,
         /// The number found.
         found: u64,
     },
-    /// A count, length or position exceeds what the file has room for, or what is accepted.
+    /// A count, length or position exceeds what the file can hold, or what is accepted.
     #[error("byte {offset}: {what} is {found}, expected at most {limit}: the file is damaged or cut off")]
     OutOfRange {
-        /// Where the number stands, or the range begins.
+        /// Where the number is, or the range begins.
         offset: u64,
         /// What the number is.
         what: &'static str,
@@ -89,7 +90,7 @@ pub enum Fault {
     /// A block is compressed in an unknown way.
     #[error("byte {offset}: block type {found}, expected 0 (raw) or 1 (snappy)")]
     BlockType {
-        /// Where the type stands.
+        /// Where the type is.
         offset: u64,
         /// The type found.
         found: u8,

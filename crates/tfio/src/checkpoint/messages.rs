@@ -42,7 +42,7 @@ pub(super) struct VersionDef {
     pub min_consumer: i32,
 }
 
-/// V1: the value under the empty key. Under the other keys stand messages of the same type with the tensors' values
+/// V1: the value under the empty key. Under the other keys are messages of the same type with the tensors' values
 /// in field 2; those are read piece by piece.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SavedTensorSlices {

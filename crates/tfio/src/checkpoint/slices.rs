@@ -3,7 +3,7 @@
 //! A partitioned variable is stored as rectangular slices, each in row-major order.
 //! Source: `tensorflow/core/framework/tensor_slice.h`.
 
-use super::Fault;
+use super::fault::Fault;
 use super::messages::{TensorShapeProto, TensorSliceProto};
 
 /// `TensorShape::MaxDimensions()`.

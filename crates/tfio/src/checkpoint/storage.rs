@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Bytes that are read by position, from any number of threads.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! One value of a checkpoint may be hundreds of megabytes, so messages that hold values are never decoded as a whole:
 //! they are walked field by field.
 
-use super::Fault;
+use super::fault::Fault;
 use super::storage::Storage;
 
 /// Reads a range of a storage from front to back through a small buffer. Every read is bounded by the range's end.
@@ -12,7 +12,7 @@ pub(super) struct Stream<'s> {
     storage: &'s Storage,
     position: u64,
     end: u64,
-    /// Bytes of the storage, the first of which stands at `buffer_start`.
+    /// Bytes of the storage, the first of which is at `buffer_start`.
     buffer: Vec<u8>,
     buffer_start: u64,
     buffer_bytes: usize,
@@ -103,7 +103,7 @@ impl<'s> Stream<'s> {
         Ok(Some((tag >> 3, (tag & 7) as u8)))
     }
 
-    /// The range of the length-delimited value that begins here; the stream then stands behind it.
+    /// The range of the length-delimited value that begins here; the stream is then behind it.
     pub fn delimited(&mut self) -> Result<(u64, u64), Fault> {
         let what = "a field's length";
         let length = self.varint(what)?;

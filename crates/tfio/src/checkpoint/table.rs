@@ -19,7 +19,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Fault;
+use super::fault::Fault;
 use super::storage::Storage;
 use super::stream::Stream;
 #[cfg(test)]
@@ -153,7 +153,7 @@ impl Table {
         Ok(blocks)
     }
 
-    /// Decodes a handle that stands at `offset`; the block and its trailer must end by `limit`.
+    /// Decodes a handle that is at `offset`; the block and its trailer must end by `limit`.
     fn handle(&self, message: &mut Message<'_>, offset: u64, limit: u64) -> Result<Handle, Fault> {
         let mut number = || {
             message.varint().map_err(|error| Fault::Message { offset, what: "block handle", reason: error.to_string() })

@@ -1,11 +1,11 @@
-//! V1: one table. Under the empty key stands the description of all tensors, under the others one slice each.
+//! V1: one table. Under the empty key is the description of all tensors, under the others one slice each.
 //!
 //! ```text
 //! SavedTensorSlices { SavedTensorSliceMeta meta = 1; SavedSlice data = 2; }
 //! SavedSlice        { string name = 1; TensorSliceProto slice = 2; TensorProto data = 3; }
 //! ```
 //!
-//! Source: `tensorflow/core/util/{saved_tensor_slice.proto,tensor_slice_writer.h}`. The values stand in the typed
+//! Source: `tensorflow/core/util/{saved_tensor_slice.proto,tensor_slice_writer.h}`. The values are in the typed
 //! lists of `TensorProto` (`float_val` and its kin). The keys repeat name and slice in an ordered code; the messages'
 //! own are used instead.
 //!
@@ -17,12 +17,13 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::dtype::{DType, Element};
+use super::fault::Fault;
+use super::info::TensorInfo;
 use super::messages::{SavedTensorSliceMeta, SavedTensorSlices, TensorSliceProto};
 use super::slices::{Placement, Put, Slice, checked_shape, tiling};
 use super::storage::Storage;
 use super::stream::Stream;
 use super::table::{Contents, Table, walk};
-use super::{Fault, TensorInfo};
 
 /// The newest format that is understood (`TF_CHECKPOINT_VERSION`).
 const VERSION: i32 = 1;
@@ -154,7 +155,7 @@ impl V1 {
                     }
                     let (start, end) = saved.values;
                     stored.place = Some(Place { block, start, end });
-                    check_room(&infos[number], &stored.slice, start, end)?;
+                    check_size(&infos[number], &stored.slice, start, end)?;
                 }
                 Ok(())
             })?;
@@ -183,7 +184,7 @@ impl V1 {
 }
 
 /// A slice that claims more elements than its bytes can hold is refused before memory is allocated for them.
-fn check_room(info: &TensorInfo, slice: &Slice, start: u64, end: u64) -> Result<(), Fault> {
+fn check_size(info: &TensorInfo, slice: &Slice, start: u64, end: u64) -> Result<(), Fault> {
     let least = match value_field(info.dtype) {
         Some((_, Encoding::Fixed)) => info.dtype.width().unwrap_or(1) as u64,
         _ => 1,

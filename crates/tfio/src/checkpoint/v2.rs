@@ -1,6 +1,6 @@
 //! V2: an `.index` table of entries, and `.data-00000-of-0000n` files with the tensors' little-endian bytes.
 //!
-//! Under the empty key stands a `BundleHeaderProto`, under each tensor's name a `BundleEntryProto`. The entry of a
+//! Under the empty key is a `BundleHeaderProto`, under each tensor's name a `BundleEntryProto`. The entry of a
 //! partitioned variable names its slices; each of these has an entry of its own under an ordered code of name and
 //! slice. Source: `tensorflow/core/util/tensor_bundle/tensor_bundle.h`,
 //! `tensorflow/core/util/saved_tensor_slice_util.cc`, `tensorflow/core/lib/strings/ordered_code.cc`.
@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::dtype::{DType, Element};
+use super::fault::{CheckpointError, Fault};
+use super::info::TensorInfo;
 use super::messages::{BundleEntryProto, BundleHeaderProto, TensorSliceProto};
 use super::slices::{Placement, Put, Slice, checked_shape, elements, tiling};
 use super::storage::Storage;
 use super::stream::Stream;
 use super::table::{Table, walk};
-use super::{CheckpointError, Fault, TensorInfo};
 use crate::masked_crc::{mask, matches};
 
 /// The newest format that is understood (`kTensorBundleVersion`).

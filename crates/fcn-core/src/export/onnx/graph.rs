@@ -1,4 +1,4 @@
-//! The network as an ONNX graph: [`Fcn::forward`](crate::network::Fcn::forward) again, node by node, with the sizes that
+//! The network as an ONNX graph: [`Network::forward`] again, node by node, with the sizes that
 //! Rust knows from the image computed inside the graph, so that one file serves images of any size.
 //!
 //! `N` images, `K` classes, `H x W` pixels.
@@ -7,17 +7,16 @@
 //! does not mix classes, as the bilinear ones, becomes a transposed convolution in `K` groups: the same sums without the
 //! products with zero.
 
-use super::OnnxOptions;
 use super::messages::{
     AttributeProto, DimensionProto, Extent, FLOAT, GraphProto, INT64, NodeProto, TensorProto, TensorShapeProto,
     TensorTypeProto, TypeProto, UINT8, ValueInfoProto,
 };
+use super::options::OnnxOptions;
 use crate::Result;
+use crate::cpu::norm::NORM_EPSILON;
 use crate::device::values::with_values;
-use crate::network::Fcn;
-use crate::network::fcn::{COARSEST_STRIDE, NORM_EPSILON, decoder};
-use crate::network::vgg16::{Layer, Norm, STAGES};
-use crate::weights::Geometry;
+use crate::network::graph::{Conv, ConvTranspose, Corner, Norm, Op};
+use crate::network::{Activation, Architecture, Network, ParameterKind};
 use segdata::image::preprocessing::{Channels, Preprocessing};
 
 /// Name of the graph's input.
@@ -51,10 +50,12 @@ pub struct Initializer {
 ///
 /// # Errors
 /// A device that does not deliver the upsampling kernels.
-pub fn build(fcn: &Fcn, options: &OnnxOptions) -> Result<(GraphProto, Vec<Initializer>)> {
-    let variant = fcn.meta.variant;
-    let mut graph = Graph { fcn, proto: GraphProto::default(), initializers: Vec::new() };
-    graph.proto.name = format!("{variant:?}").to_lowercase();
+pub fn build(network: &Network, options: &OnnxOptions) -> Result<(GraphProto, Vec<Initializer>)> {
+    let mut graph = Graph { network, proto: GraphProto::default(), initializers: Vec::new() };
+    graph.proto.name = match &network.meta.architecture {
+        Architecture::Fcn(spec) => format!("{:?}", spec.variant).to_lowercase(),
+        Architecture::Unet(_) => "unet".to_string(),
+    };
     let (image, size) = if options.embed_preprocessing { graph.photograph() } else { graph.planes() };
     let logits = graph.network(image, &size)?;
     let pixels = ["batch", "height", "width"];
@@ -77,7 +78,7 @@ pub fn build(fcn: &Fcn, options: &OnnxOptions) -> Result<(GraphProto, Vec<Initia
 
 /// A graph that grows node by node.
 struct Graph<'a> {
-    fcn: &'a Fcn,
+    network: &'a Network,
     proto: GraphProto,
     initializers: Vec<Initializer>,
 }
@@ -109,14 +110,14 @@ impl Graph<'_> {
     }
 
     fn parameter(&mut self, index: usize) -> String {
-        let parameter = &self.fcn.parameters()[index];
+        let parameter = &self.network.parameters()[index];
         self.constant(&parameter.name, FLOAT, &parameter.shape, Source::Parameter(index))
     }
 
     /// Where the axis has no name, it has one value for each class.
     fn value(&self, name: &str, elem_type: i32, axes: &[&str], doc: &str) -> ValueInfoProto {
         let extent = |axis: &&str| match (*axis, axis.parse()) {
-            ("", _) => Extent::Value(self.fcn.meta.classes.len() as i64),
+            ("", _) => Extent::Value(self.network.meta.classes.len() as i64),
             (_, Ok(number)) => Extent::Value(number),
             (name, Err(_)) => Extent::Name(name.to_string()),
         };
@@ -138,7 +139,7 @@ impl Graph<'_> {
 
     /// Input: planes that are normalised already. Returns them and the name of their height and width.
     fn planes(&mut self) -> (String, String) {
-        let Preprocessing { channels, scale, mean, std } = &self.fcn.meta.preprocessing;
+        let Preprocessing { channels, scale, mean, std } = &self.network.meta.preprocessing;
         let order = match channels {
             Channels::Rgb => "red, green, blue",
             Channels::Bgr => "blue, green, red",
@@ -156,7 +157,7 @@ impl Graph<'_> {
         let input = self.value(INPUT, UINT8, &["batch", "height", "width", "3"], doc);
         self.proto.input.push(input);
         let size = self.size_of(INPUT, 1, "size");
-        let Preprocessing { channels, scale, mean, std } = self.fcn.meta.preprocessing.clone();
+        let Preprocessing { channels, scale, mean, std } = self.network.meta.preprocessing.clone();
         let x = self.node("Cast", &[INPUT], "image_float", vec![AttributeProto::int("to", FLOAT as usize)]);
         let mut x = self.node("Transpose", &[&x], "image_planes", vec![AttributeProto::ints("perm", &[0, 3, 1, 2])]);
         if channels == Channels::Bgr {
@@ -178,50 +179,55 @@ impl Graph<'_> {
 
     /// Logits of normalised planes whose height and width are the value `size`.
     fn network(&mut self, planes: String, size: &str) -> Result<String> {
-        let (fcn, layout, geometry) = (self.fcn, self.fcn.layout(), self.fcn.meta.geometry);
+        let graph = self.network.graph();
         let axes = self.integers("axes", &[2, 3]);
-        let (mut x, origin) = match geometry {
-            Geometry::Same => self.frame(&planes, size),
-            Geometry::Caffe => (planes, String::new()),
-        };
-        let mut pools = Vec::with_capacity(STAGES.len());
-        for (stage, layers) in layout.trunk.stages.iter().enumerate() {
-            for layer in layers {
-                x = self.convolve_and_rectify(&x, layer);
-            }
-            let mut attributes =
-                vec![AttributeProto::ints("kernel_shape", &[2, 2]), AttributeProto::ints("strides", &[2, 2])];
-            if geometry == Geometry::Caffe {
-                attributes.push(AttributeProto::int("ceil_mode", 1));
-            }
-            x = self.node("MaxPool", &[&x], &format!("pool{}", stage + 1), attributes);
-            pools.push(x.clone());
-        }
-        x = self.convolve_and_rectify(&x, &layout.trunk.fc6);
-        x = self.convolve_and_rectify(&x, &layout.trunk.fc7);
-        x = self.convolve(&x, &layout.score_fr);
-        for (step, (kernel, skip)) in decoder(fcn.meta.variant).iter().zip(&layout.decoder) {
-            x = self.upsample(&x, step.name, *kernel, step.stride, step.padding(geometry))?;
-            let offset =
-                (geometry == Geometry::Caffe).then(|| self.integers(&format!("{}.crop", step.name), &[step.crop; 2]));
-            let Some((layer, (name, stage))) = skip.as_ref().zip(step.skip) else {
-                let start = offset.unwrap_or(origin);
-                return Ok(self.crop(&x, &start, size, &axes, LOGITS));
+        let mut origin = String::new();
+        let mut values: Vec<String> = Vec::with_capacity(graph.nodes.len());
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let is_last = id + 1 == graph.nodes.len();
+            let of = |position: usize| values[node.inputs[position]].clone();
+            let value = match &node.op {
+                Op::Input => planes.clone(),
+                Op::Frame { multiple } => {
+                    let (framed, before) = self.frame(&of(0), size, *multiple);
+                    origin = before;
+                    framed
+                }
+                Op::Conv(conv) => self.convolve(&of(0), &node.name, conv),
+                Op::MaxPool { ceil } => {
+                    let mut attributes =
+                        vec![AttributeProto::ints("kernel_shape", &[2, 2]), AttributeProto::ints("strides", &[2, 2])];
+                    attributes.extend(ceil.then(|| AttributeProto::int("ceil_mode", 1)));
+                    self.node("MaxPool", &[&of(0)], &node.name, attributes)
+                }
+                Op::Dropout { .. } => of(0),
+                Op::ConvTranspose(up) => self.upsample(&of(0), &node.name, up)?,
+                Op::Crop { from } => {
+                    let target = &graph.nodes[node.inputs[1]];
+                    let to_image = target.op == Op::Input;
+                    let end =
+                        if to_image { size.to_string() } else { self.size_of(&of(1), 2, &format!("{}_size", of(1))) };
+                    let start = match from {
+                        Corner::OfFrame => origin.clone(),
+                        Corner::At(first) => {
+                            let upsampled = if to_image { of(0) } else { of(1) };
+                            self.integers(&format!("{upsampled}.crop"), &[*first; 2])
+                        }
+                    };
+                    self.crop(&of(0), &start, &end, &axes, if is_last { LOGITS } else { &node.name })
+                }
+                Op::Add => self.node("Add", &[&of(0), &of(1)], &node.name, Vec::new()),
+                Op::Concat => self.node("Concat", &[&of(0), &of(1)], &node.name, vec![AttributeProto::int("axis", 1)]),
             };
-            let mut score = self.convolve(&pools[stage], layer);
-            if let Some(offset) = &offset {
-                let size = self.size_of(&x, 2, &format!("{}_size", step.name));
-                score = self.crop(&score, offset, &size, &axes, &format!("{name}_cropped"));
-            }
-            x = self.node("Add", &[&x, &score], &format!("{}_and_{name}", step.name), Vec::new());
+            values.push(value);
         }
-        Ok(x)
+        Ok(values.pop().unwrap_or_default())
     }
 
-    /// Zeros around an image up to the next multiples of 32, and the value that says where the image begins in them.
-    fn frame(&mut self, planes: &str, size: &str) -> (String, String) {
-        let stride = self.integers("stride", &[COARSEST_STRIDE; 2]);
-        let most = self.integers("stride_less_one", &[COARSEST_STRIDE - 1; 2]);
+    /// Zeros around an image up to the next multiples of `multiple`, and the value that says where the image begins in them.
+    fn frame(&mut self, planes: &str, size: &str, multiple: usize) -> (String, String) {
+        let stride = self.integers("stride", &[multiple; 2]);
+        let most = self.integers("stride_less_one", &[multiple - 1; 2]);
         let two = self.integers("two", &[2; 2]);
         let none = self.integers("none", &[0; 2]);
         let last = self.node("Add", &[size, &most], "size_plus_stride_less_one", Vec::new());
@@ -240,23 +246,22 @@ impl Graph<'_> {
         self.node("Slice", &[x, start, &end, axes], name, Vec::new())
     }
 
-    fn convolve(&mut self, x: &str, layer: &Layer) -> String {
-        let weight = self.parameter(layer.weight);
-        let bias = layer.bias.map(|bias| self.parameter(bias));
-        let taps = &self.fcn.parameters()[layer.weight].shape[2..];
-        let attributes =
-            vec![AttributeProto::ints("kernel_shape", taps), AttributeProto::ints("pads", &[layer.padding; 4])];
+    fn convolve(&mut self, x: &str, name: &str, conv: &Conv) -> String {
+        let weight = self.parameter(conv.weight);
+        let bias = conv.bias.map(|bias| self.parameter(bias));
+        let attributes = vec![
+            AttributeProto::ints("kernel_shape", &[conv.taps; 2]),
+            AttributeProto::ints("pads", &[conv.padding; 4]),
+        ];
         let inputs: Vec<&str> = [x, &weight].into_iter().chain(bias.as_deref()).collect();
-        self.node("Conv", &inputs, layer_name(&weight), attributes)
-    }
-
-    fn convolve_and_rectify(&mut self, x: &str, layer: &Layer) -> String {
-        let mut y = self.convolve(x, layer);
-        let name = y.clone();
-        if let Some(norm) = &layer.norm {
+        let mut y = self.node("Conv", &inputs, name, attributes);
+        if let Some(norm) = &conv.norm {
             y = self.normalise(&y, norm);
         }
-        self.node("Relu", &[&y], &format!("{name}_relu"), Vec::new())
+        match conv.activation {
+            Activation::Identity => y,
+            Activation::Relu => self.node("Relu", &[&y], &format!("{name}_relu"), Vec::new()),
+        }
     }
 
     fn normalise(&mut self, x: &str, norm: &Norm) -> String {
@@ -265,29 +270,31 @@ impl Graph<'_> {
         self.node("BatchNormalization", &[x, &scale, &shift, &mean, &var], &format!("{x}_norm"), attributes)
     }
 
-    fn upsample(&mut self, x: &str, name: &str, kernel: usize, stride: usize, padding: usize) -> Result<String> {
-        let parameter = &self.fcn.parameters()[kernel];
-        let (classes, taps) = (parameter.shape[0], parameter.shape[2]);
-        let diagonal = with_values(&parameter.tensor, |values| class_diagonal(values, classes))?;
+    fn upsample(&mut self, x: &str, name: &str, up: &ConvTranspose) -> Result<String> {
+        let parameter = &self.network.parameters()[up.weight];
         let mut attributes = vec![
-            AttributeProto::ints("kernel_shape", &[taps; 2]),
-            AttributeProto::ints("strides", &[stride; 2]),
-            AttributeProto::ints("pads", &[padding; 4]),
+            AttributeProto::ints("kernel_shape", &[up.taps; 2]),
+            AttributeProto::ints("strides", &[up.stride; 2]),
+            AttributeProto::ints("pads", &[up.padding; 4]),
         ];
+        let diagonal = match parameter.kind {
+            ParameterKind::Upsampling => {
+                with_values(&parameter.tensor, |values| class_diagonal(values, parameter.shape[0]))?
+            }
+            _ => None,
+        };
         let weight = match diagonal {
             Some(values) => {
+                let classes = parameter.shape[0];
                 attributes.push(AttributeProto::int("group", classes));
-                self.floats(&parameter.name, &[classes, 1, taps, taps], &values)
+                self.floats(&parameter.name, &[classes, 1, up.taps, up.taps], &values)
             }
-            None => self.parameter(kernel),
+            None => self.parameter(up.weight),
         };
-        Ok(self.node("ConvTranspose", &[x, &weight], name, attributes))
+        let bias = up.bias.map(|bias| self.parameter(bias));
+        let inputs: Vec<&str> = [x, &weight].into_iter().chain(bias.as_deref()).collect();
+        Ok(self.node("ConvTranspose", &inputs, name, attributes))
     }
-}
-
-/// `conv1_1` of `conv1_1.weight`.
-fn layer_name(parameter: &str) -> &str {
-    parameter.split('.').next().unwrap_or(parameter)
 }
 
 /// The kernels `[K, k, k]` on the diagonal of `[K, K, k, k]`, if all others are zero.

@@ -141,7 +141,11 @@ impl Node<'_> {
     fn evaluate(&self, x: &[&Value]) -> Value {
         match self.0.op_type.as_str() {
             "Conv" => Value::Float(self.conv(x[0].float(), x[1].float(), x.get(2).map(|bias| bias.float()))),
-            "ConvTranspose" => Value::Float(self.conv_transpose(x[0].float(), x[1].float())),
+            "ConvTranspose" => {
+                let y = self.conv_transpose(x[0].float(), x[1].float());
+                let Some(bias) = x.get(2) else { return Value::Float(y) };
+                Value::Float(Array::generate(&y.shape, |index| y.at(index) + bias.float().values[index[1]]))
+            }
             "MaxPool" => Value::Float(self.max_pool(x[0].float())),
             "BatchNormalization" => Value::Float(self.batch_normalization(x)),
             "Relu" => {
@@ -182,6 +186,23 @@ impl Node<'_> {
                     let mut from = index.to_vec();
                     from[axis] = picked.values[index[axis]] as usize;
                     x.at(&from)
+                }))
+            }
+            "Concat" if matches!(x[0], Value::Float(_)) => {
+                assert_eq!(self.int("axis", 0), 1);
+                let parts: Vec<&Array<f32>> = x.iter().map(|part| part.float()).collect();
+                let mut shape = parts[0].shape.clone();
+                shape[1] = parts.iter().map(|part| part.shape[1]).sum();
+                Value::Float(Array::generate(&shape, |index| {
+                    let mut from = index.to_vec();
+                    let mut parts = parts.iter();
+                    loop {
+                        let part = parts.next().unwrap();
+                        match from[1].checked_sub(part.shape[1]) {
+                            Some(beyond) => from[1] = beyond,
+                            None => return part.at(&from),
+                        }
+                    }
                 }))
             }
             "Concat" => {

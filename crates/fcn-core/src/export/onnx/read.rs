@@ -390,10 +390,10 @@ fn shown(value: &ValueInfoProto) -> OnnxValue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::network;
-    use super::super::{OnnxOptions, save};
+    use super::super::options::OnnxOptions;
+    use super::super::write::{save, tests::network};
     use super::*;
-    use crate::weights::{Backbone, Geometry, Variant};
+    use crate::network::{Backbone, Geometry, Variant};
     use std::io::Cursor;
 
     fn file() -> (tempfile::TempDir, std::path::PathBuf) {

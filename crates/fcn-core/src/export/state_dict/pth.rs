@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::NamedTensor;
+use super::tensor::NamedTensor;
 use crate::device::values::with_values;
 use crate::weights::tensor_file::{f32_le_blocks, write_f32};
 use crate::{Error, Result};

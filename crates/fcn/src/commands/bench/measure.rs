@@ -11,16 +11,15 @@ use densecrf::{DenseCrf, Unary};
 use fcn_core::device::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use fcn_core::cost::environment::peak_rss_bytes;
-use fcn_core::cost::layer_multiply_adds;
 use fcn_core::device::choice::is_cpu;
 use fcn_core::device::values::with_values;
+use fcn_core::environment::peak_rss_bytes;
 use fcn_core::infer::crf::{CrfParams, fault, memory_limit, room_for};
-use fcn_core::network::{DropoutKey, Fcn, Frozen, WeightForm};
+use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
+use fcn_core::network::ModelMeta;
+use fcn_core::network::{DropoutKey, Frozen, Network, WeightForm};
 use fcn_core::train::config::TrainConfig;
-use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::train::optim::{Optimizer, add_gradients, gradient_norm};
-use fcn_core::weights::{ModelMeta, TrunkShape};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
 use segdata::dataset::augment::AugmentOptions;
@@ -222,7 +221,8 @@ pub fn infer_layers(options: &BenchOptions) -> Result<BenchRow> {
         Ok(())
     })?;
     let [height, width] = options.size;
-    let costs = layer_multiply_adds(network.meta(), height, width);
+    let graph = network.meta().graph();
+    let costs = graph.multiply_adds(height, width);
     // The first pass warmed up.
     let medians: Vec<f64> = laps.iter_mut().map(|(_, list)| median(&mut list[1..])).collect();
     let total: f64 = medians.iter().sum();
@@ -329,18 +329,14 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
     Ok(row)
 }
 
-fn network(options: &BenchOptions) -> Fcn {
+fn network(options: &BenchOptions) -> Network {
     let config = &options.config;
     let meta = ModelMeta {
-        variant: config.variant,
-        backbone: config.backbone,
-        width: config.width,
-        trunk: TrunkShape::default(),
-        geometry: config.geometry,
+        architecture: config.architecture(),
         classes: Classes::voc(),
         preprocessing: Preprocessing::default(),
     };
-    Fcn::init(meta, &config.fcn_options(), 0, &options.device)
+    Network::init(meta, &config.network_options(), 0, &options.device)
 }
 
 /// Normal noise, `[N, 3, H, W]`.

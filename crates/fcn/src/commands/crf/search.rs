@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use fcn_core::evaluate::crf_search::{SearchOptions, SearchReport, Trial, search};
+use fcn_core::evaluate::{SearchOptions, SearchReport, Trial, search};
 use fcn_core::infer::crf::CrfParams;
 use fcn_core::infer::predictor::Predictor;
 use fcn_core::train::checkpoint;

@@ -1,6 +1,6 @@
 //! What `fcn eval --crf` prints: every score before and after, and what it gained or lost.
 
-use fcn_core::evaluate::network::CrfComparison;
+use fcn_core::evaluate::CrfComparison;
 use segdata::metrics::Scores;
 
 use crate::flags::crf::typed;
@@ -63,7 +63,7 @@ fn verdict(raw: Option<f64>, crf: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fcn_core::evaluate::network::{CrfTally, Evaluation};
+    use fcn_core::evaluate::{CrfTally, Evaluation};
     use fcn_core::infer::crf::CrfParams;
     use segdata::labels::LabelMap;
     use segdata::metrics::Tally;

@@ -8,7 +8,7 @@ mod crf_table;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use fcn_core::evaluate::network::{
+use fcn_core::evaluate::{
     CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
 };
 use fcn_core::infer::crf::CrfParams;

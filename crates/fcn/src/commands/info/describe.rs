@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use fcn_core::cost::multiply_adds;
 use fcn_core::export::onnx::{OnnxFile, OnnxValue};
 use fcn_core::import;
+use fcn_core::network::ModelMeta;
 use fcn_core::train::checkpoint;
 use fcn_core::train::run_log::METRICS_FILE;
+use fcn_core::weights::Contents;
 use fcn_core::weights::tensor_file::TensorFile;
-use fcn_core::weights::{Contents, ModelMeta};
 use fcn_core::{Error, Result};
 use segdata::dataset::{Dataset, Form};
 use segdata::image::preprocessing::Preprocessing;
@@ -119,7 +119,7 @@ pub struct Cost {
 
 impl Cost {
     fn new(meta: &ModelMeta, size: [usize; 2]) -> Self {
-        let multiply_adds = multiply_adds(meta, size[0], size[1]);
+        let multiply_adds = meta.multiply_adds(size[0], size[1]);
         Cost { size, multiply_adds, flops: 2 * multiply_adds }
     }
 }
@@ -387,20 +387,23 @@ fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
 mod tests {
     use super::*;
     use fcn_core::device::Device;
-    use fcn_core::network::{Fcn, FcnOptions};
-    use fcn_core::weights::{self, Backbone, Geometry, TrunkShape, Variant};
+    use fcn_core::network::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
+    use fcn_core::network::{Network, NetworkOptions};
+    use fcn_core::weights::{self};
 
-    fn small() -> Fcn {
-        let meta = ModelMeta {
-            variant: Variant::Fcn8s,
-            backbone: Backbone::Vgg16,
-            width: 1.0 / 64.0,
-            trunk: TrunkShape::default(),
-            geometry: Geometry::Same,
-            classes: Classes::named(["a", "b"]),
-            preprocessing: Preprocessing::default(),
-        };
-        Fcn::init(meta, &FcnOptions::default(), 0, &Device::flex())
+    fn small() -> Network {
+        let meta = ModelMeta::fcn(
+            FcnSpec {
+                variant: Variant::Fcn8s,
+                backbone: Backbone::Vgg16,
+                width: 1.0 / 64.0,
+                trunk: TrunkShape::default(),
+                geometry: Geometry::Same,
+            },
+            Classes::named(["a", "b"]),
+            Preprocessing::default(),
+        );
+        Network::init(meta, &NetworkOptions::default(), 0, &Device::flex())
     }
 
     #[test]

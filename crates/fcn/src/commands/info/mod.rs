@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use self::describe::{Info, Onnx, TensorLine, Tensors, describe};
 use fcn_core::Result;
 use fcn_core::export::onnx::OnnxValue;
-use fcn_core::weights::ModelMeta;
+use fcn_core::network::ModelMeta;
 use segdata::image::preprocessing::Preprocessing;
 
 use crate::flags::global::Global;
@@ -161,9 +161,10 @@ fn facts(found: &Tensors, all: bool) -> Vec<String> {
 }
 
 fn network_lines(network: &ModelMeta) -> [String; 3] {
-    let [variant, backbone, geometry] = [json(&network.variant), json(&network.backbone), json(&network.geometry)];
+    let geometry = network.as_fcn().map_or(String::new(), |spec| format!(", geometry {}", json(&spec.geometry)));
+    let architecture = &network.architecture;
     [
-        format!("network     FCN-{variant} on {backbone}, width {}, geometry {geometry}", network.width),
+        format!("network     {}, width {}{geometry}", architecture.title(), architecture.width()),
         format!("classes     {}: {}", network.classes.len(), cut(&network.classes.names.join(", "), false)),
         input_line(&network.preprocessing),
     ]

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use fcn_core::infer::crf::{CrfParams, changed_pixels, refine};
-use fcn_core::infer::predictor::{Prediction, Predictor};
+use fcn_core::infer::predictor::{Extra, Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::files::npy;
 use segdata::files::write::write_atomically;
@@ -141,10 +141,8 @@ struct Labelled {
 fn label(args: &Args, predictor: &Predictor, crf: Option<&CrfParams>, input: &Input) -> Result<Labelled> {
     let named = |e: Error| if e.path.is_none() { e.at(input.name()) } else { e };
     let photo = decode_rgb_within(&input.read()?, args.max_pixels).map_err(named)?;
-    let mut prediction = match args.save_probabilities || crf.is_some() {
-        true => predictor.predict_with_probabilities(&photo).map_err(named)?,
-        false => Prediction { labels: predictor.predict(&photo).map_err(named)?, probabilities: None },
-    };
+    let probabilities = args.save_probabilities || crf.is_some();
+    let mut prediction = predictor.predict_with(&photo, Extra { probabilities, truth: None }).map_err(named)?;
     let Some(params) = crf else { return Ok(Labelled { photo, prediction, refined: None }) };
     let raw = prediction.probabilities.take().unwrap_or_default();
     let refined = refine(params, &photo, predictor.meta().classes.len(), &raw).map_err(named)?;

@@ -1,0 +1,5 @@
+//! Transposed convolution.
+
+mod phases;
+
+pub use phases::ConvTranspose2d;

@@ -1,0 +1,250 @@
+//! Folders of masks: written, and scored against each other, whatever program made them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::evaluation::{Evaluation, Skipped};
+use crate::{Error, Result};
+use segdata::files::write::write_atomically;
+use segdata::image::{MaskPixels, RawMask, encode_mask_png};
+use segdata::labels::{Classes, LabelMap, MaskCoding, VOID};
+use segdata::metrics::Tally;
+use segdata::pictures::file_stem;
+
+/// Writes a label map as `folder/<id>.png`, an index PNG with the palette of the classes.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn save_prediction(folder: &Path, id: &str, prediction: &LabelMap, classes: &Classes) -> Result<PathBuf> {
+    let path = folder.join(format!("{}.png", file_stem(id)));
+    let png = encode_mask_png(prediction, classes)?;
+    write_atomically(&path, |file| file.write_all(&png).map_err(|e| Error::io("write", &path, &e)))?;
+    Ok(path)
+}
+
+/// Scores the masks in `predictions` against those of the same name in `truth`: palette, grey or RGB in the colours of
+/// `coding`, whatever program made them. A predicted value that means no class counts as wrong.
+///
+/// `ids` names the masks that are scored; without it all are. What has no partner, differs in size, or cannot be read is
+/// listed in [`Evaluation::skipped`] and not scored.
+///
+/// # Errors
+/// A folder that cannot be read; no pair that can be scored.
+pub fn evaluate_predictions(
+    predictions: &Path,
+    truth: &Path,
+    ids: Option<&[String]>,
+    coding: &MaskCoding,
+) -> Result<Evaluation> {
+    let (pairs, mut skipped) = pairs(predictions, truth, ids)?;
+    let (tally, failed) = pairs
+        .par_iter()
+        .fold(
+            || (Tally::new(coding.classes.len()), Vec::new()),
+            |(mut tally, mut failed), Pair { id, truth, prediction }| {
+                if let Err(e) = score_pair(&mut tally, truth, prediction, coding) {
+                    failed.push(Skipped { id: id.clone(), reason: e.to_string() });
+                }
+                (tally, failed)
+            },
+        )
+        .reduce(
+            || (Tally::new(coding.classes.len()), Vec::new()),
+            |(mut tally, mut failed), (other, others_failed)| {
+                tally.merge(&other);
+                failed.extend(others_failed);
+                (tally, failed)
+            },
+        );
+    skipped.extend(failed);
+    skipped.sort_by(|a, b| (&a.id, &a.reason).cmp(&(&b.id, &b.reason)));
+    if tally.images == 0 {
+        let first = skipped.first().map_or("both folders hold no mask".into(), |s| s.reason.clone());
+        return Err(Error::data(format!(
+            "no mask in {} could be scored against {}: {first}",
+            predictions.display(),
+            truth.display()
+        ))
+        .hint("predictions and truth are paired by name: 2007_000033.png with 2007_000033.png"));
+    }
+    Ok(Evaluation { scores: tally.scores(&coding.classes.names), loss: None, skipped })
+}
+
+/// A mask and its truth.
+struct Pair {
+    id: String,
+    truth: PathBuf,
+    prediction: PathBuf,
+}
+
+/// The masks of one name in both folders, and those without a partner.
+fn pairs(predictions: &Path, truth: &Path, ids: Option<&[String]>) -> Result<(Vec<Pair>, Vec<Skipped>)> {
+    let (mut predicted, mut annotated) = (masks_in(predictions)?, masks_in(truth)?);
+    let mut skipped: Vec<Skipped> = Vec::new();
+    if let Some(ids) = ids {
+        let ids: BTreeSet<&String> = ids.iter().collect();
+        predicted.retain(|id, _| ids.contains(id));
+        annotated.retain(|id, _| ids.contains(id));
+        for id in ids.into_iter().filter(|id| !annotated.contains_key(*id) && !predicted.contains_key(*id)) {
+            skipped.push(Skipped { id: id.clone(), reason: "listed, but in neither folder".into() });
+        }
+    }
+    for (id, path) in &annotated {
+        if !predicted.contains_key(id) {
+            let reason = format!("{} has no prediction in {}", path.display(), predictions.display());
+            skipped.push(Skipped { id: id.clone(), reason });
+        }
+    }
+    for (id, path) in &predicted {
+        if !annotated.contains_key(id) {
+            let reason = format!("{} has no truth in {}", path.display(), truth.display());
+            skipped.push(Skipped { id: id.clone(), reason });
+        }
+    }
+    let both = annotated.into_iter().filter_map(|(id, truth)| {
+        let prediction = predicted.remove(&id)?;
+        Some(Pair { id, truth, prediction })
+    });
+    Ok((both.collect(), skipped))
+}
+
+fn score_pair(tally: &mut Tally, truth: &Path, prediction: &Path, coding: &MaskCoding) -> Result<()> {
+    let raw = |path: &Path| {
+        let bytes = segdata::files::read::read("the mask", path)?;
+        RawMask::decode(&bytes).map_err(|e| e.at(path))
+    };
+    let truth_labels = raw(truth)?.labels(coding).map_err(|e| e.at(truth))?;
+    let predicted = labels_or_void(&raw(prediction)?, coding);
+    tally.add(&truth_labels, &predicted).map_err(|e| e.at(prediction))?;
+    Ok(())
+}
+
+/// Class ids under `coding`; void for every value that means no class.
+fn labels_or_void(mask: &RawMask, coding: &MaskCoding) -> LabelMap {
+    let by_value = |value: u16| coding.id_of_value(value).unwrap_or(VOID);
+    let ids = match &mask.pixels {
+        MaskPixels::Index8(values) => values.iter().map(|&value| by_value(value.into())).collect(),
+        MaskPixels::Index16(values) => values.iter().map(|&value| by_value(value)).collect(),
+        MaskPixels::Rgb(rgb) => {
+            rgb.chunks_exact(3).map(|p| coding.id_of_colour([p[0], p[1], p[2]]).unwrap_or(VOID)).collect()
+        }
+    };
+    LabelMap { width: mask.width, height: mask.height, ids }
+}
+
+/// The mask files of a folder by stem; JPEGs are never masks. Where two share a stem, the later one by name counts.
+fn masks_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    const EXTENSIONS: [&str; 5] = ["png", "bmp", "tif", "tiff", "webp"];
+    let fault = |e: std::io::Error| Error::io("list the folder", folder, &e);
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if let (true, Some(stem)) = (EXTENSIONS.contains(&extension.as_str()) && path.is_file(), path.file_stem()) {
+            let (stem, place) = (stem.to_string_lossy().into_owned(), path.clone());
+            let kept: &mut PathBuf = found.entry(stem).or_insert(place);
+            if path > *kept {
+                *kept = path;
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, width: usize, ids: &[u8]) {
+        let map = LabelMap { width, height: ids.len() / width, ids: ids.to_vec() };
+        fs::write(folder.join(name), encode_mask_png(&map, &Classes::voc()).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn masks_are_paired_by_name_and_everything_else_is_listed() {
+        let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (t, p) = (truth.path(), predictions.path());
+        write(t, "a.png", 2, &[0, 0, 1, 255]);
+        write(p, "a.png", 2, &[0, 1, 1, 7]);
+        write(t, "size.png", 2, &[0; 4]);
+        write(p, "size.png", 4, &[0; 4]);
+        write(t, "alone.png", 2, &[0; 4]);
+        write(p, "extra.png", 2, &[0; 4]);
+        write(t, "broken.png", 2, &[0; 4]);
+        fs::write(p.join("broken.png"), b"no image").unwrap();
+        fs::write(p.join("a_overlay.jpg"), b"not a mask").unwrap();
+        let evaluation = evaluate_predictions(p, t, None, &MaskCoding::from(&Classes::voc())).unwrap();
+        assert_eq!(evaluation.scores.images, 1);
+        assert_eq!(evaluation.scores.pixel_accuracy, Some(2.0 / 3.0));
+        assert_eq!(evaluation.scores.void_pixels, 1);
+        let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(ids, ["alone", "broken", "extra", "size"]);
+
+        let listed = ["a".to_string(), "nowhere".to_string()];
+        let evaluation = evaluate_predictions(p, t, Some(&listed), &MaskCoding::from(&Classes::voc())).unwrap();
+        let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!((evaluation.scores.images, ids), (1, vec!["nowhere"]));
+    }
+
+    #[test]
+    fn predicted_values_without_a_class_are_wrong_not_errors() {
+        let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(truth.path(), "a.png", 2, &[0, 0, 1, 1]);
+        write(predictions.path(), "a.png", 2, &[0, 200, 255, 1]);
+        let coding = MaskCoding::from(&Classes::named(["a", "b"]));
+        let scores = evaluate_predictions(predictions.path(), truth.path(), None, &coding).unwrap().scores;
+        assert_eq!((scores.pixel_accuracy, scores.unclassified_pixels), (Some(0.5), 2));
+    }
+
+    #[test]
+    fn nothing_to_score_is_an_error_that_says_how_names_pair() {
+        let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(truth.path(), "a.png", 2, &[0; 4]);
+        write(predictions.path(), "b.png", 2, &[0; 4]);
+        let error = evaluate_predictions(predictions.path(), truth.path(), None, &MaskCoding::from(&Classes::voc()))
+            .unwrap_err();
+        assert_eq!(error.kind, crate::ErrorKind::Data);
+        assert!(error.hint.is_some());
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_bit() {
+        let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for i in 0..20u8 {
+            let ids: Vec<u8> = (0..96u16).map(|j| ((j * 7 + u16::from(i)) % 5) as u8).collect();
+            let other: Vec<u8> = (0..96u16).map(|j| ((j * 3 + u16::from(i)) % 5) as u8).collect();
+            write(truth.path(), &format!("{i}.png"), 12, &ids);
+            write(predictions.path(), &format!("{i}.png"), 12, &other);
+        }
+        let score = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let coding = MaskCoding::from(&Classes::voc());
+            pool.install(|| evaluate_predictions(predictions.path(), truth.path(), None, &coding).unwrap())
+        };
+        let one = score(1);
+        assert_eq!(one, score(3));
+        assert_eq!(one, score(8));
+    }
+
+    #[test]
+    fn an_all_background_prediction_scores_what_is_known_of_the_real_set() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/voc2012");
+        let Ok(list) = fs::read_to_string(root.join("ImageSets/Segmentation/val.txt")) else {
+            println!("skipped: {} is not here", root.display());
+            return;
+        };
+        let coding = MaskCoding::from(&Classes::voc());
+        let mut tally = Tally::new(21);
+        for id in list.split_whitespace() {
+            let bytes = fs::read(root.join(format!("SegmentationClass/{id}.png"))).unwrap();
+            let truth = RawMask::decode(&bytes).unwrap().labels(&coding).unwrap();
+            tally.add(&truth, &LabelMap::filled(truth.width, truth.height, 0)).unwrap();
+        }
+        let scores = tally.scores(&coding.classes.names);
+        assert_eq!(format!("{:.4}", scores.pixel_accuracy.unwrap()), "0.6976");
+        assert_eq!(format!("{:.4}", scores.miou.unwrap()), "0.0367");
+    }
+}

@@ -1,0 +1,96 @@
+//! The scores of one validation, as they are logged.
+
+use serde::Serialize;
+
+use crate::evaluate::Evaluation;
+use segdata::metrics::Tally;
+
+/// The scores of one validation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Validation {
+    /// The step it was at.
+    #[serde(skip)]
+    pub step: u64,
+    /// All scores.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The scores of the pictured images, where they went through the CRF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictured: Option<PicturedScores>,
+}
+
+/// The images whose pictures are saved, scored without the CRF and with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PicturedScores {
+    /// Images.
+    pub images: u64,
+    /// Of the network's own label maps.
+    pub raw: ShortScores,
+    /// Of the label maps after the CRF.
+    pub crf: ShortScores,
+    /// Share of the pixels that the CRF changed.
+    pub changed: f64,
+    /// Time that the CRF took, with the second pass through the network that it needs.
+    pub seconds: f64,
+}
+
+/// The scores that a few images allow.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShortScores {
+    /// Mean IoU over the classes present, 0 to 1.
+    pub miou: Option<f64>,
+    /// Share of the labelled pixels that are right.
+    pub pixel_accuracy: Option<f64>,
+    /// Mean IoU of the bands along contours.
+    pub boundary_iou: Option<f64>,
+}
+
+impl From<&Tally> for ShortScores {
+    fn from(tally: &Tally) -> Self {
+        let matrix = &tally.confusion;
+        let boundary_iou = tally.boundary.mean_iou();
+        ShortScores { miou: matrix.miou(), pixel_accuracy: matrix.pixel_accuracy(), boundary_iou }
+    }
+}
+
+impl Validation {
+    /// Mean IoU over the classes present, 0 to 1.
+    pub fn miou(&self) -> Option<f64> {
+        self.evaluation.scores.miou
+    }
+
+    /// One line for a log.
+    pub fn line(&self) -> String {
+        let scores = &self.evaluation.scores;
+        format!(
+            "validation at step {}: mIoU {}  pixel accuracy {}  mean accuracy {}  fwIoU {}  loss {}",
+            self.step,
+            number(scores.miou),
+            number(scores.pixel_accuracy),
+            number(scores.mean_accuracy),
+            number(scores.fw_iou),
+            number(self.evaluation.loss)
+        )
+    }
+
+    /// One more line for a log, on what the CRF does to the pictured images.
+    pub fn crf_line(&self) -> Option<String> {
+        self.pictured.as_ref().map(|p| {
+            format!(
+                "  CRF on the {} pictured images: mIoU {} -> {}  pixel accuracy {} -> {}  boundary IoU {} -> {}  ({:.1} s)",
+                p.images,
+                number(p.raw.miou),
+                number(p.crf.miou),
+                number(p.raw.pixel_accuracy),
+                number(p.crf.pixel_accuracy),
+                number(p.raw.boundary_iou),
+                number(p.crf.boundary_iou),
+                p.seconds
+            )
+        })
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("n/a".to_string(), |value| format!("{value:.4}"))
+}

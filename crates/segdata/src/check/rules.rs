@@ -1,0 +1,265 @@
+//! The rules: what the inspected samples mean together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::count::SplitReport;
+use super::inspect::{Inspection, Library};
+use super::problem::{Problem, Severity};
+use crate::dataset::explain::{Count, ValueCounts, explain};
+use crate::dataset::{Dataset, Split};
+use crate::labels::{MaskValue, VOID};
+
+/// Faults of the lists: missing files, duplicates, unsafe ids, empty splits.
+pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
+    let mut told: Vec<(&str, Option<&str>)> = Vec::new();
+    for split in dataset.all_splits() {
+        for fault in split.faults() {
+            let key = (fault.code, fault.id.as_deref());
+            if fault.id.is_some() && told.contains(&key) {
+                continue; // several lists name the same missing file
+            }
+            told.push(key);
+            problems.push(Problem::new(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
+        }
+        if split.is_empty() && split.faults().is_empty() {
+            let message = format!("split `{}` is empty", split.name());
+            problems.push(Problem::new(
+                "empty_split",
+                Severity::Error,
+                None,
+                message,
+                "list at least one id, or remove the list",
+            ));
+        }
+    }
+}
+
+/// What training needs and this data set lacks.
+pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
+    for (name, hint) in [
+        ("train", "write the ids to train on into train.txt, one a line"),
+        ("val", "write some ids into val.txt, one a line, and take them out of train.txt"),
+    ] {
+        if dataset.all_splits().iter().all(|split| split.name() != name) {
+            let message = format!("there is no split `{name}`, which training reads");
+            problems.push(Problem::new("no_split", Severity::Warning, None, message, hint));
+        }
+    }
+}
+
+/// Faults of single samples, in the order of the lists.
+pub(super) fn samples(library: &Library, min_size: usize, problems: &mut Vec<Problem>) {
+    for seen in library.all() {
+        problems.extend(seen.faults.iter().cloned());
+        if let Some(header) = seen.header
+            && header.width.min(header.height) < min_size
+        {
+            let (width, height) = (header.width, header.height);
+            let message = format!("{}: {width}x{height} is below {min_size} pixels", seen.id);
+            let hint = "`convert` leaves it out unless `min_size` says otherwise; training pads it with void";
+            problems.push(Problem::new("too_small", Severity::Warning, Some(&seen.id), message, hint));
+        }
+    }
+}
+
+/// What mask values mean: unknown ones, the void trap, classes that never occur.
+pub(super) fn meaning(dataset: &Dataset, library: &Library, named: bool, problems: &mut Vec<Problem>) {
+    let coding = &dataset.coding;
+    let mut unknown: BTreeMap<MaskValue, Count> = BTreeMap::new();
+    let mut all = ValueCounts::default();
+    let mut pixels_by_class = vec![0u64; dataset.classes.len()];
+    let mut void_pixels = 0;
+    for seen in library.all().filter(|s| !s.values.is_empty()) {
+        all.add(&seen.values);
+        let (mut strange, mut labelled) = (Vec::new(), 0);
+        for (&value, &pixels) in &seen.values {
+            match coding.id_of(value) {
+                None => {
+                    let count = unknown.entry(value).or_default();
+                    (count.pixels, count.masks) = (count.pixels + pixels, count.masks + 1);
+                    strange.push(format!("{value}: {pixels} px"));
+                }
+                Some(VOID) => void_pixels += pixels,
+                Some(id) => {
+                    pixels_by_class[usize::from(id)] += pixels;
+                    labelled += pixels;
+                }
+            }
+        }
+        if named && !strange.is_empty() {
+            let more = if strange.len() > 8 { format!(", and {} more", strange.len() - 8) } else { String::new() };
+            let message = format!(
+                "{}: mask values without a class: {}{more}",
+                seen.id,
+                strange[..strange.len().min(8)].join(", ")
+            );
+            problems.push(Problem::new(
+                "mask_values",
+                Severity::Error,
+                Some(&seen.id),
+                message,
+                "see `unknown_values`",
+            ));
+        } else if named && labelled == 0 {
+            let message = format!("{}: every pixel of the mask is void", seen.id);
+            problems.push(Problem::new(
+                "all_void",
+                Severity::Warning,
+                Some(&seen.id),
+                message,
+                "it teaches nothing: leave it out",
+            ));
+        }
+        palette_order(dataset, seen, problems);
+    }
+    if !named || all.masks == 0 {
+        return;
+    }
+    let classes = dataset.classes.len();
+    if !unknown.is_empty() {
+        let masks = unknown.values().map(|c| c.masks).max().unwrap_or(0);
+        let shares = ValueCounts { by_value: unknown, masks };
+        let share = 100.0 * shares.total_pixels() as f64 / all.total_pixels().max(1) as f64;
+        let message = format!(
+            "{} mask values have no class among the {classes} named, {share:.1} % of all pixels: {}; all masks together hold {}",
+            shares.by_value.len(),
+            shares.describe(12),
+            all.describe(12)
+        );
+        let explained = explain(&all);
+        let list = explained
+            .class_list
+            .map_or(String::new(), |l| format!("; a class list that covers them:\n{}", l.trim_end()));
+        problems.push(Problem::new(
+            "unknown_values",
+            Severity::Error,
+            None,
+            message,
+            &format!("{}{list}", explained.meaning),
+        ));
+    }
+    absences(dataset, &all, &pixels_by_class, void_pixels, problems);
+}
+
+/// One class alone, classes that never occur, and much void.
+fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u64, problems: &mut Vec<Problem>) {
+    let names = &dataset.classes.names;
+    let absent: Vec<&str> = names.iter().zip(pixels).filter(|(_, n)| **n == 0).map(|(name, _)| name.as_str()).collect();
+    let void_share = void_pixels as f64 / all.total_pixels().max(1) as f64;
+    if absent.len() + 1 >= names.len() {
+        let present: Vec<&str> =
+            names.iter().zip(pixels).filter(|(_, n)| **n > 0).map(|(name, _)| name.as_str()).collect();
+        let message = format!(
+            "only {} occurs in any mask, so there is nothing to tell apart; the masks hold {}",
+            present.first().map_or("void".into(), |name| format!("class `{name}`")),
+            all.describe(12)
+        );
+        let explained = explain(all);
+        let list = explained
+            .class_list
+            .map_or(String::new(), |l| format!("; a class list that reads them so:\n{}", l.trim_end()));
+        problems.push(Problem::new(
+            "one_class",
+            Severity::Error,
+            None,
+            message,
+            &format!("{}{list}", explained.meaning),
+        ));
+        return;
+    }
+    if !absent.is_empty() {
+        let message = format!("{} of {} classes never occur: {}", absent.len(), names.len(), absent.join(", "));
+        problems.push(Problem::new(
+            "absent_class",
+            Severity::Warning,
+            None,
+            message,
+            "their IoU is n/a; where these are not your classes, name yours in a classes.txt (without one a VOC root means VOC's 21)",
+        ));
+    }
+    if void_share > 0.5 {
+        let message = format!("{:.1} % of all pixels are void", 100.0 * void_share);
+        problems.push(Problem::new(
+            "much_void",
+            Severity::Warning,
+            None,
+            message,
+            "void counts neither in the loss nor in any score: see whether 255 was meant as a class",
+        ));
+    }
+}
+
+/// Classes that are judged in `val` but never shown in `train`.
+pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>) {
+    let named = |name: &str| splits.iter().find(|s| s.name == name);
+    let (Some(train), Some(val)) = (named("train"), named("val")) else { return };
+    let pairs = train.per_class.iter().zip(&val.per_class);
+    let unseen: Vec<&str> =
+        pairs.filter(|(t, v)| t.images == 0 && v.images > 0).map(|(t, _)| t.name.as_str()).collect();
+    if !unseen.is_empty() {
+        let message = format!("{} classes occur in val, but never in train: {}", unseen.len(), unseen.join(", "));
+        let hint = "their IoU will be 0: move images between the lists";
+        problems.push(Problem::new("unseen_class", Severity::Warning, None, message, hint));
+    }
+}
+
+/// A palette whose colours at the used indices are those of other classes: a tool has sorted the palette, and the
+/// index no longer is the class.
+fn palette_order(dataset: &Dataset, seen: &Inspection, problems: &mut Vec<Problem>) {
+    let Some(palette) = &seen.palette else { return };
+    let coding = &dataset.coding;
+    let moved: Vec<String> = seen
+        .values
+        .keys()
+        .filter_map(|value| {
+            let MaskValue::Index(index) = *value else { return None };
+            let by_colour = coding.id_of_colour(*palette.get(usize::from(index))?)?;
+            let by_index = coding.id_of_value(index);
+            (by_index != Some(by_colour)).then(|| format!("index {index} has the colour of class {by_colour}"))
+        })
+        .collect();
+    // One coincidence means nothing: grey ramps pass through black.
+    if moved.len() > 1 {
+        let message = format!("{}: {}", seen.id, moved.join(", "));
+        let hint = "the index counts, not the colour; if a program reordered the palette, save the mask as RGB in the class colours";
+        problems.push(Problem::new("palette_order", Severity::Warning, Some(&seen.id), message, hint));
+    }
+}
+
+/// The same image for training and for judging: by id, and by content under other names. Splits such as `trainval`
+/// contain others by design; only `train`, `val` and `test` must be apart.
+pub(super) fn leaks(dataset: &Dataset, library: &Library, problems: &mut Vec<Problem>) {
+    let named = |name: &str| dataset.all_splits().iter().find(|s| s.name() == name);
+    for (first, second) in [("train", "val"), ("train", "test"), ("val", "test")] {
+        if let (Some(a), Some(b)) = (named(first), named(second)) {
+            leak_between(a, b, library, problems);
+        }
+    }
+}
+
+fn leak_between(a: &Split, b: &Split, library: &Library, problems: &mut Vec<Problem>) {
+    let ids: HashMap<&str, ()> = library.of(a).map(|s| (s.id.as_str(), ())).collect();
+    let contents: HashMap<[u8; 32], &str> = library.of(a).filter_map(|s| Some((s.content?, s.id.as_str()))).collect();
+    let (a, b_name) = (a.name(), b.name());
+    for seen in library.of(b) {
+        if ids.contains_key(seen.id.as_str()) {
+            let message = format!("{} is in {a} and in {b_name}: the score would be too good", seen.id);
+            problems.push(Problem::new(
+                "in_both_splits",
+                Severity::Error,
+                Some(&seen.id),
+                message,
+                "take it out of one list",
+            ));
+        } else if let Some(twin) = seen.content.and_then(|c| contents.get(&c)) {
+            let message = format!("{} in {b_name} is the same image as {twin} in {a}", seen.id);
+            problems.push(Problem::new(
+                "same_image",
+                Severity::Warning,
+                Some(&seen.id),
+                message,
+                "take it out of one list",
+            ));
+        }
+    }
+}

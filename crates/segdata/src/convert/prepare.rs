@@ -1,0 +1,59 @@
+//! One sample on its way from the data set to a record.
+
+use tfio::Example;
+
+use super::options::{ConvertOptions, ExifPolicy, VoidPolicy};
+use crate::dataset::{Split, judge_sizes};
+use crate::error::{Error, Result};
+use crate::image::{self, Format, Header};
+use crate::labels::VOID;
+
+/// A sample on its way into a shard.
+pub(super) enum Prepared {
+    Record { bytes: Vec<u8>, pixels: Box<[u64; 256]> },
+    TooSmall(String),
+    Bad(Error),
+}
+
+/// Reads, verifies and encodes one sample.
+pub(super) fn prepare(split: &Split, i: usize, options: &ConvertOptions) -> Prepared {
+    match try_prepare(split, i, options) {
+        Ok(prepared) => prepared,
+        Err(e) => Prepared::Bad(e),
+    }
+}
+
+fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prepared> {
+    let pair = split.pair(i)?;
+    let at_image = |e: Error| if e.path.is_some() { e } else { e.at(split.source(i)) };
+    let mut encoded = pair.image?;
+    let mut header = image::read_header(&encoded).map_err(at_image)?;
+    let (width, height) = (header.width, header.height);
+    if width.min(height) < options.min_size {
+        return Ok(Prepared::TooSmall(format!("{width}x{height} is below {} pixels", options.min_size)));
+    }
+    let mask = pair.mask?;
+    image::verify(&encoded).map_err(at_image)?; // decoding is the only proof that the image is whole
+    if options.exif == ExifPolicy::Upright && header.orientation != 1 {
+        let upright = image::decode_rgb(&encoded).map_err(at_image)?.upright(header.orientation);
+        header = Header { format: Format::Png, width: upright.width, height: upright.height, orientation: 1 };
+        encoded = upright.to_png()?;
+    }
+    judge_sizes(&header, (mask.width, mask.height)).map_err(at_image)?;
+    let mut labels = mask.labels(split.coding()).map_err(at_image)?;
+    if options.void == VoidPolicy::Background {
+        labels.ids.iter_mut().filter(|id| **id == VOID).for_each(|id| *id = 0);
+    }
+    let mut pixels = Box::new([0u64; 256]);
+    labels.ids.iter().for_each(|&id| pixels[usize::from(id)] += 1);
+    let extension = if header.format == Format::Jpeg { "jpg" } else { header.format.name() };
+    let bytes = Example::new()
+        .with_bytes("image/encoded", encoded)
+        .with_bytes("image/filename", format!("{}.{extension}", split.id(i)).into_bytes())
+        .with_bytes("image/format", header.format.name().as_bytes())
+        .with_int64("image/height", labels.height as i64)
+        .with_bytes("image/label", labels.ids)
+        .with_int64("image/width", labels.width as i64)
+        .encode();
+    Ok(Prepared::Record { bytes, pixels })
+}

@@ -1,0 +1,118 @@
+//! The conversion from beginning to end.
+
+use rayon::prelude::*;
+
+use super::options::{ConvertOptions, OnError};
+use super::prepare::{Prepared, prepare};
+use super::report::{ConvertReport, ConvertedSplit};
+use super::shards::{Folder, ShardWriter};
+use crate::dataset::layouts::records::SkippedSample;
+use crate::dataset::{Dataset, Split};
+use crate::error::{Error, Result};
+
+/// Samples in memory at once, for each thread.
+const BATCH_PER_THREAD: usize = 16;
+
+/// Converts a data set. `progress` is told samples done and in all.
+///
+/// # Errors
+/// `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
+/// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
+pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
+    let dataset = Dataset::open(&options.data, options.classes.as_deref(), options.seed)?;
+    let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
+    let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
+    if splits.is_empty() || options.shards == 0 {
+        return Err(Error::usage("nothing to convert: at least one split and one shard are needed"));
+    }
+    let mut folder = Folder::begin(&options.out, options.overwrite)?;
+    let total = splits.iter().map(Split::len).sum();
+    let (mut done, mut bad) = (0, Vec::new());
+    let mut report = ConvertReport { splits: Vec::new(), fingerprint: String::new() };
+    for split in &splits {
+        let mut advance = |n: usize| {
+            done += n;
+            progress(done, total);
+        };
+        report.splits.push(convert_split(split, options, &mut folder, &mut bad, &mut advance)?);
+    }
+    if !bad.is_empty() && options.on_error == OnError::Stop {
+        return Err(stopped(&bad));
+    }
+    if let Some(split) = report.splits.iter().find(|s| s.written == 0) {
+        let reason = split.skipped.first().map_or(String::new(), |s| format!(": {}", s.reason));
+        return Err(Error::data(format!("no image of split `{}` is left to write{reason}", split.name))
+            .hint("lower `min_size`, or run `check`"));
+    }
+    report.fingerprint = folder.finish(&dataset.classes, &report.splits)?;
+    Ok(report)
+}
+
+/// The splits taken when none is named.
+fn usual_splits(dataset: &Dataset) -> Vec<String> {
+    let all = dataset.splits();
+    let usual: Vec<String> = all.iter().filter(|name| ["train", "val"].contains(&name.as_str())).cloned().collect();
+    if usual.is_empty() { all } else { usual }
+}
+
+fn convert_split(
+    split: &Split,
+    options: &ConvertOptions,
+    folder: &mut Folder,
+    bad: &mut Vec<String>,
+    advance: &mut dyn FnMut(usize),
+) -> Result<ConvertedSplit> {
+    let classes = split.coding().classes.len();
+    let mut converted = ConvertedSplit {
+        name: split.name().to_string(),
+        listed: split.len(),
+        written: 0,
+        skipped: Vec::new(),
+        bad: 0,
+        files: Vec::new(),
+        images_by_class: vec![0; classes],
+        pixels_by_class: vec![0; classes],
+        void_pixels: 0,
+    };
+    // Missing files come up again when the sample is read; what has no sample is told here.
+    for fault in split
+        .faults()
+        .iter()
+        .filter(|f| matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard" | "damaged_shard"))
+    {
+        converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
+        converted.listed += 1;
+    }
+    let batch = BATCH_PER_THREAD * rayon::current_num_threads();
+    for shard in 0..options.shards {
+        let range = shard * split.len() / options.shards..(shard + 1) * split.len() / options.shards;
+        let mut writer = ShardWriter::create(folder, split.name(), shard, options.shards)?;
+        let indices: Vec<usize> = range.collect();
+        for batch in indices.chunks(batch) {
+            let prepared: Vec<Prepared> = batch.par_iter().map(|&i| prepare(split, i, options)).collect();
+            for (&i, sample) in batch.iter().zip(prepared) {
+                let id = split.id(i).to_string();
+                match sample {
+                    Prepared::Record { bytes, pixels } => {
+                        writer.write(id, &bytes)?;
+                        converted.count(&pixels);
+                    }
+                    Prepared::TooSmall(reason) => converted.skipped.push(SkippedSample { id, reason }),
+                    Prepared::Bad(e) => converted.reject(id, e.to_string(), bad),
+                }
+            }
+            advance(batch.len());
+        }
+        converted.files.push(writer.close(folder)?);
+    }
+    Ok(converted)
+}
+
+/// The error that lists what kept a conversion from being whole.
+fn stopped(bad: &[String]) -> Error {
+    const SHOWN: usize = 20;
+    let more = if bad.len() > SHOWN { format!("\n  and {} more", bad.len() - SHOWN) } else { String::new() };
+    let listed: String = bad.iter().take(SHOWN).map(|b| format!("\n  {b}")).collect();
+    Error::data(format!("{} samples cannot be converted; nothing was written:{listed}{more}", bad.len()))
+        .hint("correct them (`check` explains), or leave them out with `on_error` skip")
+}

@@ -1,0 +1,149 @@
+//! What a list of samples holds: the samples with their places on disk, and what is wrong with the list.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::files::read as file;
+use crate::labels::Classes;
+
+/// Something wrong with a list or a shard, found without reading an image.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// A stable name of the kind of fault: `missing_image`, `missing_mask`, `duplicate_id`, `unsafe_id`, ...
+    pub code: &'static str,
+    /// The sample concerned, if it is one.
+    pub id: Option<String>,
+    /// One sentence: the thing and what is wrong with it.
+    pub message: String,
+    /// The remedy.
+    pub hint: String,
+    /// The error of a file that could not be read, with its path and kind.
+    pub cause: Option<Error>,
+}
+
+/// The error of a split that is used although its list is faulty: all faults counted, the first ones named. `None`
+/// where nothing is wrong.
+pub(super) fn refuse_faults(split: &str, faults: &[Fault]) -> Result<()> {
+    let [first, ..] = faults else { return Ok(()) };
+    if let ([_], Some(cause)) = (faults, &first.cause) {
+        return Err(cause.clone());
+    }
+    let listed = faults.iter().take(10).map(|f| f.message.as_str()).collect::<Vec<_>>().join("; ");
+    let more = faults.len().saturating_sub(10);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let n = faults.len();
+    Err(Error::data(format!("split `{split}` has {n} problems: {listed}{more}")).hint(first.hint.clone()))
+}
+
+/// One sample of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub id: String,
+    pub source: Source,
+}
+
+/// Where a sample's image and mask are.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Two files; the sentence says what is missing instead.
+    Files { image: std::result::Result<PathBuf, String>, mask: std::result::Result<PathBuf, String> },
+    /// One record.
+    Record(Place),
+}
+
+/// A named list with what is wrong with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub name: String,
+    pub entries: Vec<Entry>,
+    pub faults: Vec<Fault>,
+}
+
+impl Listing {
+    /// Gives every sample whose name stands before it already a name of its own: results are named by id, and would
+    /// overwrite another's.
+    pub fn tell_apart(&mut self) {
+        let mut seen: HashSet<String> = HashSet::new();
+        for (i, entry) in self.entries.iter_mut().enumerate() {
+            if !seen.insert(entry.id.clone()) {
+                entry.id = format!("{}#{i}", entry.id);
+                seen.insert(entry.id.clone());
+            }
+        }
+    }
+}
+
+impl Source {
+    pub fn describe(&self) -> String {
+        match self {
+            Source::Files { image: Ok(path), .. } => path.display().to_string(),
+            Source::Files { image: Err(missing), .. } => missing.clone(),
+            Source::Record(place) => place.to_string(),
+        }
+    }
+
+    /// The mask file, if there is one.
+    pub fn mask(&self) -> Option<&PathBuf> {
+        match self {
+            Source::Files { mask, .. } => mask.as_ref().ok(),
+            Source::Record(_) => None,
+        }
+    }
+
+    /// Feeds the hasher what tells this source from an edited one; see `Split::fingerprint`.
+    pub fn digest(&self, hasher: &mut blake3::Hasher) {
+        match self {
+            Source::Files { image, mask } => {
+                let size = image.as_ref().ok().and_then(|p| std::fs::metadata(p).ok()).map_or(0, |m| m.len());
+                let mask = mask.as_ref().ok().and_then(|p| file::read("the mask", p).ok()).unwrap_or_default();
+                hasher.update(&size.to_le_bytes()).update(blake3::hash(&mask).as_bytes());
+            }
+            Source::Record(place) => {
+                hasher.update(&place.length.to_le_bytes()).update(&place.checksum.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub shard: Arc<Path>,
+    /// Number in its shard, from 0.
+    pub record: u64,
+    /// Byte offset of its length field.
+    pub offset: u64,
+    /// Bytes of its data.
+    pub length: u64,
+    /// The stored checksum of its data.
+    pub checksum: u32,
+}
+
+/// `FILE, record 3 at byte 4711`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, record {} at byte {}", self.shard.display(), self.record, self.offset)
+    }
+}
+
+impl Place {
+    /// Says that `error` is about this record.
+    pub fn blame(&self, id: &str, mut error: Error) -> Error {
+        error.message = format!("record {} at byte {} ({id}): {}", self.record, self.offset, error.message);
+        error.at(&self.shard)
+    }
+}
+
+/// A digest of a split under `classes`; see [`Split::fingerprint`](super::Split::fingerprint).
+pub(super) fn fingerprint(classes: &Classes, entries: &[Entry]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(classes.to_text().as_bytes());
+    for entry in entries {
+        hasher.update(&(entry.id.len() as u64).to_le_bytes()).update(entry.id.as_bytes());
+        entry.source.digest(&mut hasher);
+    }
+    hasher.finalize().to_hex().to_string()
+}

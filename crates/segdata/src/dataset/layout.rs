@@ -1,0 +1,66 @@
+//! What lies at a path: the lists of samples of a data set, before the meaning of mask values is settled.
+
+use std::path::{Path, PathBuf};
+
+use super::entry::Listing;
+use crate::error::Result;
+use crate::labels::MaskCoding;
+
+/// Which form a data set has on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// `JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/*.txt`.
+    Voc,
+    /// `images/` and `masks/`.
+    Folder,
+    /// TFRecord files.
+    Records,
+}
+
+/// What the caller says about a data set that is to be listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListOptions<'a> {
+    /// The class list that the user named; one beside the data is looked for otherwise.
+    pub classes: Option<&'a Path>,
+    /// Draws the splits of a data set that brings no lists.
+    pub seed: u64,
+}
+
+/// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
+pub(crate) trait DataSetLayout: Sync {
+    /// The root of the data set at `path`, where it lies in this way, whole or not; `None` where it does not. Looks at
+    /// names only, and never fails: what keeps the data from being listed, [`list`](Self::list) reports.
+    fn recognise(&self, path: &Path) -> Option<PathBuf>;
+
+    /// Lists the samples of a data set that was recognised at `path`. No image is decoded.
+    ///
+    /// # Errors
+    /// Parts of the layout that are missing, and lists that cannot be read. What is wrong with single samples becomes a
+    /// [`Fault`](super::Fault) of their list.
+    fn list(&self, path: &Path, options: &ListOptions<'_>) -> Result<Layout>;
+}
+
+/// What was found at a path, before the meaning of mask values is settled.
+pub(crate) struct Layout {
+    pub form: Form,
+    /// Where `classes.txt` may lie.
+    pub root: PathBuf,
+    /// Classes that the data set itself brings.
+    pub coding: Option<MaskCoding>,
+    pub listings: Vec<Listing>,
+}
+
+impl Layout {
+    /// The mask coding from `options.classes`, `classes.txt`, or the data set itself, in this order.
+    pub fn named_classes(&self, options: &ListOptions<'_>) -> Result<Option<MaskCoding>> {
+        let beside = self.root.join("classes.txt");
+        let coding = match options.classes {
+            Some(file) => Some(MaskCoding::read(file)?),
+            None if beside.is_file() => Some(MaskCoding::read(&beside)?),
+            None => self.coding.clone(),
+        };
+        // Records hold class ids already: a class list names them, but no longer translates mask values.
+        Ok(coding.map(|c| if self.form == Form::Records { MaskCoding::from(&c.classes) } else { c }))
+    }
+}

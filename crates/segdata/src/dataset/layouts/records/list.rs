@@ -1,0 +1,207 @@
+//! Listing record files: by the index where there is one, by their names and content where there is none.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::index::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED};
+use super::names::{glob_matches, split_of_file};
+use super::read::{id_in, places_in};
+use crate::dataset::entry::{Entry, Fault, Listing, Place, Source, fingerprint, refuse_faults};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::labels::{Classes, MaskCoding};
+
+/// TFRecord files: one, a folder of them, or those that a glob in the last component matches.
+pub(crate) struct Records;
+
+impl DataSetLayout for Records {
+    fn recognise(&self, path: &Path) -> Option<PathBuf> {
+        if path.is_file() {
+            return Some(folder_of(path).to_path_buf());
+        }
+        let folder = if glob_in(path).is_some() { folder_of(path) } else { path };
+        let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file());
+        let named =
+            || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| is_record_file(&e))));
+        (folder.is_dir() && (glob_in(path).is_some() || marked() || named())).then(|| folder.to_path_buf())
+    }
+
+    fn list(&self, path: &Path, _: &ListOptions<'_>) -> Result<Layout> {
+        let paths = files_at(path)?;
+        let folder = if path.is_dir() { path } else { folder_of(path) };
+        if folder.join(UNFINISHED).exists() {
+            return Err(Error::data("the folder holds an unfinished conversion")
+                .at(folder)
+                .hint("run `convert` again"));
+        }
+        let index = if path.is_dir() { Index::read(folder)? } else { None };
+        let classes = Index::read(folder).ok().flatten().map_or(Classes::voc(), |i| i.classes);
+        let listings = match index {
+            Some(index) => index.splits.iter().map(|s| indexed_listing(folder, s)).collect(),
+            None => named_listings(paths),
+        };
+        if listings.iter().all(|listing| listing.entries.is_empty())
+            && let Some(cause) =
+                listings.iter().flat_map(|listing| &listing.faults).find_map(|fault| fault.cause.clone())
+        {
+            return Err(cause); // not one whole record: probably no record file at all
+        }
+        let coding = Some(MaskCoding::from(&classes));
+        Ok(Layout { form: Form::Records, root: folder.to_path_buf(), coding, listings })
+    }
+}
+
+/// The pattern that the last component of `path` is, unless there is a file or folder of that very name.
+fn glob_in(path: &Path) -> Option<&str> {
+    let name = path.file_name().and_then(|n| n.to_str())?;
+    (!path.exists() && name.contains(['*', '?'])).then_some(name)
+}
+
+/// The folder in which `path` lies.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether an entry of a folder is a file that is named as records are.
+fn is_record_file(entry: &std::fs::DirEntry) -> bool {
+    split_of_file(&entry.file_name().to_string_lossy()).is_some() && entry.path().is_file()
+}
+
+/// The record files meant by `path`: a folder's, one file, or those that a glob in the last component matches. None in a
+/// folder whose index names files that are gone.
+fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let pattern = glob_in(path);
+    let folder = if pattern.is_some() { folder_of(path) } else { path };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list the folder", folder, &e))?.filter_map(|e| e.ok())
+    {
+        let wanted = match pattern {
+            Some(pattern) => glob_matches(pattern, &entry.file_name().to_string_lossy()) && entry.path().is_file(),
+            None => is_record_file(&entry),
+        };
+        if wanted {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    match pattern {
+        Some(pattern) if paths.is_empty() => {
+            Err(Error::new(ErrorKind::Io, format!("no file matches `{pattern}`")).at(folder))
+        }
+        _ => Ok(paths),
+    }
+}
+
+/// The fingerprint of a split whose shards have just been written; see
+/// [`Split::fingerprint`](crate::dataset::Split::fingerprint).
+pub(crate) fn fingerprint_of(folder: &Path, split: &IndexedSplit, classes: &Classes) -> Result<String> {
+    let listing = indexed_listing(folder, split);
+    refuse_faults(&listing.name, &listing.faults)?;
+    Ok(fingerprint(classes, &listing.entries))
+}
+
+/// A split as `dataset.json` describes it. A file that holds something else is a fault, because then it belongs to
+/// another conversion or was cut off.
+fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Listing {
+    let mut listing = Listing { name: split.name.clone(), entries: Vec::new(), faults: Vec::new() };
+    let mut ids = split.ids.iter().cloned();
+    for file in &split.files {
+        let ids: Vec<String> = ids.by_ref().take(file.records).collect();
+        match indexed_places(folder, file, ids.len()) {
+            Ok(places) => listing.entries.extend(entries(ids, places)),
+            Err(e) => listing.faults.push(damaged_shard(e)),
+        }
+    }
+    if let more @ 1.. = ids.count() {
+        listing.faults.push(damaged_shard(
+            Error::data(format!("split `{}` has {more} ids without a record", split.name)).at(folder.join(INDEX_NAME)),
+        ));
+    }
+    listing
+}
+
+/// The records of a shard, if there are as many as the index and its `ids` say.
+fn indexed_places(folder: &Path, file: &IndexedFile, ids: usize) -> Result<Vec<Place>> {
+    let path = folder.join(&file.name);
+    let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read the shard", &path, &e))?.len();
+    if bytes != file.bytes {
+        return Err(Error::data(format!("the shard has {bytes} bytes, {INDEX_NAME} says {}", file.bytes)).at(&path));
+    }
+    let places = places_in(&path)?;
+    if places.len() != file.records || ids != file.records {
+        let (found, said) = (places.len(), file.records);
+        return Err(
+            Error::data(format!("the shard has {found} records, {INDEX_NAME} says {said} and names {ids}")).at(&path)
+        );
+    }
+    Ok(places)
+}
+
+fn entries(ids: Vec<String>, places: Vec<Place>) -> impl Iterator<Item = Entry> {
+    ids.into_iter().zip(places).map(|(id, place)| Entry { id, source: Source::Record(place) })
+}
+
+fn damaged_shard(error: Error) -> Fault {
+    let error = if error.hint.is_some() { error } else { error.hint("convert the data set again") };
+    Fault {
+        code: "damaged_shard",
+        id: None,
+        message: error.to_string(),
+        hint: error.hint.clone().unwrap_or_default(),
+        cause: Some(error),
+    }
+}
+
+/// Splits by file name; ids by reading every record once.
+fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
+    let mut listings: Vec<Listing> = Vec::new();
+    let mut shards: Vec<Vec<(usize, usize)>> = Vec::new();
+    for path in paths {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        let stem = name.split('.').next().unwrap_or(name);
+        let (split, shard) = split_of_file(name).unwrap_or((stem.to_string(), None));
+        let at = listings.iter().position(|l| l.name == split).unwrap_or_else(|| {
+            listings.push(Listing { name: split, entries: Vec::new(), faults: Vec::new() });
+            shards.push(Vec::new());
+            listings.len() - 1
+        });
+        shards[at].extend(shard);
+        let places = match places_in(&path) {
+            Ok(places) if places.is_empty() => {
+                Err(Error::data("the shard is empty (0 bytes)").at(&path).hint("copy it again, or convert again"))
+            }
+            other => other,
+        };
+        let places = match places {
+            Ok(places) => places,
+            Err(e) => {
+                listings[at].faults.push(damaged_shard(e));
+                continue;
+            }
+        };
+        let ids: Vec<String> =
+            places.par_iter().map(|p| id_in(p).unwrap_or_else(|| format!("{stem}#{}", p.record))).collect();
+        listings[at].entries.extend(entries(ids, places));
+    }
+    for (listing, found) in listings.iter_mut().zip(shards) {
+        let expected = found.iter().map(|(_, of)| *of).max().unwrap_or(0);
+        let missing: Vec<String> =
+            (0..expected.min(100_000)).filter(|n| !found.iter().any(|(i, _)| i == n)).map(|n| n.to_string()).collect();
+        if !missing.is_empty() {
+            listing.faults.push(Fault {
+                code: "missing_shard",
+                id: None,
+                message: format!("shards {} of {expected} are missing", missing.join(", ")),
+                hint: "copy the missing shards, or convert the data set again".into(),
+                cause: None,
+            });
+        }
+        listing.tell_apart();
+    }
+    listings.sort_by(|a, b| a.name.cmp(&b.name));
+    listings
+}

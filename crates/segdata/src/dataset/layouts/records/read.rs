@@ -1,0 +1,97 @@
+//! Reading records: their places in a shard, and the sample in one.
+
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use tfio::{Example, RecordReader};
+
+use crate::dataset::entry::Place;
+use crate::dataset::listing::stem_of_image_name;
+use crate::dataset::sample::{Pair, mask_of_ids};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::read as file;
+use crate::image::{self, RawMask};
+
+/// The places of all records of a shard: lengths are verified against their checksums, data are not read.
+pub(super) fn places_in(path: &Path) -> Result<Vec<Place>> {
+    let mut file = file::open(ErrorKind::Data, "the shard", path)?;
+    let end = file.metadata().map_err(|e| Error::io("read the shard", path, &e))?.len();
+    let offsets = RecordReader::new(&mut file).index().map_err(|e| {
+        Error::data(e.to_string())
+            .at(path)
+            .hint("the file is no TFRecord file or is damaged: copy it again, or convert again")
+    })?;
+    let shard: Arc<Path> = path.into();
+    let ends = offsets.iter().skip(1).copied().chain([end]);
+    let mut places = Vec::with_capacity(offsets.len());
+    for (record, (&offset, end)) in offsets.iter().zip(ends).enumerate() {
+        let mut checksum = [0; 4];
+        file.seek(SeekFrom::Start(end - 4))
+            .and_then(|_| file.read_exact(&mut checksum))
+            .map_err(|e| Error::io("read the shard", path, &e))?;
+        let (length, checksum) = (end - offset - 16, u32::from_le_bytes(checksum));
+        places.push(Place { shard: shard.clone(), record: record as u64, offset, length, checksum });
+    }
+    Ok(places)
+}
+
+/// The id that a record brings; `None` when it is damaged or brings none.
+pub(super) fn id_in(place: &Place) -> Option<String> {
+    let data = data_at(place).ok()?;
+    let example = Example::decode(&data).ok()?;
+    id_of(&example)
+}
+
+fn id_of(example: &Example) -> Option<String> {
+    let name = String::from_utf8_lossy(example.bytes("image/filename").ok()?).into_owned();
+    Some(stem_of_image_name(&name).map_or(name.clone(), str::to_string)).filter(|id| !id.is_empty())
+}
+
+/// The data of a record, checksum verified. The shard is opened anew: no handle is held over a long run, so that any
+/// number of shards works, and one that vanished is named.
+fn data_at(place: &Place) -> Result<Vec<u8>> {
+    let file = file::open(ErrorKind::Data, "the shard", &place.shard)?;
+    RecordReader::new(BufReader::with_capacity(1 << 16, file)).read_at(place.offset).map_err(|e| {
+        Error::data(format!("record {}: {e}", place.record))
+            .at(&place.shard)
+            .hint("the shard was damaged or changed after it was written: copy it again, or convert again")
+    })
+}
+
+/// Reads the record at `place`, which should be sample `id`.
+pub(crate) fn read(place: &Place, id: &str) -> Result<Pair> {
+    let data = data_at(place)?;
+    let blame = |e: tfio::ExampleError| {
+        place.blame(id, Error::data(e.to_string()).hint("expected the features image/encoded and image/label"))
+    };
+    let example = Example::decode(&data).map_err(blame)?;
+    if let Some(found) = id_of(&example).filter(|found| found != id && !id.contains('#')) {
+        return Err(
+            place.blame(id, Error::data(format!("the record holds {found}")).hint("convert the data set again"))
+        );
+    }
+    let encoded = example.bytes("image/encoded").map_err(blame)?.to_vec();
+    let mask = example
+        .bytes("image/label")
+        .map_err(blame)
+        .and_then(|label| mask_of_label(&example, label, &encoded).map_err(|e| place.blame(id, e)));
+    Ok(Pair { image: Ok(encoded), mask })
+}
+
+/// The label feature as a mask: one byte a pixel of the size that the record or the image's header gives, or a file.
+fn mask_of_label(example: &Example, label: &[u8], encoded: &[u8]) -> Result<RawMask> {
+    let side = |key: &str| example.int64(key).ok().and_then(|v| usize::try_from(v).ok());
+    let (width, height) = match (side("image/width"), side("image/height")) {
+        (Some(width), Some(height)) => (width, height),
+        _ => image::image_size(encoded)?,
+    };
+    if width.checked_mul(height) == Some(label.len()) {
+        return Ok(mask_of_ids(width, height, label.to_vec()));
+    }
+    if image::guess_format(label).is_ok() {
+        return RawMask::decode(label);
+    }
+    Err(Error::data(format!("image/label has {} bytes, expected {width} x {height} class ids", label.len()))
+        .hint("labels are stored as one byte a pixel, row-major"))
+}

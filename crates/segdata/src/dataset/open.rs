@@ -1,0 +1,105 @@
+//! Opening a data set: recognise what lies there, list it, settle what its masks mean.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::entry::refuse_faults;
+use super::explain::without_classes;
+use super::layout::{Form, Layout, ListOptions};
+use super::split::Split;
+use crate::error::{Error, Result};
+use crate::labels::{Classes, MaskCoding};
+
+/// Seed of the split of a folder without lists, the same in every command: another one would move images between
+/// training and validation.
+pub const SPLIT_SEED: u64 = 0;
+
+/// An opened data set.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// The classes, ids `0..len()`.
+    pub classes: Classes,
+    /// What mask values and colours mean.
+    pub coding: MaskCoding,
+    /// How it lies on disk.
+    pub form: Form,
+    splits: Vec<Split>,
+}
+
+impl Dataset {
+    /// Opens a VOC root, an `images/` + `masks/` folder, a record file, a folder of records, or a glob of records.
+    ///
+    /// `classes_file` names the classes; without it a `classes.txt` in the folder does, then `dataset.json`, then
+    /// VOC's 21 classes for VOC roots and records. `seed` draws the `train`/`val` split of a folder without lists and
+    /// has no other effect: keep it fixed, or images move between training and validation.
+    ///
+    /// # Errors
+    /// Nothing recognisable at `path`; an `images/` + `masks/` folder without a class list (the error shows the values
+    /// found and a class list to start from); a class list or record index that cannot be read.
+    pub fn open(path: &Path, classes_file: Option<&Path>, seed: u64) -> Result<Dataset> {
+        let options = ListOptions { classes: classes_file, seed };
+        let layout = Layout::find(path, &options)?;
+        let coding = match layout.named_classes(&options)? {
+            Some(coding) => coding,
+            None => return Err(without_classes(&layout)),
+        };
+        Ok(Self::from_layout(layout, coding))
+    }
+
+    pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
+        let shared = Arc::new(coding.clone());
+        let splits = layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone()));
+        Dataset { classes: coding.classes.clone(), form: layout.form, splits: splits.collect(), coding }
+    }
+
+    pub(crate) fn all_splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    /// Drops every split but `name`.
+    pub(crate) fn retain(&mut self, name: &str) {
+        self.splits.retain(|s| s.name() == name);
+    }
+
+    /// The same files under another class list.
+    pub(crate) fn recoded(self, coding: MaskCoding) -> Dataset {
+        let shared = Arc::new(coding.clone());
+        let splits = self.splits.into_iter().map(|split| split.recoded(shared.clone())).collect();
+        Dataset { classes: coding.classes.clone(), coding, splits, ..self }
+    }
+
+    /// Names of the splits, sorted.
+    pub fn splits(&self) -> Vec<String> {
+        self.splits.iter().map(|s| s.name().to_string()).collect()
+    }
+
+    /// The split called `name`, all of whose images and masks were seen at opening.
+    ///
+    /// # Errors
+    /// No such split (the error names those there are); an empty split; missing files, duplicate or unsafe ids (all
+    /// counted, the first ones named).
+    pub fn split(&self, name: &str) -> Result<Split> {
+        let split = self.split_as_listed(name)?;
+        refuse_faults(name, split.faults())?;
+        if split.is_empty() {
+            return Err(Error::data(format!("split `{name}` is empty"))
+                .hint(format!("splits here: {}", self.describe_splits())));
+        }
+        Ok(split)
+    }
+
+    /// The split called `name` with everything its list names, present or not; [`Split::faults`] tells what is wrong.
+    ///
+    /// # Errors
+    /// No such split.
+    pub fn split_as_listed(&self, name: &str) -> Result<Split> {
+        self.splits.iter().find(|s| s.name() == name).cloned().ok_or_else(|| {
+            Error::data(format!("there is no split `{name}`")).hint(format!("splits here: {}", self.describe_splits()))
+        })
+    }
+
+    fn describe_splits(&self) -> String {
+        let described: Vec<String> = self.splits.iter().map(|s| format!("{} ({})", s.name(), s.len())).collect();
+        if described.is_empty() { "none".into() } else { described.join(", ") }
+    }
+}

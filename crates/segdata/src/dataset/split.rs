@@ -1,0 +1,161 @@
+//! One list of samples, and reading them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::entry::{Entry, Fault, Listing, Source, fingerprint};
+use super::layouts::records;
+use super::sample::{EncodedSample, Pair, Sample, judge_sizes};
+use crate::error::{Error, Result};
+use crate::files::read as file;
+use crate::image::{self, RawMask};
+use crate::labels::MaskCoding;
+
+/// One list of samples. Cheap to clone; every method may be called from any thread.
+#[derive(Clone, Debug)]
+pub struct Split {
+    name: Arc<str>,
+    entries: Arc<[Entry]>,
+    faults: Arc<[Fault]>,
+    coding: Arc<MaskCoding>,
+}
+
+impl Split {
+    /// The samples of `listing`, with masks in this `coding`.
+    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>) -> Self {
+        Split { name: listing.name.into(), entries: listing.entries.into(), faults: listing.faults.into(), coding }
+    }
+
+    /// The same files under another class list.
+    pub(super) fn recoded(self, coding: Arc<MaskCoding>) -> Self {
+        Split { coding, ..self }
+    }
+
+    /// `train`, `val`, ...
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The ids that also stand in `other`.
+    pub fn ids_in(&self, other: &Split) -> Vec<&str> {
+        let theirs: std::collections::HashSet<&str> = other.entries.iter().map(|e| e.id.as_str()).collect();
+        self.entries.iter().map(|e| e.id.as_str()).filter(|id| theirs.contains(id)).collect()
+    }
+
+    /// Positions of `count` samples spread evenly over the split; all where it has no more.
+    pub fn spread(&self, count: usize) -> Vec<usize> {
+        let count = count.min(self.len());
+        (0..count).map(|i| i * self.len() / count).collect()
+    }
+
+    /// The id of sample `i`; empty when there is no such sample.
+    pub fn id(&self, i: usize) -> &str {
+        self.entries.get(i).map_or("", |e| &e.id)
+    }
+
+    /// Position of the sample called `id`.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.entries.iter().position(|e| e.id == id)
+    }
+
+    /// What mask values and colours mean here, and the classes.
+    pub fn coding(&self) -> &MaskCoding {
+        &self.coding
+    }
+
+    /// What is wrong with the list itself: missing files, duplicate and unsafe ids.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether the image or the mask of sample `i` is missing from the folder.
+    pub(crate) fn lacks_file(&self, i: usize) -> bool {
+        let source = self.entries.get(i).map(|e| &e.source);
+        matches!(source, Some(Source::Files { image, mask }) if image.is_err() || mask.is_err())
+    }
+
+    /// Where sample `i` comes from: the image file, or shard, record number and byte offset.
+    pub fn source(&self, i: usize) -> String {
+        self.entries.get(i).map_or_else(|| format!("sample {i}"), |e| e.source.describe())
+    }
+
+    /// Reads and decodes sample `i`.
+    ///
+    /// # Errors
+    /// Anything that keeps it from being an image and a mask of one size with known classes; the message names the
+    /// file, or shard, record and offset.
+    pub fn load(&self, i: usize) -> Result<Sample> {
+        let sample = self.encoded(i)?;
+        let image = image::decode_rgb(&sample.encoded).map_err(|e| self.placed(i, e))?;
+        Ok(Sample { id: sample.id, image, labels: sample.labels })
+    }
+
+    /// Reads sample `i` with its image still encoded: header and size checked, mask decoded.
+    ///
+    /// # Errors
+    /// As [`Split::load`], but damage behind the image's header is not seen.
+    pub fn encoded(&self, i: usize) -> Result<EncodedSample> {
+        let pair = self.pair(i)?;
+        let encoded = pair.image?;
+        let header = image::read_header(&encoded).map_err(|e| self.placed(i, e))?;
+        let raw = pair.mask?;
+        judge_sizes(&header, (raw.width, raw.height)).map_err(|e| self.placed(i, e))?;
+        let labels = raw.labels(&self.coding).map_err(|e| self.placed_mask(i, e))?;
+        Ok(EncodedSample { id: self.id(i).to_string(), encoded, header, labels })
+    }
+
+    /// Reads sample `i` as it lies on disk.
+    pub(crate) fn pair(&self, i: usize) -> Result<Pair> {
+        let entry = self.entries.get(i).ok_or_else(|| {
+            Error::internal(format!("sample {i} of split `{}` was asked for, it has {}", self.name, self.len()))
+        })?;
+        match &entry.source {
+            Source::Files { image, mask } => Ok(Pair {
+                image: read_file(image),
+                mask: read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
+            }),
+            Source::Record(place) => records::read(place, &entry.id),
+        }
+    }
+
+    /// A digest of what the split holds, which survives moving the folder: of a folder, the ids, the sizes of the
+    /// image files and the content of the masks (small, and what gets edited); of records, the ids and the length and
+    /// checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over the data
+    /// at each start.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.coding.classes, &self.entries)
+    }
+
+    /// Names the image file, or the record, that `error` is about.
+    fn placed(&self, i: usize, error: Error) -> Error {
+        match self.entries.get(i).map(|e| &e.source) {
+            Some(Source::Files { image: Ok(path), .. }) => error.at(path),
+            Some(Source::Record(place)) => place.blame(self.id(i), error),
+            _ => error,
+        }
+    }
+
+    fn placed_mask(&self, i: usize, error: Error) -> Error {
+        match self.entries.get(i).map(|e| &e.source) {
+            Some(Source::Files { mask: Ok(path), .. }) => error.at(path),
+            _ => self.placed(i, error),
+        }
+    }
+}
+
+fn read_file(path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
+    match path {
+        Ok(path) => file::read("the file", path),
+        Err(missing) => Err(Error::data(missing.clone())),
+    }
+}

@@ -1,0 +1,55 @@
+//! Format, size and orientation of an image file, from its header alone.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{ImageDecoder, ImageReader};
+
+use super::format::{Format, damaged, guess_format};
+use super::jpeg;
+use crate::error::Result;
+
+/// What the header of an image file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Format, told from the content.
+    pub format: Format,
+    /// Width in stored pixels, before any rotation asked for by EXIF.
+    pub width: usize,
+    /// Height in stored pixels.
+    pub height: usize,
+    /// EXIF orientation, 1-8; 1 (upright) where there is none.
+    pub orientation: u8,
+}
+
+impl Header {
+    /// Width and height after the rotation that EXIF asks for: orientations 5-8 exchange the sides.
+    pub fn upright_size(&self) -> (usize, usize) {
+        if self.orientation >= 5 { (self.height, self.width) } else { (self.width, self.height) }
+    }
+}
+
+/// Reads format, size and orientation from the header; no pixel is decoded and nothing large is allocated.
+pub fn read_header(bytes: &[u8]) -> Result<Header> {
+    let format = guess_format(bytes)?;
+    if format == Format::Jpeg {
+        let header = jpeg::read_header(bytes)?;
+        let exif = header.exif.and_then(|range| bytes.get(range));
+        let orientation = exif.and_then(Orientation::from_exif_chunk).map_or(1, Orientation::to_exif);
+        return Ok(Header { format, width: header.width, height: header.height, orientation });
+    }
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format.codec())
+        .into_decoder()
+        .map_err(|e| damaged(format, &e.to_string()))?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().map_or(1, Orientation::to_exif);
+    if width == 0 || height == 0 {
+        return Err(damaged(format, &format!("the header gives a size of {width}x{height}")));
+    }
+    Ok(Header { format, width: width as usize, height: height as usize, orientation })
+}
+
+/// Stored width and height in pixels, from the header alone.
+pub fn image_size(bytes: &[u8]) -> Result<(usize, usize)> {
+    read_header(bytes).map(|h| (h.width, h.height))
+}
