@@ -108,7 +108,7 @@ fn check_labels(labels: &[u8], [images, classes, rows, columns]: [usize; 4]) -> 
         Some(id) => Err(Error::data(format!(
             "a label is {id}; the network has {classes} classes (0..{classes}) and void is {VOID}"
         ))
-        .hint("check the masks with `fcn check`, or give the list of classes they use")),
+        .hint("check the masks with `check`, or give the list of classes they use")),
         None => Ok(()),
     }
 }

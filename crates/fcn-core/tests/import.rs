@@ -202,7 +202,7 @@ fn an_input_convention_that_nothing_tells_is_asked_for() {
     for name in ["vgg16.pth", "vgg16_bn.pth", "vgg16.safetensors"] {
         let error = imported(name, &out, None).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Usage, "{name}");
-        assert!(error.hint.unwrap().contains("--input-convention torchvision|caffe"), "{name}");
+        assert!(error.hint.unwrap().contains("input_convention` torchvision|caffe"), "{name}");
         assert!(!out.exists());
     }
     // A published name tells it.
@@ -239,7 +239,11 @@ fn a_trunk_is_refused_where_a_network_is_needed() {
     imported("vgg_16.ckpt", &out, None).unwrap();
     for error in [weights::load(&out, &Device::flex()).unwrap_err(), weights::read_meta(&out).unwrap_err()] {
         assert_eq!(error.kind, ErrorKind::Weights);
-        assert!(error.message.contains("trunk alone") && error.hint.unwrap().contains("--init"), "{}", error.message);
+        assert!(
+            error.message.contains("trunk alone") && error.hint.unwrap().contains("`train init`"),
+            "{}",
+            error.message
+        );
     }
 }
 
@@ -366,7 +370,7 @@ fn classes_are_named_and_counted() {
     assert!(error.kind == ErrorKind::Weights && error.message.contains("3 classes, the network's score layers 2"));
     let unnamed = imported("fcn8s.pth", &out, None).unwrap();
     assert_eq!(unnamed.classes.unwrap(), ["class 0", "class 1"]);
-    assert!(unnamed.remarks.iter().any(|remark| remark.contains("--classes")));
+    assert!(unnamed.remarks.iter().any(|remark| remark.contains("`classes`")));
     let factors = import(&golden("fcn16s.pth"), &out, &ImportOptions { at_once: true, ..ImportOptions::default() });
     assert_eq!(factors.unwrap_err().kind, ErrorKind::Usage);
 }
@@ -472,7 +476,7 @@ fn weights_to_start_from_are_converted_once_and_anew_when_the_source_changes() {
     assert!(open().1.starts_with("imported ") && kept().len() == 2);
 
     let error = StartingWeights::open(&golden("vgg16.pth"), &run, &mut |_| {}).err().unwrap();
-    assert!(error.hint.unwrap().contains("fcn import"));
+    assert!(error.hint.unwrap().contains("`import "));
 }
 
 #[test]
@@ -514,5 +518,5 @@ fn another_class_list_keeps_the_trunk_and_another_trunk_is_refused() {
     let other = at_width(network(Variant::Fcn16s, ["a", "b"]).meta, 0.5);
     let error = start.refuse_another_trunk(&other).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Weights);
-    assert!(error.hint.unwrap().contains("--backbone vgg16 --width 0.02"));
+    assert!(error.hint.unwrap().contains("`backbone` vgg16 `width` 0.02"));
 }

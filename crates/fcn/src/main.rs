@@ -3,8 +3,11 @@
 //! Parse, run the command, print the error, exit.
 
 mod commands;
+mod exit_code;
+mod flags;
 mod memory;
 mod report;
+mod wording;
 
 fn main() {
     let cli = commands::parse();
@@ -12,7 +15,8 @@ fn main() {
         memory::keep_what_is_freed();
     }
     if let Err(error) = commands::run(cli.command, &cli.global).and_then(|()| report::stdout_took_everything()) {
-        report::print_error(&error, cli.global.json);
-        std::process::exit(error.kind.exit_code());
+        let code = exit_code::exit_code(error.kind);
+        report::print_error(&cli.global.wording.put_error(error), cli.global.json);
+        std::process::exit(code);
     }
 }

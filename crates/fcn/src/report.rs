@@ -9,7 +9,8 @@ use fcn_core::{Error, ErrorKind};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::commands::Global;
+use crate::exit_code::exit_code;
+use crate::flags::global::Global;
 
 /// Writes `text` and a newline to stdout.
 pub fn print_line(text: &str) {
@@ -48,6 +49,11 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Writes what a library remarked to stderr, in the words of the command line.
+pub fn remark(text: &str, global: &Global) {
+    note(&global.wording.put(text));
+}
+
 /// Writes `value` as one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> fcn_core::Result<()> {
     let text = serde_json::to_string_pretty(value)
@@ -60,7 +66,7 @@ pub fn print_json(value: &impl Serialize) -> fcn_core::Result<()> {
 pub fn print_error(error: &Error, json: bool) {
     if json {
         let object = serde_json::json!({
-            "code": error.kind.exit_code(), "kind": error.kind, "message": error.message,
+            "code": exit_code(error.kind), "kind": error.kind, "message": error.message,
             "path": error.path, "hint": error.hint,
         });
         note(&object.to_string());

@@ -1,59 +1,42 @@
 //! One error type for the whole product: what went wrong, where, and what to do about it.
 //!
-//! The kind decides the exit code of the binary; the message names the thing and the values found and expected; the
-//! hint is the remedy. Libraries below (`tfio`, ...) have their own typed errors, converted at the boundary.
+//! The kind says what sort of fault it was; the message names the thing and the values found and expected; the hint is
+//! the remedy. A hint names an option or an operation of the library in backticks (`batch`, `check`), so that a program can
+//! put its own words for them, such as flags. Libraries below (`tfio`, ...) have their own typed errors, converted at the boundary.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What sort of fault it was. Each kind has one documented exit code.
+/// What sort of fault it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// A fault of the program itself (exit 1).
+    /// A fault of the program itself.
     Internal,
-    /// An unknown flag or key, or values that do not go together (exit 2).
+    /// An unknown flag or key, or values that do not go together.
     Usage,
-    /// Input data that cannot be used: images, masks, lists, records (exit 3).
+    /// Input data that cannot be used: images, masks, lists, records.
     Data,
-    /// A weights file or checkpoint that is invalid or does not fit (exit 4).
+    /// A weights file or checkpoint that is invalid or does not fit.
     Weights,
-    /// The system refused: missing file, full disk, no permission, locked (exit 5).
+    /// The system refused: missing file, full disk, no permission, locked.
     Io,
-    /// The loss or a weight became infinite or not a number (exit 6).
+    /// The loss or a weight became infinite or not a number.
     NonFinite,
-    /// Not enough memory (exit 7).
+    /// Not enough memory.
     OutOfMemory,
-    /// Finished, but some items were skipped (exit 8).
+    /// Finished, but some items were skipped.
     Skipped,
-    /// Stopped by SIGINT, state saved (exit 130).
+    /// Stopped by SIGINT, state saved.
     Interrupted,
-    /// Stopped by SIGTERM, state saved (exit 143).
+    /// Stopped by SIGTERM, state saved.
     Terminated,
-}
-
-impl ErrorKind {
-    /// The exit code that the command line documents for this kind.
-    pub fn exit_code(self) -> i32 {
-        match self {
-            ErrorKind::Internal => 1,
-            ErrorKind::Usage => 2,
-            ErrorKind::Data => 3,
-            ErrorKind::Weights => 4,
-            ErrorKind::Io => 5,
-            ErrorKind::NonFinite => 6,
-            ErrorKind::OutOfMemory => 7,
-            ErrorKind::Skipped => 8,
-            ErrorKind::Interrupted => 130,
-            ErrorKind::Terminated => 143,
-        }
-    }
 }
 
 /// An error a user can act on.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// Decides the exit code.
+    /// What sort of fault it was.
     pub kind: ErrorKind,
     /// One sentence: the thing, the value found, the value expected.
     pub message: String,
@@ -72,27 +55,27 @@ impl Error {
         Error { kind, message: message.into(), path: None, hint: None }
     }
 
-    /// Input data that cannot be used (exit 3).
+    /// Input data that cannot be used.
     pub fn data(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Data, message)
     }
 
-    /// Values that do not go together (exit 2).
+    /// Values that do not go together.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// Weights or a checkpoint that cannot be used (exit 4).
+    /// Weights or a checkpoint that cannot be used.
     pub fn weights(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Weights, message)
     }
 
-    /// A fault of the program itself (exit 1).
+    /// A fault of the program itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// The system refused `action` on `path` (exit 5).
+    /// The system refused `action` on `path`.
     pub fn io(action: &str, path: &Path, source: &std::io::Error) -> Self {
         Self::new(ErrorKind::Io, format!("cannot {action}: {source}")).at(path)
     }

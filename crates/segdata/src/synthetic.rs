@@ -1,5 +1,5 @@
 //! A small data set that the program draws itself, in the layout of PASCAL VOC: something to train on where no data
-//! is at hand, and the ground of `fcn quickstart`.
+//! is at hand, and the ground of a quick start.
 //!
 //! Each photograph shows three to five textured shapes of different classes, one over the other, on a mottled ground.
 //! Hues of neighbouring classes overlap and the light changes from one picture to the next, so that a class is told by

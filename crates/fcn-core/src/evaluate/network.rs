@@ -122,7 +122,7 @@ fn refuse_other_classes(network: &Classes, data: &Classes) -> Result<()> {
         data.len(),
         shortened(&data.names)
     ))
-    .hint("score it on data with its own class list, or name the list with --classes"))
+    .hint("score it on data with its own class list, or name the list with `classes`"))
 }
 
 fn shortened(names: &[String]) -> String {

@@ -107,7 +107,7 @@ fn container(to: &Path, target: Target) -> Result<Option<Container>> {
     };
     match (target, named) {
         (Target::Onnx(_), Some(_)) => Err(Error::usage(format!("a file that ends in .{extension} is no ONNX file"))
-            .hint("give a name that ends in .onnx, or --to torchvision or pytorch-fcn")
+            .hint("give a name that ends in .onnx, or `to` torchvision or pytorch-fcn")
             .at(to)),
         (Target::StateDict(_), None) => Err(Error::usage(format!(
             "the name of a state dict ends in .safetensors or .pth; found {}",
@@ -124,11 +124,11 @@ fn refuse_to_overwrite(from: &Path, to: &Path, force: bool) -> Result<()> {
     }
     let same = from.canonicalize().ok().zip(to.canonicalize().ok()).is_some_and(|(from, to)| from == to);
     if same {
-        return Err(Error::usage("this is the weights file itself").hint("give another --out").at(to));
+        return Err(Error::usage("this is the weights file itself").hint("give another `out`").at(to));
     }
     if to.exists() && !force {
         return Err(Error::usage("there is a file of this name")
-            .hint("give another --out, or --force to replace it")
+            .hint("give another `out`, or `force` to replace it")
             .at(to));
     }
     Ok(())

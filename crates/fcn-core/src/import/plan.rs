@@ -122,7 +122,7 @@ pub fn import(path: &Path, out: &Path, options: &ImportOptions) -> Result<Import
     let mut source = Source::open(path)?;
     let same = |other: &Path| matches!((path.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if same(out) {
-        return Err(Error::usage("the result would replace its source").at(out).hint("name another --out"));
+        return Err(Error::usage("the result would replace its source").at(out).hint("name another `out`"));
     }
     let plan = Plan::new(&mut source, options).map_err(|e| if e.path.is_none() { e.at(path) } else { e })?;
     let table: Vec<(&str, &[usize])> =
@@ -174,7 +174,7 @@ impl Plan {
         if scheme == Scheme::Layers && preprocessing_from == BY_LAYER_NAMES {
             remarks.push(
                 "the input convention is Caffe's, with which networks of these names are published; say \
-                 --input-convention if this one was trained with another"
+                 `input_convention` if this one was trained with another"
                     .to_string(),
             );
         }
@@ -345,7 +345,7 @@ fn preprocessing_of(
 ) -> Result<Option<(Preprocessing, String)>> {
     let found = |preprocessing: Preprocessing, from: &str| Ok(Some((preprocessing, from.to_string())));
     if let Some(convention) = options.convention {
-        return found(convention.preprocessing(), "--input-convention");
+        return found(convention.preprocessing(), "`input_convention`");
     }
     if let Some(text) = metadata.get("preprocessing") {
         let said = serde_json::from_str(text)
@@ -376,7 +376,7 @@ fn preprocessing_of(
 fn untold_convention() -> Error {
     Error::usage("nothing tells how the input of these weights must be prepared (channel order, scale, mean)").hint(
         format!(
-            "say --input-convention {}; torchvision's own weights are `torchvision`, those that come from Caffe \
+            "say `input_convention` {}; torchvision's own weights are `torchvision`, those that come from Caffe \
              (vgg16_from_caffe.pth) are `caffe`",
             Convention::words().replace(", ", "|")
         ),
@@ -411,14 +411,14 @@ fn classes_of(
                 "the class list has {} classes, the network's score layers {count}",
                 classes.len()
             ))
-            .hint("name the classes that it was trained on with --classes")),
+            .hint("name the classes that it was trained on with `classes`")),
         };
     }
     if count == VOC_NAMES.len() {
-        remarks.push("21 classes, taken for PASCAL VOC's; --classes names others".to_string());
+        remarks.push("21 classes, taken for PASCAL VOC's; `classes` names others".to_string());
         return Ok(Classes::voc());
     }
-    remarks.push(format!("the {count} classes have no names in the file; --classes gives them some"));
+    remarks.push(format!("the {count} classes have no names in the file; `classes` gives them some"));
     Ok(Classes::named((0..count).map(|id| format!("class {id}"))))
 }
 
@@ -433,7 +433,7 @@ fn geometry_of(scheme: Scheme, metadata: &BTreeMap<String, String>, options: &Im
     match scheme {
         Scheme::Layers => Ok(Geometry::Caffe),
         _ => Err(Error::usage("nothing tells how this network treats borders")
-            .hint("say --geometry same (padding everywhere) or --geometry caffe (the published models')")),
+            .hint("say `geometry` same (padding everywhere) or `geometry` caffe (the published models')")),
     }
 }
 
@@ -447,7 +447,7 @@ fn at_once_of(
 ) -> Result<bool> {
     if variant != Some(Variant::Fcn8s) {
         return match options.at_once {
-            true => Err(Error::usage("--at-once is for an FCN-8s; this is none")),
+            true => Err(Error::usage("only an FCN-8s was trained at once; this is none").hint("leave out `at_once`")),
             false => Ok(false),
         };
     }
@@ -467,7 +467,7 @@ fn at_once_of(
         remarks.push("by its name this FCN-8s was trained at once: the factors of its pools are folded in".to_string());
         return Ok(true);
     }
-    remarks.push("taken for an FCN-8s that was trained in stages; --at-once if it was trained at once".to_string());
+    remarks.push("taken for an FCN-8s that was trained in stages; `at_once` if it was trained at once".to_string());
     Ok(false)
 }
 

@@ -121,20 +121,6 @@ impl CrfParams {
         if self.fast { Mode::Fast } else { Mode::Exact }
     }
 
-    /// The flags that ask for these parameters.
-    pub fn flags(&self) -> String {
-        let fast = if self.fast { " --fast" } else { "" };
-        format!(
-            "--iterations {} --gaussian-sxy {} --gaussian-compat {} --bilateral-sxy {} --bilateral-srgb {} --bilateral-compat {}{fast}",
-            self.iterations,
-            self.gaussian_sxy,
-            self.gaussian_compat,
-            self.bilateral_sxy,
-            self.bilateral_srgb,
-            self.bilateral_compat
-        )
-    }
-
     /// Adds both kernels to a CRF; a kernel of weight 0 is left out, since it would cost time and change nothing.
     ///
     /// # Errors
@@ -166,8 +152,8 @@ pub struct Refined {
 /// [`CLIP`] from below. The result is the same for any number of threads.
 ///
 /// # Errors
-/// Parameters out of range (exit 2); sizes that do not go together, or values that are no probabilities (exit 3); a
-/// photograph that needs more memory than there is (exit 7).
+/// Parameters out of range; sizes that do not go together, or values that are no probabilities; a
+/// photograph that needs more memory than there is.
 pub fn refine(params: &CrfParams, photo: &RgbImage, classes: usize, probabilities: &[f32]) -> Result<Refined> {
     refine_within(params, photo, classes, probabilities, memory_limit())
 }
@@ -206,7 +192,7 @@ pub fn refine_within(
 /// left for inference. The kernels' own memory is known, and judged, when they are built.
 ///
 /// # Errors
-/// No class or too many (exit 3); more memory than `limit_bytes` (exit 7, with the estimate).
+/// No class or too many; more memory than `limit_bytes` (with the estimate).
 pub fn room_for(params: &CrfParams, size: [usize; 2], classes: usize, limit_bytes: u64) -> Result<u64> {
     let [width, height] = size;
     if classes == 0 || classes > MAX_CLASSES {
@@ -244,7 +230,7 @@ pub fn memory_limit() -> u64 {
 /// before its values are read.
 ///
 /// # Errors
-/// The shape found and the one expected, and what the mistake probably is (exit 3).
+/// The shape found and the one expected, and what the mistake probably is.
 pub fn judge_shape(shape: &[usize], photo: [usize; 2]) -> Result<usize> {
     let [width, height] = photo;
     if let [classes, rows, columns] = *shape
@@ -501,9 +487,5 @@ mod tests {
         assert_eq!(CrfParams::default(), paper);
         let other = CrfParams { gaussian_sxy: 10.0, bilateral_sxy: 50.0, bilateral_srgb: 20.0, ..paper };
         assert_eq!(CrfParams::from(CrfPreset::Reference), other);
-        assert_eq!(
-            other.flags(),
-            "--iterations 5 --gaussian-sxy 10 --gaussian-compat 3 --bilateral-sxy 50 --bilateral-srgb 20 --bilateral-compat 10"
-        );
     }
 }

@@ -72,9 +72,9 @@ pub struct Manifest {
     pub program_version: String,
     /// Updates done.
     pub step: u64,
-    /// BLAKE3 of the run's `config.toml`.
+    /// BLAKE3 of the run's `config.toml`. For people: nothing compares it, but the manifest's own hash covers it.
     pub config_hash: String,
-    /// BLAKE3 of the class list as JSON.
+    /// BLAKE3 of the class list as JSON. As `config_hash`, for people.
     pub classes_hash: String,
     /// Size and BLAKE3 of each file.
     pub files: BTreeMap<String, FileEntry>,
@@ -228,7 +228,7 @@ impl Checkpoints {
         for (path, fault) in &passed_over {
             message.push_str(&format!("; {}: {fault}", path.display()));
         }
-        Err(Error::weights(message).at(&self.run).hint("start the run anew in an empty folder, or name another --run"))
+        Err(Error::weights(message).at(&self.run).hint("start the run anew in an empty folder, or name another `run`"))
     }
 
     /// A crash between the two renames of a replacement leaves the old folder aside under its temporary name and none
@@ -281,7 +281,7 @@ pub fn load(path: &Path, state: &State, options: OptimizerOptions, device: &Devi
     Ok((fcn, optimizer))
 }
 
-/// The weights file that a path given as `--weights` means: a file itself, a checkpoint's, or a run's best (its last
+/// The weights file that a path to weights means: a file itself, a checkpoint's, or a run's best (its last
 /// where it has none yet). Where a manifest lies beside it, the file has been verified against that.
 ///
 /// # Errors
@@ -290,22 +290,39 @@ pub fn weights_file(path: &Path) -> Result<PathBuf> {
     let file = find_weights(path).ok_or_else(|| {
         Error::weights("there are no weights in this folder")
             .at(path)
-            .hint("expected a run that has saved a checkpoint, or a checkpoint; `fcn info` says what is there")
+            .hint("expected a run that has saved a checkpoint, or a checkpoint; `info` says what is there")
     })?;
     let folder = file.parent().unwrap_or(Path::new(""));
     if file.file_name().is_some_and(|name| name == WEIGHTS) && folder.join(MANIFEST).is_file() {
         verify_file(folder, &read_manifest(folder)?, WEIGHTS)
-            .map_err(|e| e.hint("use another checkpoint of the run; `fcn info` on the run tells which are whole"))?;
+            .map_err(|e| e.hint("use another checkpoint of the run; `info` on the run tells which are whole"))?;
     }
     Ok(file)
 }
 
 /// The file that [`weights_file`] verifies; `None` for a folder without weights.
 pub fn find_weights(path: &Path) -> Option<PathBuf> {
-    let candidates = [path.join(WEIGHTS), path.join("best").join(WEIGHTS), path.join("last").join(WEIGHTS)];
+    let path = &linked(path);
+    let folders = || std::iter::once(path.to_path_buf()).chain(["best", "last"].map(|name| linked(&path.join(name))));
     match path.is_dir() {
-        true => candidates.into_iter().find(|file| file.is_file()),
+        true => folders().map(|folder| folder.join(WEIGHTS)).find(|file| file.is_file()),
         false => Some(path.to_path_buf()),
+    }
+}
+
+/// The checkpoint that `best` or `last` of a run stands for: the link itself, or, where a system without links wrote it,
+/// the path relative to the run that is in the file. A file that names anything else is taken for the checkpoint, and
+/// has no weights in it.
+fn linked(link: &Path) -> PathBuf {
+    const LONGEST_BYTES: u64 = 64;
+    let is_text = fs::symlink_metadata(link).is_ok_and(|found| found.is_file() && found.len() <= LONGEST_BYTES);
+    let text = if is_text { fs::read_to_string(link).unwrap_or_default() } else { String::new() };
+    let step = text.trim().strip_prefix("checkpoints").and_then(|rest| rest.strip_prefix(['/', '\\']));
+    match (link.parent(), step) {
+        (Some(run), Some(step)) if step.starts_with("step-") && !step.contains(['/', '\\', '.']) => {
+            run.join("checkpoints").join(step)
+        }
+        _ => link.to_path_buf(),
     }
 }
 
@@ -475,6 +492,35 @@ mod tests {
         assert!(target("last").ends_with("step-00000040"));
         assert!(target("best").ends_with("step-00000010"));
         assert!(weights_file(run.path()).unwrap().starts_with(run.path().join("best")));
+    }
+
+    #[test]
+    fn links_written_as_text_are_read_everywhere() {
+        let run = tempfile::tempdir().unwrap();
+        let (fcn, optimizer) = network();
+        let best = Some(Best { step: 10, miou: 0.5 });
+        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        for step in [10, 20] {
+            checkpoints.save(&fcn, &optimizer, &state(step, best)).unwrap();
+        }
+        let write = |name: &str, text: &str| {
+            let _ = fs::remove_file(run.path().join(name));
+            fs::write(run.path().join(name), text).unwrap();
+        };
+        let of_step = |step: &str| Some(run.path().join("checkpoints").join(step).join(WEIGHTS));
+        write("last", "checkpoints/step-00000020");
+        for (text, step) in [
+            ("checkpoints/step-00000010", "step-00000010"),
+            ("checkpoints\\step-00000010\n", "step-00000010"),
+            ("checkpoints/../checkpoints/step-00000010", "step-00000020"),
+            ("/etc", "step-00000020"),
+            ("", "step-00000020"),
+        ] {
+            write("best", text);
+            assert_eq!(find_weights(run.path()), of_step(step), "{text:?}");
+            assert_eq!(weights_file(run.path()).ok(), of_step(step), "{text:?}");
+        }
+        assert_eq!(find_weights(&run.path().join("last")), of_step("step-00000020"), "the link itself");
     }
 
     #[test]

@@ -210,11 +210,10 @@ impl TrainConfig {
         let known = toml::Table::try_from(Self::default())
             .map_err(|e| Error::internal(format!("the default configuration does not serialise: {e}")))?;
         if let Some(key) = table.keys().find(|key| !known.contains_key(*key)) {
-            let nearest = nearest(key, known.keys().map(String::as_str));
-            let keys = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let hint = match edit_distance(key, nearest) <= key.len().div_ceil(2) {
-                true => format!("did you mean '{nearest}'?"),
-                false => format!("the keys are {}", keys()),
+            let distances = known.keys().map(|candidate| (strsim::levenshtein(key, candidate), candidate));
+            let hint = match distances.min_by_key(|(distance, _)| *distance) {
+                Some((distance, nearest)) if distance <= key.len().div_ceil(2) => format!("did you mean '{nearest}'?"),
+                _ => format!("the keys are {}", known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
             };
             return Err(Error::usage(format!("unknown key '{key}'")).hint(hint));
         }
@@ -386,25 +385,6 @@ pub struct RunPaths {
     pub run: PathBuf,
     /// Weights to start from.
     pub init: Option<PathBuf>,
-}
-
-/// The known word with the smallest edit distance (Levenshtein) to `word`; empty when there is none.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
-    known.min_by_key(|candidate| edit_distance(word, candidate)).unwrap_or("")
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

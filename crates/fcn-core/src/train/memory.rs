@@ -20,7 +20,7 @@ pub fn training_bytes(meta: &ModelMeta, optimizer: OptimizerKind, images: usize,
 /// end the process without a word.
 ///
 /// # Errors
-/// The bytes needed and those available (exit 7), with `remedy`.
+/// The bytes needed and those available, with `remedy`.
 pub fn refuse_beyond_memory(work: &str, bytes: u64, remedy: &str) -> Result<()> {
     match available_memory_bytes() {
         Some(available) if bytes > available => Err(Error::new(

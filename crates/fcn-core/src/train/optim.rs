@@ -190,7 +190,7 @@ impl Optimizer {
                         parameter.name, self.updates
                     ),
                 )
-                .hint("lower --lr; the last checkpoint is intact"));
+                .hint("lower `lr`; the last checkpoint is intact"));
             }
         }
         Ok(())

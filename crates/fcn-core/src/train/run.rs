@@ -85,7 +85,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let shared = training.ids_in(&validation);
     if let Some(first) = shared.first() {
         tell(Event::Remark(format!(
-            "warning: {} images are in train and in val ({first}, ...): the scores will be too good; `fcn check` lists them",
+            "warning: {} images are in train and in val ({first}, ...): the scores will be too good; `check` lists them",
             shared.len()
         )));
     }
@@ -153,7 +153,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         if let Some(kind) = stop.requested() {
             return Err(Error::new(kind, format!("stopped by a signal; step {step} is saved"))
                 .at(&paths.run)
-                .hint("the same command with --resume goes on from here"));
+                .hint("the same command with `resume` goes on from here"));
         }
         if step >= config.steps {
             let (best, folder) = (run.state.best, paths.run.clone());
@@ -270,7 +270,7 @@ fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
     memory::refuse_beyond_memory(
         &format!("a step of {batch} crops of {crop} pixels at width {width}"),
         memory::training_bytes(&network(config, dataset), optimizer, batch, crop),
-        "lower --batch, --crop or --width; --accumulate keeps the number of images of an update",
+        "lower `batch`, `crop` or `width`; `accumulate` keeps the number of images of an update",
     )
 }
 
@@ -280,7 +280,7 @@ fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
     ModelMeta { architecture: config.architecture(), classes, preprocessing }
 }
 
-/// A new run: fresh weights, or those of `--init`.
+/// A new run: fresh weights, or those of `init`.
 fn begin(
     options: &TrainOptions,
     config: &TrainConfig,
@@ -299,7 +299,7 @@ fn begin(
         }
         if let Some(theirs) = start.geometry().filter(|theirs| *theirs != config.geometry) {
             tell(Event::Remark(format!(
-                "the weights to start from were trained with the geometry {theirs:?}, not {:?}; --geometry keeps theirs",
+                "the weights to start from were trained with the geometry {theirs:?}, not {:?}; `geometry` keeps theirs",
                 config.geometry
             )));
         }
@@ -345,7 +345,7 @@ fn resume(
     if let Some((key, now, then)) = config.differences(before).into_iter().next() {
         return Err(Error::usage(format!("{key} is {now}, but the run to resume has {then}"))
             .at(&options.paths.run)
-            .hint("resume without that flag, or start a new run with --init and the old weights"));
+            .hint("resume without that option, or start a new run with `init` and the old weights"));
     }
     let found = checkpoints.newest()?;
     for (path, fault) in &found.passed_over {
@@ -354,7 +354,7 @@ fn resume(
     if found.state.data_fingerprint != fingerprint {
         return Err(Error::data("the training data is not what this run was trained on: its fingerprint has changed")
             .at(&options.paths.data)
-            .hint("restore the data, or start a new run with --init and the old weights"));
+            .hint("restore the data, or start a new run with `init` and the old weights"));
     }
     let (mut fcn, optimizer) =
         checkpoint::load(&found.path, &found.state, config.optimizer_options(), &options.device)?;
@@ -393,10 +393,10 @@ fn starts_fresh(run: &Path, resume: bool) -> Result<bool> {
     match (resume, begun, saved) {
         (false, _, true) => Err(Error::usage("the folder already holds a run")
             .at(run)
-            .hint("add --resume to go on, or name another --run")),
+            .hint("add `resume` to go on, or name another `run`")),
         (true, false, false) => Err(Error::weights("nothing to resume: this is not a run folder")
             .at(run)
-            .hint("leave out --resume to begin")),
+            .hint("leave out `resume` to begin")),
         (_, _, saved) => Ok(!saved),
     }
 }
@@ -409,7 +409,7 @@ fn lock_run(run: &Path) -> Result<fs::File> {
     file.try_lock().map_err(|_| {
         Error::new(ErrorKind::Io, "another process is training in this folder")
             .at(run)
-            .hint("wait for it or stop it, or name another --run")
+            .hint("wait for it or stop it, or name another `run`")
     })?;
     Ok(file)
 }
@@ -426,7 +426,7 @@ fn not_finite(step: u64, loss: f64, norm: f64, rate: f64, ids: &[String]) -> Err
             ids.join(", ")
         ),
     )
-    .hint("no weight was changed and the last checkpoint is intact; lower --lr, add clip_norm, or look at these images")
+    .hint("no weight was changed and the last checkpoint is intact; lower `lr`, add clip_norm, or look at these images")
 }
 
 /// Time spent training since the last log line.

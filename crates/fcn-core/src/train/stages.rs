@@ -28,7 +28,7 @@ pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn Fn
     if !options.resume && all.exists() {
         return Err(Error::usage("the folder already holds a run")
             .at(run)
-            .hint("add --resume to go on, or name another --run"));
+            .hint("add `resume` to go on, or name another `run`"));
     }
     let text = config.to_toml()?;
     write_atomically(&all, |file| file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &all, &e)))?;

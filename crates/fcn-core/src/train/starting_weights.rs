@@ -64,11 +64,11 @@ impl StartingWeights {
             }
         }
         let options = ImportOptions::default();
-        // What is left open can only be said to `fcn import`.
+        // What is left open can only be said to `import`.
         let explained = |e: Error| match e.kind == crate::ErrorKind::Usage {
             true => e.hint(format!(
-                "import it once, and start from that: fcn import {} --out WEIGHTS.safetensors --input-convention \
-                 torchvision|caffe|caffe-vgg|tf-slim",
+                "import it once, and start from that: `import {} out WEIGHTS.safetensors input_convention \
+                 torchvision|caffe|caffe-vgg|tf-slim`",
                 path.display()
             )),
             false => e,
@@ -123,7 +123,7 @@ impl StartingWeights {
             (Some(own), Architecture::Fcn(spec)) => refused(
                 format!("trunk {} at width {}", own.backbone.word(), own.width),
                 format!("{} at width {}", spec.backbone.word(), spec.width),
-                format!("train with --backbone {} --width {}", own.backbone.word(), own.width),
+                format!("train with `backbone` {} `width` {}", own.backbone.word(), own.width),
             ),
             (None, wanted) if self.contents.network().is_some_and(|own| own.architecture == *wanted) => Ok(()),
             (own, wanted) => {
@@ -133,7 +133,7 @@ impl StartingWeights {
                     (None, None) => "trunk of an FCN".to_string(),
                 };
                 let wanted = format!("{} at width {}", wanted.title(), wanted.width());
-                refused(own, wanted, "give --model and --width of the weights".to_string())
+                refused(own, wanted, "give `model` and `width` of the weights".to_string())
             }
         }
     }

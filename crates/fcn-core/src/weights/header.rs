@@ -58,7 +58,7 @@ impl ModelMeta {
             Contents::Trunk(_) => Err(Error::weights(
                 "this file holds a trunk alone, as pretrained on ImageNet: it has no score layers to predict with",
             )
-            .hint("train a network from it with `fcn train --init`")),
+            .hint("train a network from it with `train init`")),
         }
     }
 }
@@ -203,7 +203,7 @@ fn json_text(value: &impl serde::Serialize) -> Result<String> {
 fn text<'a>(header: &'a BTreeMap<String, String>, key: &str) -> Result<&'a str> {
     header.get(key).map(String::as_str).ok_or_else(|| {
         Error::weights(format!("the header's metadata has no `{key}`"))
-            .hint("a file that this program did not write is read with `fcn import`")
+            .hint("a file that this program did not write is read with `import`")
     })
 }
 

@@ -6,7 +6,7 @@ use fcn_core::{Error, Result};
 use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
 use segdata::convert::DEFAULT_MIN_SIZE;
 
-use super::Global;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Look for everything that would end in a wrong score, before training
@@ -45,8 +45,9 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         min_size: args.min_size,
     };
     let progress = report::Progress::new("check", 0, global);
-    let found = check(&options, &|done, total| progress.at(done, total))?;
+    let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
+    found.problems.iter_mut().for_each(|problem| problem.hint = global.wording.put(&problem.hint));
     if global.json {
         report::print_json(&found)?;
     } else {

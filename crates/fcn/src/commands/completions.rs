@@ -1,7 +1,8 @@
 //! `fcn completions SHELL`: tab completion for a shell.
 
-use clap::CommandFactory;
 use fcn_core::Result;
+
+use crate::report;
 
 /// Print tab completions for a shell.
 ///
@@ -13,9 +14,9 @@ pub struct Args {
     shell: clap_complete::Shell,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, program: &mut clap::Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "fcn", &mut script);
-    crate::report::print_bytes(&script);
+    clap_complete::generate(args.shell, program, "fcn", &mut script);
+    report::print_bytes(&script);
     Ok(())
 }

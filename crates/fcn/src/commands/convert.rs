@@ -9,7 +9,7 @@ use segdata::convert::{
     skipped_error,
 };
 
-use super::Global;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Write a data set as TFRecords, with an index

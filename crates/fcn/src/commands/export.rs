@@ -8,7 +8,8 @@ use fcn_core::export::{Exported, Target, export};
 use fcn_core::train::checkpoint;
 use fcn_core::{Error, Result};
 
-use super::{Global, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Write a network for ONNX runtimes or for PyTorch.

@@ -8,7 +8,8 @@ use fcn_core::import::{ImportOptions, ImportReport, Taken, import};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::MaskCoding;
 
-use super::{Global, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Turn weights of TensorFlow or PyTorch into a weights file.
@@ -50,7 +51,9 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         geometry: args.geometry.as_deref().map(|word| choice("--geometry", word)).transpose()?,
         at_once: args.at_once,
     };
-    let imported = import(&args.file, &args.out, &options)?;
+    let mut imported = import(&args.file, &args.out, &options)?;
+    let said = std::iter::once(&mut imported.preprocessing_from).chain(&mut imported.remarks);
+    said.for_each(|text| *text = global.wording.put(text));
     match global.json {
         true => report::print_json(&imported),
         false => {

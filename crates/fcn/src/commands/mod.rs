@@ -1,10 +1,19 @@
-//! One file a subcommand: its flags and one call into the core. Here: the flags that all share, and the dispatch.
+//! The command line: one file for each subcommand, with its flags and one call into the libraries.
+//!
+//! A subcommand turns its flags into the options of a library function, calls it, and prints what comes back as a table
+//! or, with `--json`, as one document. It computes nothing itself. A subcommand with parts of its own is a folder. Flags
+//! that several subcommands have are in [`crate::flags`].
+//!
+//! This page lists the subcommands, reads the command line and runs the one that was asked for. `quickstart` uses `train`
+//! and `eval`; no other subcommand uses another.
 
-use clap::{Parser, Subcommand};
-use fcn_core::infer::predictor::Predictor;
-use fcn_core::network::{Algorithm, Precision, WeightForm};
-use fcn_core::train::checkpoint;
-use fcn_core::{Error, Result, device, weights};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use fcn_core::{Error, Result};
+
+use crate::exit_code::exit_code;
+use crate::flags::global::Global;
+use crate::report;
+use crate::wording::Wording;
 
 mod bench;
 mod check;
@@ -27,83 +36,6 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Flags of every subcommand.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Global {
-    /// Print one JSON document on stdout; progress and logs go to stderr
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Say less: no progress, warnings only
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
-    /// Worker threads [default: one a core]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
-    /// Where to compute: cpu, cuda[:i], vulkan, metal or webgpu; all but cpu must be compiled in
-    #[arg(long, global = true, default_value = "cpu")]
-    pub device: String,
-}
-
-/// How a network computes, for commands that take one as it is.
-#[derive(clap::Args)]
-pub struct Inference {
-    /// Convolutions on the CPU: direct, accurate or fast; the faster, the more they round
-    #[arg(long, value_name = "HOW", default_value = "fast")]
-    pub conv: String,
-    /// What products of convolutions on the CPU are rounded to: f32 or bf16; bf16 is faster where the processor has
-    /// AVX512-BF16, and about one pixel in a hundred may change its class
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    pub dtype: String,
-    /// Transform weights for the fast kernels in every pass instead of once: slower, and a fifth less memory
-    #[arg(long)]
-    pub no_weight_cache: bool,
-}
-
-impl Inference {
-    /// The algorithm that `--conv` names.
-    ///
-    /// # Errors
-    /// An unknown word.
-    pub fn algorithm(&self) -> Result<Algorithm> {
-        choice("--conv", &self.conv)
-    }
-
-    /// In which form weights wait for the next pass.
-    ///
-    /// # Errors
-    /// An unknown word, or bf16 where there is no such form.
-    pub fn weights(&self, on_cpu: bool) -> Result<WeightForm> {
-        let form = match (choice("--dtype", &self.dtype)?, self.no_weight_cache) {
-            (Precision::F32, false) => WeightForm::Transformed,
-            (Precision::F32, true) => WeightForm::AsStored,
-            (Precision::Bf16, false) => WeightForm::TransformedBf16,
-            (Precision::Bf16, true) => {
-                return Err(Error::usage("--dtype bf16 rounds weights once, --no-weight-cache keeps none")
-                    .hint("leave one of them out"));
-            }
-        };
-        if form == WeightForm::TransformedBf16 && !on_cpu {
-            return Err(Error::usage("--dtype bf16 is a choice of kernels on the CPU").hint("add --device cpu"));
-        }
-        Ok(form)
-    }
-
-    /// A predictor with the weights in a file, checkpoint or run folder.
-    ///
-    /// # Errors
-    /// Those of [`weights`](Self::weights), an unknown device, weights that cannot be used.
-    pub fn predictor(&self, weights: &std::path::Path, global: &Global) -> Result<Predictor> {
-        let (algorithm, device) = (self.algorithm()?, device::parse(&global.device)?);
-        let form = self.weights(device::is_cpu(&device))?;
-        let mut fcn = weights::load_mapped(&checkpoint::weights_file(weights)?, &device)?;
-        fcn.options.algorithm = algorithm;
-        Ok(Predictor::with_weights(fcn, form))
-    }
 }
 
 #[derive(Subcommand)]
@@ -136,7 +68,7 @@ impl Command {
 /// The command line, read. Help, the version, and mistakes are printed and end the process; a mistake with `--json` is
 /// one object like any other error.
 pub fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|mistake| {
+    read().unwrap_or_else(|mistake| {
         if !mistake.use_stderr() || !std::env::args_os().any(|word| word == "--json") {
             mistake.exit();
         }
@@ -149,9 +81,17 @@ pub fn parse() -> Cli {
         if let Some(tip) = after("tip: ") {
             error = error.hint(tip);
         }
-        crate::report::print_error(&error, true);
-        std::process::exit(error.kind.exit_code())
+        report::print_error(&error, true);
+        std::process::exit(exit_code(error.kind))
     })
+}
+
+fn read() -> std::result::Result<Cli, clap::Error> {
+    let mut matches = Cli::command().try_get_matches()?;
+    let running = matches.subcommand_name().unwrap_or_default().to_string();
+    let mut cli = Cli::from_arg_matches_mut(&mut matches).map_err(|mistake| mistake.format(&mut Cli::command()))?;
+    cli.global.wording = Wording::of(Cli::command(), &running);
+    Ok(cli)
 }
 
 /// Sets up what all commands share, then runs one.
@@ -174,16 +114,42 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Import(args) => import::run(args, global),
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => completions::run(args, &mut Cli::command()),
     }
 }
 
-/// The value of a flag whose words are those of the configuration file.
-///
-/// # Errors
-/// An unknown word; the hint is the nearest known one.
-pub fn choice<T: serde::de::DeserializeOwned>(flag: &str, word: &str) -> Result<T> {
-    use serde::de::IntoDeserializer;
-    let read: std::result::Result<T, serde::de::value::Error> = T::deserialize(word.into_deserializer());
-    read.map_err(|e| Error::usage(format!("{flag} {word}: {e}")))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_and_every_subcommand_is_known_while_any_runs() {
+        let mut program = Cli::command();
+        program.build();
+        let mut findings = Vec::new();
+        for running in program.get_subcommands() {
+            let words = Wording::of(Cli::command(), running.get_name());
+            let flags: Vec<&str> = running.get_arguments().filter_map(|flag| flag.get_long()).collect();
+            for name in &flags {
+                for written in [name.to_string(), name.replace('-', "_")] {
+                    let put = words.put(&format!("change `{written}`, then"));
+                    if put != format!("change --{name}, then") {
+                        findings.push(format!("{}: {written}: {put}", running.get_name()));
+                    }
+                }
+            }
+            for command in program.get_subcommands().map(|command| command.get_name()) {
+                let put = words.put(&format!("run `{command}`"));
+                // `crf` is an option of two subcommands and a subcommand of its own.
+                let expected = match flags.contains(&command) {
+                    true => format!("run --{command}"),
+                    false => format!("run `fcn {command}`"),
+                };
+                if put != expected {
+                    findings.push(format!("{}: {command}: {put}", running.get_name()));
+                }
+            }
+        }
+        assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+    }
 }

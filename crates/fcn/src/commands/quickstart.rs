@@ -19,8 +19,9 @@ use segdata::pictures::{SheetRow, contact_sheet, overlay, with_legend};
 use segdata::synthetic::{DrawOptions, draw_dataset};
 use serde::Serialize;
 
-use super::Global;
+use super::eval;
 use super::train::train_with_report;
+use crate::flags::global::Global;
 use crate::report::{self, Progress};
 
 /// What is trained; its file says what it gave.
@@ -208,7 +209,7 @@ fn print(summary: &Summary, global: &Global) -> Result<()> {
     if global.json {
         return report::print_json(summary);
     }
-    report::print_line(&super::eval::text(&summary.eval));
+    report::print_line(&eval::text(&summary.eval));
     let miou = summary.eval.scores.miou.map_or("n/a".to_string(), |miou| format!("{miou:.4}"));
     let pictures = summary.pictures.first().map_or(String::new(), |path| path.display().to_string());
     report::print_line("");

@@ -8,7 +8,8 @@ use fcn_core::train::run::{TrainOptions, TrainReport, train};
 use fcn_core::train::stages::train_stages;
 use fcn_core::{Result, device};
 
-use super::{Global, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
 use crate::report;
 
 /// Train a network, with checkpoints, validation pictures and a report in the run folder.
@@ -208,7 +209,7 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
             Event::Validating(done, total) => {
                 progress.get_or_insert_with(|| report::Progress::new("validating", total, global)).at(done, total);
             }
-            Event::Remark(text) => report::note(&text),
+            Event::Remark(text) => report::remark(&text, global),
             _ if global.quiet => {}
             Event::Start { config, step, .. } if step >= config.steps => {
                 report::note(&format!("the run is already complete: {step} of {} steps are done", config.steps));

@@ -1,4 +1,7 @@
 //! The real binary, for the tests of all commands.
+//!
+//! Each function runs the program in a folder of its own choice and returns what it printed; nothing here knows what a
+//! command should say.
 
 // Every test program takes what it needs.
 #![allow(dead_code)]

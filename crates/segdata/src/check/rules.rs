@@ -41,7 +41,7 @@ pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
         ("val", "write some ids into val.txt, one a line, and take them out of train.txt"),
     ] {
         if dataset.all_splits().iter().all(|split| split.name() != name) {
-            let message = format!("there is no split `{name}`, which `fcn train` reads");
+            let message = format!("there is no split `{name}`, which training reads");
             problems.push(Problem::new("no_split", Severity::Warning, None, message, hint));
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn samples(library: &Library, min_size: usize, problems: &mut Vec<Pro
         {
             let (width, height) = (header.width, header.height);
             let message = format!("{}: {width}x{height} is below {min_size} pixels", seen.id);
-            let hint = "`fcn convert` leaves it out unless --min-size says otherwise; training pads it with void";
+            let hint = "`convert` leaves it out unless `min_size` says otherwise; training pads it with void";
             problems.push(Problem::new("too_small", Severity::Warning, Some(&seen.id), message, hint));
         }
     }

@@ -67,6 +67,6 @@ impl ConvertedSplit {
 pub fn skipped_error(report: &ConvertReport) -> Option<Error> {
     (report.bad() > 0).then(|| {
         Error::new(ErrorKind::Skipped, format!("{} bad samples were skipped", report.bad()))
-            .hint("the report names each with its reason; `fcn check` explains more")
+            .hint("the report names each with its reason; `check` explains more")
     })
 }

@@ -42,7 +42,7 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
     if let Some(split) = report.splits.iter().find(|s| s.written == 0) {
         let reason = split.skipped.first().map_or(String::new(), |s| format!(": {}", s.reason));
         return Err(Error::data(format!("no image of split `{}` is left to write{reason}", split.name))
-            .hint("lower --min-size, or run `fcn check`"));
+            .hint("lower `min_size`, or run `check`"));
     }
     report.fingerprint = folder.finish(&dataset.classes, &report.splits)?;
     Ok(report)
@@ -114,5 +114,5 @@ fn stopped(bad: &[String]) -> Error {
     let more = if bad.len() > SHOWN { format!("\n  and {} more", bad.len() - SHOWN) } else { String::new() };
     let listed: String = bad.iter().take(SHOWN).map(|b| format!("\n  {b}")).collect();
     Error::data(format!("{} samples cannot be converted; nothing was written:{listed}{more}", bad.len()))
-        .hint("correct them (`fcn check` explains), or leave them out with --on-error skip")
+        .hint("correct them (`check` explains), or leave them out with `on_error` skip")
 }

@@ -32,14 +32,14 @@ impl Folder {
         if let Some(other) = ["images", "JPEGImages", "classes.txt"].iter().find(|name| path.join(name).exists()) {
             return Err(Error::usage(format!("the folder holds `{other}`, so it is another data set already"))
                 .at(path)
-                .hint("give a folder of its own with --out"));
+                .hint("give a folder of its own with `out`"));
         }
         let mark = path.join(UNFINISHED);
         let held = record_files(path)?;
         if !held.is_empty() && !overwrite && !mark.exists() {
             return Err(Error::usage(format!("the folder holds {} record files already", held.len()))
                 .at(path)
-                .hint("give another --out, or --force to replace them"));
+                .hint("give another `out`, or `force` to replace them"));
         }
         std::fs::write(&mark, b"a conversion is under way, or was cut off\n")
             .map_err(|e| Error::io("write into the folder", &mark, &e))?;
@@ -188,7 +188,7 @@ impl ShardWriter {
 fn refused(path: &Path, error: RecordError) -> Error {
     match error {
         RecordError::Write { source, .. } => Error::io("write the shard", path, &source)
-            .hint("make room on the disk or choose another --out; nothing half-written is left"),
+            .hint("make room on the disk or choose another `out`; nothing half-written is left"),
         other => Error::data(other.to_string()).at(path),
     }
 }

@@ -221,7 +221,7 @@ pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explai
     let mut hint = String::new();
     if let Some((name, classes)) = class_list_beside(root) {
         hint.push_str(&format!(
-            "{name} lists {classes} classes: use it with `--classes {}`,\n",
+            "{name} lists {classes} classes: use it with `classes {}`,\n",
             root.join(&name).display()
         ));
     }

@@ -13,7 +13,7 @@ pub const MAX_BYTES: u64 = 4 << 30;
 /// Opens a regular file; `what` names it in errors ("the mask").
 ///
 /// # Errors
-/// What the system refuses (exit 5); a folder, a pipe or a device (an error of `kind`).
+/// What the system refuses; a folder, a pipe or a device (an error of `kind`).
 pub fn open(kind: ErrorKind, what: &str, path: &Path) -> Result<File> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
     // Judged before it is opened: opening a pipe blocks.
@@ -45,7 +45,7 @@ pub fn each_block(reader: &mut impl Read, mut take: impl FnMut(&[u8])) -> std::i
 /// All bytes of a regular file.
 ///
 /// # Errors
-/// What the system refuses (exit 5); a file that is not regular, or of more than [`MAX_BYTES`] (exit 3).
+/// What the system refuses; a file that is not regular, or of more than [`MAX_BYTES`].
 pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     read_at_most(MAX_BYTES, what, path)
 }

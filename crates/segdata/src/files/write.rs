@@ -25,7 +25,9 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result
     let temporary = folder.join(hidden);
     let result = fill_and_sync(&temporary, fill).and_then(|()| {
         std::fs::rename(&temporary, path).map_err(|e| Error::io("rename a finished file to this", path, &e))?;
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("make the folder durable", folder, &e))
+        // Only Unix opens folders as files; elsewhere the system makes renames durable by itself.
+        let synced = if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) };
+        synced.map_err(|e| Error::io("make the folder durable", folder, &e))
     });
     if result.is_err() {
         // Best effort: the first error is the one worth telling.

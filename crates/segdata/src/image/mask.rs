@@ -159,7 +159,7 @@ impl RawMask {
             100.0 * wrong as f64 / total.max(1) as f64,
             coding.classes.len()
         ))
-        .hint("255 means void; name the classes and their colours in a classes.txt, or correct the mask; `fcn check` explains more")
+        .hint("255 means void; name the classes and their colours in a classes.txt, or correct the mask; `check` explains more")
     }
 }
 

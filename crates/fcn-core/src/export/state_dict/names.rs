@@ -83,7 +83,7 @@ fn pytorch_fcn(mut fcn: Network) -> Result<StateDict> {
              the Caffe models, and would give other scores",
         )
         .hint(
-            "train with --geometry caffe; or export to onnx; or load the weights file itself: it is safetensors, with \
+            "train anew with `train geometry caffe`; or export to onnx; or load the weights file itself: it is safetensors, with \
              these names",
         ));
     }

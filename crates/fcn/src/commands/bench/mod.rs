@@ -1,4 +1,7 @@
 //! `fcn bench`: how fast and how large.
+//!
+//! This page has the flags, their defaults for each measurement and the tables; `measure` runs and times. Times are
+//! medians of repeated runs, so that one disturbance of the machine does not show.
 
 mod measure;
 
@@ -10,7 +13,10 @@ use fcn_core::network::WeightForm;
 use fcn_core::train::config::TrainConfig;
 use fcn_core::{Error, Result, device};
 
-use super::{Global, Inference, choice};
+use crate::flags::choice::choice;
+use crate::flags::global::Global;
+use crate::flags::inference::Inference;
+use crate::flags::size::parse_size;
 use crate::report;
 
 /// Measure inference, training steps, the CRF, the data loader or the converter.
@@ -236,13 +242,4 @@ fn table(rows: &[BenchRow]) -> String {
         })
         .collect();
     report::table(&["name", "size", "batch", "width", "threads", "median", "min", "images/s", "peak memory"], &cells)
-}
-
-pub fn parse_size(text: &str) -> Result<[usize; 2]> {
-    let parts: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
-    match parts[..] {
-        [height, width] if (1..=20_000).contains(&height) && (1..=20_000).contains(&width) => Ok([height, width]),
-        _ => Err(Error::usage(format!("--size {text}: expected height x width in pixels, each 1 to 20000"))
-            .hint("for example --size 512x512")),
-    }
 }

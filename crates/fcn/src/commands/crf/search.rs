@@ -10,7 +10,8 @@ use fcn_core::train::checkpoint;
 use fcn_core::{Error, Result, device, weights};
 use segdata::dataset::{Dataset, SPLIT_SEED};
 
-use crate::commands::Global;
+use crate::flags::crf::typed;
+use crate::flags::global::Global;
 use crate::report::{self, Progress};
 
 /// Images and parameter sets that are tried unless told otherwise.
@@ -94,7 +95,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
             "check on the whole split: fcn eval --weights {} --data {} --split {split_name} --crf {}",
             file.display(),
             data.display(),
-            exact.flags()
+            typed(&exact)
         ));
     }
     Ok(())
@@ -155,7 +156,7 @@ fn text(found: &SearchReport, all_images: usize) -> String {
             report::change(found.raw_miou, best.miou),
             best.images_better,
             best.images_worse,
-            CrfParams { fast: false, ..best.parameters }.flags(),
+            typed(&CrfParams { fast: false, ..best.parameters }),
             found.trials.len()
         ),
         best => format!(

@@ -3,6 +3,7 @@
 use fcn_core::evaluate::CrfComparison;
 use segdata::metrics::Scores;
 
+use crate::flags::crf::typed;
 use crate::report;
 
 /// The classes, the scores of the whole set, and the verdict.
@@ -34,7 +35,7 @@ pub fn text(comparison: &CrfComparison) -> String {
         String::new(),
         report::table(&["score", "raw", "with CRF", "change"], &of_the_set),
         String::new(),
-        format!("the CRF: {}", comparison.parameters.flags()),
+        format!("the CRF: {}", typed(&comparison.parameters)),
         format!(
             "it changed {} of the pixels of {} images; {} images are better by their own mIoU, {} worse",
             report::percent(comparison.changed),

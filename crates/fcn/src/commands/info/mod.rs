@@ -1,4 +1,7 @@
 //! `fcn info`: what a weights file, record file, run or data set is.
+//!
+//! `describe` recognises what lies at a path and reads its headers; this page turns the description into lines. Weights
+//! themselves are never read.
 
 mod describe;
 
@@ -10,8 +13,8 @@ use fcn_core::export::onnx::OnnxValue;
 use fcn_core::network::ModelMeta;
 use segdata::image::preprocessing::Preprocessing;
 
-use super::Global;
-use super::bench::parse_size;
+use crate::flags::global::Global;
+use crate::flags::size::parse_size;
 use crate::report;
 
 /// Say what a file or folder is.

@@ -83,7 +83,7 @@ impl Index {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read the record index", &path, &e)),
         };
-        let remedy = "convert the data set again with this version of `fcn convert`";
+        let remedy = "convert the data set again with this version of `convert`";
         let index: Index = serde_json::from_str(&text)
             .map_err(|e| Error::data(format!("not a record index: {e}")).at(&path).hint(remedy))?;
         if index.format != Self::FORMAT || index.version != Self::VERSION {

@@ -33,7 +33,7 @@ impl DataSetLayout for Records {
         if folder.join(UNFINISHED).exists() {
             return Err(Error::data("the folder holds an unfinished conversion")
                 .at(folder)
-                .hint("run `fcn convert` again"));
+                .hint("run `convert` again"));
         }
         let index = if path.is_dir() { Index::read(folder)? } else { None };
         let classes = Index::read(folder).ok().flatten().map_or(Classes::voc(), |i| i.classes);

@@ -1,6 +1,8 @@
 //! `fcn crf`: anyone's probabilities and their photograph in, the CRF's mask out; or a search for good parameters.
+//!
+//! This page refines one photograph; `search` tries sets of parameters on images of a data set. Every part of the input is
+//! validated before the next one is read, and no result takes the place of an input.
 
-mod flags;
 mod search;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +16,9 @@ use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mas
 use segdata::labels::{Classes, LabelMap, MaskCoding, VOID, most_likely};
 use serde::Serialize;
 
-use super::Global;
+use crate::flags::crf::CrfFlags;
+use crate::flags::global::Global;
 use crate::report;
-pub use flags::CrfFlags;
 
 /// Sharpen probabilities by the colours of their photograph with a fully connected CRF, or find its parameters.
 ///

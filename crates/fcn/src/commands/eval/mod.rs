@@ -1,4 +1,7 @@
 //! `fcn eval`: score a network on a data set, or anyone's masks against the truth.
+//!
+//! The scores of a network are those of its predictions at the size of the photograph. With the CRF each image is scored
+//! twice, without and with it, and `crf_table` prints the comparison.
 
 mod crf_table;
 
@@ -13,8 +16,9 @@ use fcn_core::{Error, ErrorKind, Result};
 use segdata::dataset::Dataset;
 use segdata::labels::{Classes, MaskCoding};
 
-use super::crf::CrfFlags;
-use super::{Global, Inference};
+use crate::flags::crf::CrfFlags;
+use crate::flags::global::Global;
+use crate::flags::inference::Inference;
 use crate::report::{self, Progress};
 
 /// Score a network on a data set, or anyone's masks against the truth.

@@ -18,8 +18,9 @@ use segdata::labels::{Classes, LabelMap};
 use segdata::pictures;
 use serde::Serialize;
 
-use super::crf::CrfFlags;
-use super::{Global, Inference};
+use crate::flags::crf::CrfFlags;
+use crate::flags::global::Global;
+use crate::flags::inference::Inference;
 use crate::report::{self, Progress, percent};
 use inputs::Input;
 

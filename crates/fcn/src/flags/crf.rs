@@ -3,7 +3,7 @@
 use fcn_core::infer::crf::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result};
 
-use crate::commands::choice;
+use super::choice::choice;
 
 /// What the CRF does. Each flag overrides the preset.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -84,6 +84,20 @@ impl CrfFlags {
     }
 }
 
+/// The parameters as [`CrfFlags`] reads them, ready to be typed.
+pub fn typed(params: &CrfParams) -> String {
+    let fast = if params.fast { " --fast" } else { "" };
+    format!(
+        "--iterations {} --gaussian-sxy {} --gaussian-compat {} --bilateral-sxy {} --bilateral-srgb {} --bilateral-compat {}{fast}",
+        params.iterations,
+        params.gaussian_sxy,
+        params.gaussian_compat,
+        params.bilateral_sxy,
+        params.bilateral_srgb,
+        params.bilateral_compat
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +119,11 @@ mod tests {
         let reference = CrfParams::from(CrfPreset::Reference);
         let expected = CrfParams { iterations: 10, gaussian_sxy: 2.5, fast: true, ..reference };
         assert_eq!(parsed("--preset reference --iterations 10 --gaussian-sxy 2.5 --fast").params().unwrap(), expected);
-        assert_eq!(parsed(&expected.flags()).params().unwrap(), expected, "what is printed can be typed");
+        assert_eq!(parsed(&typed(&expected)).params().unwrap(), expected, "what is printed can be typed");
+        assert_eq!(
+            typed(&reference),
+            "--iterations 5 --gaussian-sxy 10 --gaussian-compat 3 --bilateral-sxy 50 --bilateral-srgb 20 --bilateral-compat 10"
+        );
         for wrong in ["--preset papr", "--gaussian-sxy -1", "--bilateral-srgb nan", "--iterations 1001"] {
             assert_eq!(parsed(wrong).params().unwrap_err().kind, fcn_core::ErrorKind::Usage, "{wrong}");
         }
