@@ -47,6 +47,7 @@ pub mod metrics;
 pub mod pictures;
 pub mod report;
 pub mod rng;
+pub mod size;
 pub mod synthetic;
 
 pub use error::{Error, ErrorKind, Result};

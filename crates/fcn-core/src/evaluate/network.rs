@@ -427,7 +427,7 @@ mod tests {
         for id in list.split_whitespace() {
             let bytes = fs::read(root.join(format!("SegmentationClass/{id}.png"))).unwrap();
             let truth = RawMask::decode(&bytes).unwrap().labels(&coding).unwrap();
-            tally.add(&truth, &LabelMap::filled(truth.width, truth.height, 0)).unwrap();
+            tally.add(&truth, &LabelMap::filled(truth.size(), 0)).unwrap();
         }
         let scores = tally.scores(&coding.classes.names);
         assert_eq!(format!("{:.4}", scores.pixel_accuracy.unwrap()), "0.6976");

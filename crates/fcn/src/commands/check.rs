@@ -65,10 +65,12 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 
 fn split_text(split: &SplitReport) -> String {
     let mut lines = vec![format!("{}: {} images, {} usable", split.name, split.images, split.usable)];
-    if let (Some((w, h)), Some((wide, high))) = (split.smallest, split.largest) {
+    if let (Some(small), Some(large)) = (split.smallest, split.largest) {
         lines.push(match split.different_sizes {
-            1 => format!("  all {w}x{h}"),
-            n => format!("  {n} sizes, {w}-{wide} wide, {h}-{high} high"),
+            1 => format!("  all {small}"),
+            n => {
+                format!("  {n} sizes, {}-{} wide, {}-{} high", small.width, large.width, small.height, large.height)
+            }
         });
     }
     let pixels: u64 = split.per_class.iter().map(|c| c.pixels).sum::<u64>() + split.void_pixels + split.unknown_pixels;

@@ -137,7 +137,7 @@ impl Input {
     fn read(image: &Path, probabilities: &Path, params: &CrfParams, limit_bytes: u64) -> Result<Self> {
         let bytes = segdata::files::read::read("the photograph", image)?;
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
-        let size = [header.width, header.height];
+        let size = [header.size.width, header.size.height];
         let file = ArrayFile::open(probabilities)?;
         let classes = crf::judge_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
         crf::room_for(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;

@@ -135,7 +135,7 @@ impl Inspection {
             self.values.pop_last();
         }
         let Some(header) = self.header else { return };
-        if let Err(e) = judge_sizes(&header, (mask.width, mask.height)) {
+        if let Err(e) = judge_sizes(&header, mask.size()) {
             self.fault("size_mismatch", Severity::Error, &e.at(source));
         } else if header.orientation != 1 {
             let what = format!(

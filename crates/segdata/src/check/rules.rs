@@ -52,10 +52,9 @@ pub(super) fn samples(library: &Library, min_size: usize, problems: &mut Vec<Pro
     for seen in library.all() {
         problems.extend(seen.faults.iter().cloned());
         if let Some(header) = seen.header
-            && header.width.min(header.height) < min_size
+            && header.size.shorter_side() < min_size
         {
-            let (width, height) = (header.width, header.height);
-            let message = format!("{}: {width}x{height} is below {min_size} pixels", seen.id);
+            let message = format!("{}: {} is below {min_size} pixels", seen.id, header.size);
             let hint = "`fcn convert` leaves it out unless --min-size says otherwise; training pads it with void";
             problems.push(Problem::new("too_small", Severity::Warning, Some(&seen.id), message, hint));
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::dataset::drawn::{DrawnVoc, mask};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
+use crate::size::Size;
 
 fn look(data: &Path) -> Report {
     let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed: 0, min_size: 24 };
@@ -25,7 +26,13 @@ fn a_whole_data_set_has_counts_and_only_remarks_on_absent_classes() {
     let train = &report.splits[0];
     assert_eq!((train.images, train.usable, train.void_pixels), (3, 3, 3 * 40));
     assert_eq!((train.per_class[8].images, train.per_class[8].pixels), (3, 3 * 40 * 14));
-    assert_eq!((train.smallest, train.largest, train.different_sizes), (Some((40, 30)), Some((40, 30)), 1));
+    assert_eq!(
+        (train.smallest, train.largest, train.different_sizes),
+        (Some(Size::new(40, 30)), Some(Size::new(40, 30)), 1)
+    );
+    let json = serde_json::to_value(train).unwrap();
+    assert_eq!((&json["smallest"], &json["largest"]), (&serde_json::json!([40, 30]), &serde_json::json!([40, 30])));
+    assert_eq!(json["sizes"], serde_json::json!([{ "width": 40, "height": 30, "images": 3 }]));
 }
 
 #[test]
@@ -38,10 +45,10 @@ fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
     let write = |id: &str, labels: &LabelMap| {
         std::fs::write(drawn.mask(id), encode_mask_png(labels, &classes).unwrap()).unwrap()
     };
-    write("a3", &LabelMap::filled(10, 30, 0));
-    write("a4", &LabelMap::filled(40, 30, 128));
-    write("a5", &LabelMap::filled(40, 30, VOID));
-    std::fs::write(drawn.image("a6"), RgbImage::filled(40, 30, [7; 3]).to_png().unwrap()).unwrap();
+    write("a3", &LabelMap::filled(Size::new(10, 30), 0));
+    write("a4", &LabelMap::filled(Size::new(40, 30), 128));
+    write("a5", &LabelMap::filled(Size::new(40, 30), VOID));
+    std::fs::write(drawn.image("a6"), RgbImage::filled(Size::new(40, 30), [7; 3]).to_png().unwrap()).unwrap();
     drawn.add("a7", 20, 30);
     std::fs::copy(drawn.image("a8"), drawn.image("b1")).unwrap();
     drawn.list("val", &["b0", "b1", "a9", "b0"]);

@@ -115,7 +115,7 @@ fn make_batch(
         let (epoch, index) = order.at(number * plan.batch as u64 + slot as u64);
         let sample = split.load(index)?;
         let mut rng = Rng::derive(plan.seed, Purpose::Augment, &[epoch, index as u64]);
-        let window = CropWindow::draw(sample.image.width, sample.image.height, &plan.augment, &mut rng);
+        let window = CropWindow::draw(sample.image.size(), &plan.augment, &mut rng);
         cropper.cut(&sample, &window, chw, labels)?;
         ids.push(sample.id);
     }

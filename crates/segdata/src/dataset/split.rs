@@ -109,7 +109,7 @@ impl Split {
         let encoded = pair.image?;
         let header = image::read_header(&encoded).map_err(|e| self.placed(i, e))?;
         let raw = pair.mask?;
-        judge_sizes(&header, (raw.width, raw.height)).map_err(|e| self.placed(i, e))?;
+        judge_sizes(&header, raw.size()).map_err(|e| self.placed(i, e))?;
         let labels = raw.labels(&self.coding).map_err(|e| self.placed_mask(i, e))?;
         Ok(EncodedSample { id: self.id(i).to_string(), encoded, header, labels })
     }

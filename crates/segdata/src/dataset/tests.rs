@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
+use crate::size::Size;
 use tfio::{Example, RecordWriter};
 
 fn assert_shareable<T: Send + Sync + Clone>() {}
@@ -54,8 +55,11 @@ fn a_folder_draws_its_splits_from_the_seed_and_wants_classes() {
     }
     for i in 0..10 {
         let labels = LabelMap { width: 4, height: 4, ids: vec![(i % 2) * VOID; 16] };
-        std::fs::write(dir.path().join(format!("images/{i} ü.png")), RgbImage::filled(4, 4, [i; 3]).to_png().unwrap())
-            .unwrap();
+        std::fs::write(
+            dir.path().join(format!("images/{i} ü.png")),
+            RgbImage::filled(Size::new(4, 4), [i; 3]).to_png().unwrap(),
+        )
+        .unwrap();
         std::fs::write(dir.path().join(format!("masks/{i} ü.png")), encode_mask_png(&labels, &classes).unwrap())
             .unwrap();
     }
@@ -92,7 +96,7 @@ fn what_is_no_data_set_is_told_with_what_was_expected() {
     std::fs::write(path("outlines/masks/a.json"), "{}").unwrap();
     std::fs::create_dir_all(path("half/images")).unwrap();
     std::fs::create_dir_all(path("half/labels")).unwrap();
-    std::fs::write(path("picture.jpg"), RgbImage::filled(4, 4, [0; 3]).to_jpeg(90).unwrap()).unwrap();
+    std::fs::write(path("picture.jpg"), RgbImage::filled(Size::new(4, 4), [0; 3]).to_jpeg(90).unwrap()).unwrap();
     std::fs::write(path("empty.tfrecord"), b"").unwrap();
     let cases = [
         ("nothing", "no such file", ""),
@@ -124,8 +128,8 @@ fn pairs_that_do_not_fit_name_the_file_and_the_remedy() {
     let write_mask = |id: &str, labels: LabelMap| {
         std::fs::write(drawn.mask(id), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
     };
-    write_mask("a0", LabelMap::filled(30, 40, 0));
-    write_mask("a1", LabelMap::filled(40, 30, 21));
+    write_mask("a0", LabelMap::filled(Size::new(30, 40), 0));
+    write_mask("a1", LabelMap::filled(Size::new(40, 30), 21));
     std::fs::write(drawn.image("a2"), b"<html>").unwrap();
     std::fs::write(drawn.mask("a3"), b"").unwrap();
     let jpeg = std::fs::read(drawn.image("a4")).unwrap();
@@ -150,7 +154,7 @@ fn pairs_that_do_not_fit_name_the_file_and_the_remedy() {
 }
 
 fn record(width: usize, height: usize) -> Example<'static> {
-    let jpeg = RgbImage::filled(width, height, [90; 3]).to_jpeg(90).unwrap();
+    let jpeg = RgbImage::filled(Size { width, height }, [90; 3]).to_jpeg(90).unwrap();
     Example::new()
         .with_bytes("image/encoded", jpeg)
         .with_bytes("image/filename", b"2007_000033.jpg".to_vec())
@@ -172,11 +176,11 @@ fn records_without_an_index_are_voc_with_missing_and_extra_features() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fcn_train.record");
     let bare = Example::new()
-        .with_bytes("image/encoded", RgbImage::filled(5, 4, [1; 3]).to_png().unwrap())
+        .with_bytes("image/encoded", RgbImage::filled(Size::new(5, 4), [1; 3]).to_png().unwrap())
         .with_bytes("image/label", vec![0u8; 20])
         .with_float("image/extra", 1.0);
-    let mask_file =
-        record(6, 3).with_bytes("image/label", encode_mask_png(&LabelMap::filled(6, 3, 7), &Classes::voc()).unwrap());
+    let mask_file = record(6, 3)
+        .with_bytes("image/label", encode_mask_png(&LabelMap::filled(Size::new(6, 3), 7), &Classes::voc()).unwrap());
     std::fs::write(&path, shard(&[record(8, 6).encode(), bare.encode(), mask_file.encode()])).unwrap();
     for opened in [path.clone(), dir.path().to_path_buf(), dir.path().join("*.record")] {
         let dataset = Dataset::open(&opened, None, 0).unwrap();
@@ -184,9 +188,9 @@ fn records_without_an_index_are_voc_with_missing_and_extra_features() {
         let split = dataset.split("train").unwrap();
         let ids: Vec<&str> = (0..split.len()).map(|i| split.id(i)).collect();
         assert_eq!(ids, ["2007_000033", "fcn_train#1", "2007_000033#2"]);
-        assert_eq!(split.load(0).unwrap().labels, LabelMap::filled(8, 6, 8));
-        assert_eq!(split.load(1).unwrap().image, RgbImage::filled(5, 4, [1; 3]));
-        assert_eq!(split.load(2).unwrap().labels, LabelMap::filled(6, 3, 7));
+        assert_eq!(split.load(0).unwrap().labels, LabelMap::filled(Size::new(8, 6), 8));
+        assert_eq!(split.load(1).unwrap().image, RgbImage::filled(Size::new(5, 4), [1; 3]));
+        assert_eq!(split.load(2).unwrap().labels, LabelMap::filled(Size::new(6, 3), 7));
     }
 }
 
@@ -207,7 +211,8 @@ fn damaged_records_name_shard_record_and_offset() {
         bytes
     };
     let cut_jpeg = record(8, 6).with_bytes("image/encoded", vec![0xff, 0xd8, 0xff, 0xe0, 0, 16]);
-    let unlabelled = Example::new().with_bytes("image/encoded", RgbImage::filled(2, 2, [1; 3]).to_png().unwrap());
+    let unlabelled =
+        Example::new().with_bytes("image/encoded", RgbImage::filled(Size::new(2, 2), [1; 3]).to_png().unwrap());
     let wrong_label = record(8, 6).with_bytes("image/label", vec![99u8; 48]);
     let short_label = record(8, 6).with_bytes("image/label", vec![0u8; 47]);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![

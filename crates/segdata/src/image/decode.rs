@@ -9,6 +9,7 @@ use super::header::{Header, read_header};
 use super::jpeg;
 use super::photograph::RgbImage;
 use crate::error::{Error, Result};
+use crate::size::Size;
 
 /// Images with more pixels than this are refused unless the caller says otherwise: 256 Mpx, that is 768 MB of RGB.
 pub const DEFAULT_MAX_PIXELS: u64 = 256_000_000;
@@ -30,18 +31,18 @@ pub fn decode_rgb(bytes: &[u8]) -> Result<RgbImage> {
 /// * Truncated or damaged files, float samples, and more than `max_pixels` are errors.
 pub fn decode_rgb_within(bytes: &[u8], max_pixels: u64) -> Result<RgbImage> {
     let header = read_header(bytes)?;
-    judge_size(header.width, header.height, max_pixels)?;
+    judge_size(header.size, max_pixels)?;
     let rgb_hwc = match header.format {
         Format::Jpeg => jpeg::decode_rgb(bytes)?,
         format => to_rgb8(format, decode_dynamic(bytes, &header)?)?,
     };
-    Ok(RgbImage { width: header.width, height: header.height, rgb_hwc })
+    Ok(RgbImage { width: header.size.width, height: header.size.height, rgb_hwc })
 }
 
 /// Whether [`decode_rgb`] would succeed, at less cost where the format allows; the header on success.
 pub fn verify(bytes: &[u8]) -> Result<Header> {
     let header = read_header(bytes)?;
-    judge_size(header.width, header.height, DEFAULT_MAX_PIXELS)?;
+    judge_size(header.size, DEFAULT_MAX_PIXELS)?;
     match header.format {
         Format::Jpeg => jpeg::verify(bytes)?,
         format => drop(to_rgb8(format, decode_dynamic(bytes, &header)?)?),
@@ -50,13 +51,13 @@ pub fn verify(bytes: &[u8]) -> Result<Header> {
 }
 
 /// Refuses sizes above `max_pixels`, before anything is allocated.
-pub(super) fn judge_size(width: usize, height: usize, max_pixels: u64) -> Result<()> {
-    let pixels = width as u64 * height as u64;
+pub(super) fn judge_size(size: Size, max_pixels: u64) -> Result<()> {
+    let pixels = size.pixels() as u64;
     if pixels <= max_pixels {
         return Ok(());
     }
     Err(Error::data(format!(
-        "the header gives {width}x{height}, {} Mpx, above the limit of {} Mpx",
+        "the header gives {size}, {} Mpx, above the limit of {} Mpx",
         pixels.div_ceil(1_000_000),
         max_pixels / 1_000_000
     ))
@@ -67,7 +68,7 @@ pub(super) fn judge_size(width: usize, height: usize, max_pixels: u64) -> Result
 pub(super) fn decode_dynamic(bytes: &[u8], header: &Header) -> Result<DynamicImage> {
     let mut limits = image::Limits::no_limits();
     // 16 bytes a pixel is the widest sample layout (RGBA, 32 bits); the rest is room for tables and metadata.
-    limits.max_alloc = Some(header.width as u64 * header.height as u64 * 16 + (64 << 20));
+    limits.max_alloc = Some(header.size.pixels() as u64 * 16 + (64 << 20));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), header.format.codec());
     reader.limits(limits);
     reader.decode().map_err(|e| damaged(header.format, &e.to_string()))

@@ -11,6 +11,7 @@ use super::format::{Format, damaged};
 use super::header::read_header;
 use crate::error::{Error, Result};
 use crate::labels::{Classes, LabelMap, MaskCoding, MaskValue, VOID, voc_colour};
+use crate::size::Size;
 
 /// A mask as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl RawMask {
     /// throughout.
     pub fn decode(bytes: &[u8]) -> Result<RawMask> {
         let header = read_header(bytes)?;
-        judge_size(header.width, header.height, DEFAULT_MAX_PIXELS)?;
+        judge_size(header.size, DEFAULT_MAX_PIXELS)?;
         match header.format {
             Format::Png => read_png(bytes),
             Format::Jpeg => Err(Error::data("the mask is a JPEG, whose compression changes values at every border")
@@ -70,9 +71,14 @@ impl RawMask {
                             .hint("save masks as palette or grey PNG"));
                     }
                 };
-                Ok(RawMask { width: header.width, height: header.height, pixels, palette: None })
+                Ok(RawMask { width: header.size.width, height: header.size.height, pixels, palette: None })
             }
         }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 
     /// Pixels by value, in the order of the values.
@@ -148,7 +154,7 @@ impl RawMask {
         let mut unknown: Vec<(MaskValue, u64)> =
             self.histogram().into_iter().filter(|(value, _)| coding.id_of(*value).is_none()).collect();
         unknown.sort_by_key(|&(value, n)| (std::cmp::Reverse(n), value));
-        let total = self.width as u64 * self.height as u64;
+        let total = self.size().pixels() as u64;
         let listed = unknown.iter().take(8).map(|(value, n)| format!("{value}: {n} px")).collect::<Vec<_>>().join(", ");
         let more = if unknown.len() > 8 { format!(" and {} more", unknown.len() - 8) } else { String::new() };
         let wrong: u64 = unknown.iter().map(|(_, n)| n).sum();
@@ -220,9 +226,8 @@ fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
 pub fn encode_mask_png(labels: &LabelMap, classes: &Classes) -> Result<Vec<u8>> {
     let palette: Vec<u8> =
         (0..=u8::MAX).flat_map(|id| classes.palette.get(usize::from(id)).copied().unwrap_or(voc_colour(id))).collect();
-    let refused = |e: png::EncodingError| {
-        Error::internal(format!("a mask of {}x{} cannot be written: {e}", labels.width, labels.height))
-    };
+    let refused =
+        |e: png::EncodingError| Error::internal(format!("a mask of {} cannot be written: {e}", labels.size()));
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, labels.width as u32, labels.height as u32);
     encoder.set_color(png::ColorType::Indexed);

@@ -24,7 +24,7 @@ mod resize;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_rgb, decode_rgb_within, verify};
 pub use format::{Format, IMAGE_EXTENSIONS, guess_format};
-pub use header::{Header, image_size, read_header};
+pub use header::{Header, read_header};
 pub use mask::{MaskPixels, RawMask, decode_mask, decode_mask_as, encode_mask_png};
 pub use photograph::RgbImage;
 pub use resize::{resize_labels, resize_rgb};

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::size::Size;
+
 /// One class id a pixel, row-major, at the size of the photograph it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMap {
@@ -15,8 +17,13 @@ pub struct LabelMap {
 
 impl LabelMap {
     /// A map of one id everywhere.
-    pub fn filled(width: usize, height: usize, id: u8) -> Self {
-        LabelMap { width, height, ids: vec![id; width * height] }
+    pub fn filled(size: Size, id: u8) -> Self {
+        LabelMap { width: size.width, height: size.height, ids: vec![id; size.pixels()] }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::pictures::PictureKind;
 use crate::pictures::canvas::Canvas;
 use crate::pictures::chart::{Chart, Series};
 use crate::pictures::heatmap::confusion_picture;
+use crate::size::Size;
 
 /// Name of the report in the run folder.
 pub const FILE_NAME: &str = "report.html";
@@ -57,12 +58,11 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// All charts in one picture, two a row.
 fn curves_picture(history: &RunHistory) -> RgbImage {
-    const WIDTH: usize = 560;
-    const HEIGHT: usize = 300;
+    const CHART: Size = Size::new(560, 300);
     let charts = charts(history);
-    let mut canvas = Canvas::new(2 * WIDTH, charts.len().div_ceil(2) * HEIGHT, [255; 3]);
+    let mut canvas = Canvas::new(Size::new(2 * CHART.width, charts.len().div_ceil(2) * CHART.height), [255; 3]);
     for (i, chart) in charts.iter().enumerate() {
-        canvas.place(&chart.draw(WIDTH, HEIGHT), i % 2 * WIDTH, i / 2 * HEIGHT);
+        canvas.place(&chart.draw(CHART), i % 2 * CHART.width, i / 2 * CHART.height);
     }
     canvas.into_image()
 }

@@ -31,6 +31,7 @@ use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, LabelMap, VOC_NAMES};
 use segdata::pictures::canvas::Canvas;
 use segdata::rng::{Purpose, Rng};
+use segdata::size::Size;
 use segdata::synthetic::draw_scene;
 
 /// What is measured, and how often.
@@ -167,7 +168,8 @@ pub fn crf(options: &CrfBenchOptions) -> Result<CrfBenchRow> {
 
 /// Drawn scenes side by side until they cover a picture, and their masks.
 fn scenes(width: usize, height: usize) -> (RgbImage, LabelMap) {
-    let (mut canvas, mut labels) = (Canvas::new(width, height, [0; 3]), LabelMap::filled(width, height, 0));
+    let size = Size { width, height };
+    let (mut canvas, mut labels) = (Canvas::new(size, [0; 3]), LabelMap::filled(size, 0));
     let (mut y, mut index) = (0, 0);
     while y < height {
         let (mut x, mut lowest) = (0, usize::MAX);
