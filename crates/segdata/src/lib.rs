@@ -13,7 +13,7 @@
 //! let folder = std::env::temp_dir().join(format!("segdata-example-{}", std::process::id()));
 //! draw_dataset(&folder, &DrawOptions { seed: 0, train: 4, val: 1 })?;
 //!
-//! let dataset = Dataset::open(&folder, None, 0)?;
+//! let dataset = Dataset::open(&folder, None)?;
 //! let split = dataset.split("train")?;
 //! let sample = split.load(0)?;
 //! assert_eq!(sample.image.rgb_hwc.len(), 3 * sample.labels.ids.len());

@@ -24,9 +24,9 @@ use crate::train::optim::{Optimizer, add_gradients, gradient_norm};
 use crate::train::run_log::{RunLog, StepLog, now_secs};
 use crate::train::validation::{Validation, Validator};
 use crate::{Error, ErrorKind, Result, cost};
+use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
-use segdata::dataset::{Dataset, SPLIT_SEED};
 
 /// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +112,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref(), SPLIT_SEED)?;
+    let dataset = Dataset::open(&paths.data, paths.classes.as_deref())?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     let fingerprint = training.fingerprint();

@@ -27,9 +27,6 @@ pub struct Args {
     /// Report images whose shorter side is below this, in pixels
     #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
     min_size: usize,
-    /// Seed of the split of a folder without lists
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
 }
 
 /// Problems of one kind that are printed; --verbose and --json show all.
@@ -37,13 +34,8 @@ const SHOWN_OF_A_KIND: usize = 5;
 
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let options = CheckOptions {
-        data: args.data.clone(),
-        classes: args.classes,
-        split: args.split,
-        seed: args.seed,
-        min_size: args.min_size,
-    };
+    let options =
+        CheckOptions { data: args.data.clone(), classes: args.classes, split: args.split, min_size: args.min_size };
     let progress = report::Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);

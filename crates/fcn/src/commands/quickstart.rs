@@ -70,8 +70,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let drawing = DrawOptions { seed: args.seed, ..DrawOptions::default() };
     say(global, &format!("draw: {} photographs to train on and {} held out", drawing.train, drawing.val));
     draw_dataset(&data, &drawing)?;
-    check_drawn(&data, args.seed, global)?;
-    convert_drawn(&data, &records, args.seed, global)?;
+    check_drawn(&data, global)?;
+    convert_drawn(&data, &records, global)?;
 
     let options = TrainOptions {
         config: TrainConfig { seed: args.seed, ..TrainConfig::parse(CONFIG)? },
@@ -88,7 +88,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let predictor = Predictor::new(fcn);
     let eval = evaluate_held_out(&predictor, &records, global)?;
     // Predicted from the folder of photographs, as a user's own would be.
-    let held_out = Dataset::open(&data, None, args.seed)?.split("val")?;
+    let held_out = Dataset::open(&data, None)?.split("val")?;
     let pictures = predict_some(&predictor, &held_out, &out.join("predictions"))?;
 
     let summary =
@@ -124,8 +124,8 @@ fn say(global: &Global, text: &str) {
     }
 }
 
-fn check_drawn(data: &Path, seed: u64, global: &Global) -> Result<()> {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed, min_size: 0 };
+fn check_drawn(data: &Path, global: &Global) -> Result<()> {
+    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 0 };
     let progress = Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -138,7 +138,7 @@ fn check_drawn(data: &Path, seed: u64, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Result<()> {
+fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: data.to_path_buf(),
         classes: None,
@@ -150,7 +150,6 @@ fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Res
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
         overwrite: false,
-        seed,
     };
     let progress = Progress::new("convert", 0, global);
     let converted = convert(&options, &|done, total| progress.at(done, total))?;
@@ -161,7 +160,7 @@ fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Res
 }
 
 fn evaluate_held_out(predictor: &Predictor, records: &Path, global: &Global) -> Result<Evaluation> {
-    let split = Dataset::open(records, None, 0)?.split("val")?;
+    let split = Dataset::open(records, None)?.split("val")?;
     let progress = Progress::new("evaluate", split.len(), global);
     let evaluation = evaluate(predictor, &split, &mut |scored| {
         progress.at(scored.index + 1, split.len());

@@ -59,6 +59,4 @@ pub struct ConvertOptions {
     pub exif: ExifPolicy,
     /// Whether an earlier conversion in `out` is replaced.
     pub overwrite: bool,
-    /// Seed of drawn splits; see [`Dataset::open`](crate::dataset::Dataset::open).
-    pub seed: u64,
 }

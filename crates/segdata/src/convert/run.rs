@@ -19,7 +19,7 @@ const BATCH_PER_THREAD: usize = 16;
 /// `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
 /// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
-    let dataset = Dataset::open(&options.data, options.classes.as_deref(), options.seed)?;
+    let dataset = Dataset::open(&options.data, options.classes.as_deref())?;
     let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
     let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
     if splits.is_empty() || options.shards == 0 {

@@ -26,7 +26,7 @@ mod split;
 
 pub use entry::Fault;
 pub use layout::Form;
-pub use open::{Dataset, SPLIT_SEED};
+pub use open::Dataset;
 pub use sample::{EncodedSample, Sample};
 pub use split::Split;
 

@@ -23,9 +23,9 @@ use fcn_core::train::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::train::optim::{Optimizer, add_gradients, gradient_norm};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{BatchPlan, Loader};
-use segdata::dataset::{Dataset, SPLIT_SEED};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, LabelMap, VOC_NAMES};
@@ -275,7 +275,7 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
 /// # Errors
 /// A data set that cannot be read.
 pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Result<BenchRow> {
-    let dataset = Dataset::open(data, classes, SPLIT_SEED)?;
+    let dataset = Dataset::open(data, classes)?;
     let plan = BatchPlan {
         seed: 0,
         batch: options.batch,
@@ -318,7 +318,6 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
             overwrite: true,
-            seed: SPLIT_SEED,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();
         Ok(())
