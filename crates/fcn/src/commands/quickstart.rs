@@ -13,7 +13,7 @@ use fcn_core::{Error, Result, device, weights};
 use segdata::check::{CheckOptions, check};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
 use segdata::dataset::{Dataset, Split};
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 use segdata::metrics::Tally;
 use segdata::pictures::{SheetRow, contact_sheet, overlay, with_legend};
 use segdata::synthetic::{DrawOptions, draw_dataset};
@@ -182,7 +182,7 @@ fn predict_some(predictor: &Predictor, split: &Split, folder: &Path) -> Result<V
         written.push(save_prediction(folder, &sample.id, &prediction, classes)?);
         let picture = with_legend(&overlay(&sample.image, &prediction, classes)?, &[&prediction], classes);
         let path = folder.join(format!("{}_overlay.jpg", sample.id));
-        write_file(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
+        write_bytes_atomically(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
         written.push(path);
         rows.push(SheetRow {
             name: sample.id,
@@ -194,13 +194,9 @@ fn predict_some(predictor: &Predictor, split: &Split, folder: &Path) -> Result<V
         });
     }
     let sheet = folder.join("sheet.png");
-    write_file(&sheet, &contact_sheet("held-out photographs", &rows, classes)?.to_png()?)?;
+    write_bytes_atomically(&sheet, &contact_sheet("held-out photographs", &rows, classes)?.to_png()?)?;
     written.insert(0, sheet);
     Ok(written)
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
 }
 
 fn print(summary: &Summary, global: &Global) -> Result<()> {

@@ -10,7 +10,7 @@ use super::problem::{Problem, Severity};
 use crate::dataset::explain::ValueCounts;
 use crate::dataset::{Dataset, Split, judge_sizes};
 use crate::error::Error;
-use crate::image::{self, Header, RawMask};
+use crate::image::{self, Format, Header, RawMask};
 use crate::labels::MaskValue;
 
 /// Distinct values kept of one mask: more are no classes, and would cost memory.
@@ -120,8 +120,7 @@ impl Inspection {
         }
         let extension = Path::new(source).extension().and_then(|e| e.to_str());
         if let (Some(extension), Some(header)) = (extension, self.header)
-            && image::IMAGE_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension))
-            && !header.format.matches_extension(extension)
+            && Format::of_extension(extension).is_some_and(|promised| promised != header.format)
         {
             let what = format!("the file is named .{extension}, its content is {}", header.format.name());
             let e = Error::data(what).at(source).hint("it is read by its content; rename it to be sure everywhere");

@@ -12,6 +12,7 @@ use tfio::{RecordError, RecordWriter};
 use super::report::ConvertedSplit;
 use crate::dataset::layouts::records::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED, fingerprint_of};
 use crate::error::{Error, Result};
+use crate::files::write::sync_folder;
 use crate::labels::Classes;
 
 /// Ending of shards that are being written.
@@ -69,10 +70,10 @@ impl Folder {
             file.write_all(b"\n")?;
             file.sync_all()?;
             std::fs::rename(&partial, &path)?;
-            std::fs::remove_file(self.path.join(UNFINISHED))?;
-            sync_folder(&self.path)
+            std::fs::remove_file(self.path.join(UNFINISHED))
         };
         write().map_err(|e| Error::io("write the record index", &path, &e))?;
+        sync_folder(&self.path)?;
         self.finished = true;
         Ok(index.fingerprint)
     }
@@ -128,10 +129,6 @@ impl Drop for Folder {
             let _ = std::fs::remove_file(self.path.join(UNFINISHED));
         }
     }
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
 /// Shards, partial shards and the index in a folder.

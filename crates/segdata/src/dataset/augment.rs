@@ -25,7 +25,7 @@ pub struct AugmentOptions {
 
 /// One draw: where a crop lies in the scaled image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CropWindow {
+pub(super) struct CropWindow {
     /// Size of the scaled image in pixels.
     pub scaled: Size,
     /// Left and top of the crop in the scaled image; negative where the image is smaller than the crop.
@@ -62,7 +62,7 @@ fn visible(origin: isize, scaled: usize, crop: usize) -> Visible {
 }
 
 /// Cuts crops out of samples; keeps its buffers from one to the next.
-pub struct Cropper {
+pub(super) struct Cropper {
     crop: usize,
     normaliser: Normaliser,
     resizer: Resizer,

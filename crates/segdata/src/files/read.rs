@@ -54,7 +54,7 @@ pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_at_most(limit: u64, what: &str, path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_at_most(limit: u64, what: &str, path: &Path) -> Result<Vec<u8>> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
     let file = open(ErrorKind::Data, what, path)?;
     let length = file.metadata().map_err(fault)?.len();

@@ -40,12 +40,7 @@ pub enum MaskPixels {
 /// Decodes a mask under `classes`: palette index = class id, grey value = class id, or RGB in the class colours.
 /// Sizes up to [`DEFAULT_MAX_PIXELS`].
 pub fn decode_mask(bytes: &[u8], classes: &Classes) -> Result<LabelMap> {
-    decode_mask_as(bytes, &MaskCoding::from(classes))
-}
-
-/// Decodes a mask whose values and colours `coding` maps to class ids.
-pub fn decode_mask_as(bytes: &[u8], coding: &MaskCoding) -> Result<LabelMap> {
-    RawMask::decode(bytes)?.labels(coding)
+    RawMask::decode(bytes)?.labels(&MaskCoding::from(classes))
 }
 
 impl RawMask {

@@ -314,17 +314,3 @@ fn a_written_mask_reads_back_with_its_palette() {
     let counts: Vec<u64> = raw.histogram().into_values().collect();
     assert_eq!(counts, [1, 1, 2, 1, 1]);
 }
-
-#[test]
-fn resizing_keeps_flat_colours_and_ids() {
-    let flat = RgbImage::filled(Size::new(13, 7), [10, 200, 90]);
-    for (width, height) in [(26, 14), (5, 3), (13, 7), (1, 1), (40, 2)] {
-        assert_eq!(resize_rgb(&flat, width, height).unwrap(), RgbImage::filled(Size { width, height }, [10, 200, 90]));
-    }
-    assert!(resize_rgb(&flat, 0, 3).is_err());
-    let labels = LabelMap { width: 2, height: 2, ids: vec![0, 1, 2, VOID] };
-    let doubled = resize_labels(&labels, 4, 4);
-    assert_eq!(doubled.ids, [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, VOID, VOID, 2, 2, VOID, VOID]);
-    assert_eq!(resize_labels(&doubled, 2, 2), labels);
-    assert_eq!(resize_labels(&labels, 1, 3).ids, [1, VOID, VOID]);
-}

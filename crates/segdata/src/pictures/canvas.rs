@@ -78,7 +78,7 @@ impl Canvas {
     }
 
     /// Writes `text` upwards, turned a quarter to the left, with the bottom left corner at `(x, y)`.
-    pub fn text_upwards(&mut self, x: i64, y: i64, scale: usize, colour: Rgb, text: &str) {
+    pub(super) fn text_upwards(&mut self, x: i64, y: i64, scale: usize, colour: Rgb, text: &str) {
         self.each_dot(text, |canvas, column, row| {
             let (x, y) = (x + (row * scale) as i64, y - ((column + 1) * scale) as i64);
             canvas.fill(x, y, scale, scale, colour);
@@ -109,13 +109,13 @@ impl Canvas {
 }
 
 /// Black or white, whichever reads better on `background` (ITU-R BT.601 luma).
-pub fn ink_on(background: Rgb) -> Rgb {
+pub(super) fn ink_on(background: Rgb) -> Rgb {
     let [r, g, b] = background.map(u32::from);
     if 299 * r + 587 * g + 114 * b > 140_000 { [0; 3] } else { [255; 3] }
 }
 
 /// `share` of `over`, the rest of `under`; `share` in `[0, 1]`.
-pub fn blend(under: Rgb, over: Rgb, share: f32) -> Rgb {
+pub(super) fn blend(under: Rgb, over: Rgb, share: f32) -> Rgb {
     let channel = |i: usize| (f32::from(under[i]) * (1.0 - share) + f32::from(over[i]) * share).round() as u8;
     [channel(0), channel(1), channel(2)]
 }
