@@ -36,7 +36,7 @@ fn a_whole_data_set_has_counts_and_only_remarks_on_absent_classes() {
 }
 
 #[test]
-fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
+fn everything_wrong_is_reported_in_one_pass_in_the_order_of_the_lists() {
     let drawn = DrawnVoc::new(10, 2, 40, 30);
     std::fs::remove_file(drawn.image("a0")).unwrap();
     std::fs::write(drawn.image("a1"), b"<html>").unwrap();
@@ -76,14 +76,14 @@ fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
 }
 
 #[test]
-fn a_class_that_is_only_judged_is_told() {
+fn a_class_that_never_occurs_in_train_is_reported() {
     let drawn = DrawnVoc::new(2, 2, 40, 30);
     let mut labels = mask(40, 30);
     labels.ids[0] = 12;
     std::fs::write(drawn.mask("b0"), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
     let report = look(drawn.root());
-    let told = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
-    assert!(report.ok && told.message.ends_with("never in train: dog"), "{told:?}");
+    let problem = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
+    assert!(report.ok && problem.message.ends_with("never in train: dog"), "{problem:?}");
 }
 
 #[test]
@@ -106,14 +106,17 @@ fn masks_that_mean_something_else_are_explained() {
 
 #[test]
 #[ignore = "needs FCN_REAL_DATA, the folder of real data sets"]
-fn real_data_sets_get_the_verdict_they_deserve() {
+fn real_data_sets_have_the_problems_known_of_them() {
     let data = std::env::var_os("FCN_REAL_DATA").expect("FCN_REAL_DATA names the folder of real data sets");
     let data = Path::new(&data);
     let membrane = look(&data.join("membrane"));
-    let told = membrane.problems.iter().find(|p| p.code == "no_classes").unwrap();
-    assert!(told.message.contains("255 is the foreground") && told.hint.contains("255 foreground"), "{told:?}");
+    let problem = membrane.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(
+        problem.message.contains("255 is the foreground") && problem.hint.contains("255 foreground"),
+        "{problem:?}"
+    );
     let camvid = look(&data.join("camvid_rgb"));
-    let told = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
-    assert!(told.message.contains("24 colours") && told.hint.contains("class_colours.txt"), "{told:?}");
+    let problem = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(problem.message.contains("24 colours") && problem.hint.contains("class_colours.txt"), "{problem:?}");
     assert!(look(&data.join("rock_voc")).problems.iter().all(|p| p.severity == Severity::Warning));
 }

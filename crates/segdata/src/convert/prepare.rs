@@ -3,7 +3,7 @@
 use tfio::Example;
 
 use super::options::{ConvertOptions, ExifPolicy, VoidPolicy};
-use crate::dataset::{Split, judge_sizes};
+use crate::dataset::{Split, check_sizes};
 use crate::error::{Error, Result};
 use crate::image::{self, Format, Header};
 use crate::labels::VOID;
@@ -38,7 +38,7 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
         header = Header { format: Format::Png, size: upright.size(), orientation: 1 };
         encoded = upright.to_png()?;
     }
-    judge_sizes(&header, mask.size()).map_err(at_image)?;
+    check_sizes(&header, mask.size()).map_err(at_image)?;
     let mut labels = mask.labels(split.coding()).map_err(at_image)?;
     if options.void == VoidPolicy::Background {
         labels.ids.iter_mut().filter(|id| **id == VOID).for_each(|id| *id = 0);

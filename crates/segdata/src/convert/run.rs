@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Samples in memory at once, for each thread.
 const BATCH_PER_THREAD: usize = 16;
 
-/// Converts a data set. `progress` is told samples done and in all.
+/// Converts a data set. `progress` is called with the samples done and their number.
 ///
 /// # Errors
 /// `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
@@ -74,7 +74,7 @@ fn convert_split(
         pixels_by_class: vec![0; classes],
         void_pixels: 0,
     };
-    // Missing files come up again when the sample is read; what has no sample is told here.
+    // Missing files come up again when the sample is read; faults without a sample are reported here.
     for fault in split
         .faults()
         .iter()

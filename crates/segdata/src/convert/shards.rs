@@ -1,7 +1,7 @@
 //! The output folder: temporary names, fsync, rename, index last.
 //!
-//! While a conversion is under way the folder holds the file [`UNFINISHED`], which every reader refuses; it goes when
-//! `dataset.json` stands. A run that was killed leaves the mark behind, and the next conversion starts over.
+//! While a conversion is under way the folder holds the file [`UNFINISHED`], which every reader refuses; it is removed
+//! once `dataset.json` is written. A run that was killed leaves the mark behind, and the next conversion starts over.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -185,7 +185,7 @@ impl ShardWriter {
 fn refused(path: &Path, error: RecordError) -> Error {
     match error {
         RecordError::Write { source, .. } => Error::io("write the shard", path, &source)
-            .hint("make room on the disk or choose another --out; nothing half-written is left"),
+            .hint("free space on the disk or choose another --out; nothing half-written is left"),
         other => Error::data(other.to_string()).at(path),
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of ids and the files they stand for.
+//! Lists of ids and the files of each id.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -134,7 +134,7 @@ pub(crate) fn stem_of_image_name(name: &str) -> Option<&str> {
     Format::of_extension(extension).is_some().then_some(stem)
 }
 
-/// An id and the line it stood on.
+/// An id and the number of its line.
 pub(crate) struct ListedId {
     pub id: String,
     pub line: Option<usize>,

@@ -50,8 +50,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts making batches of `split` from number `first` on, on as many threads as the thread pool has, eight at most.
-    /// Ends with the loader.
+    /// Starts making batches of `split` from number `first` on, on as many threads as the thread pool has, at most
+    /// eight. Ends with the loader.
     ///
     /// # Errors
     /// An empty split.

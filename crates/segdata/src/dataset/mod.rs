@@ -31,7 +31,7 @@ pub use sample::{EncodedSample, Sample};
 pub use split::Split;
 
 pub(crate) use layout::{Layout, ListOptions};
-pub(crate) use sample::judge_sizes;
+pub(crate) use sample::check_sizes;
 
 #[cfg(test)]
 pub(crate) mod drawn;

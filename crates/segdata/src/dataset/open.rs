@@ -69,7 +69,7 @@ impl Dataset {
         self.splits.iter().map(|s| s.name().to_string()).collect()
     }
 
-    /// The split called `name`, all of whose images and masks were seen at opening.
+    /// The split called `name`, all of whose images and masks were found at opening.
     ///
     /// # Errors
     /// No such split (the error names those there are); an empty split; missing files, duplicate or unsafe ids (all
@@ -84,7 +84,7 @@ impl Dataset {
         Ok(split)
     }
 
-    /// The split called `name` with everything its list names, present or not; [`Split::faults`] tells what is wrong.
+    /// The split called `name` with everything its list names, present or not; [`Split::faults`] lists what is wrong.
     ///
     /// # Errors
     /// No such split.

@@ -29,7 +29,7 @@ pub struct EncodedSample {
     pub labels: LabelMap,
 }
 
-/// The two halves of a sample as they lie on disk, each with its own fate.
+/// The two halves of a sample as they lie on disk; one may be readable where the other is not.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub image: Result<Vec<u8>>,
@@ -37,7 +37,7 @@ pub(crate) struct Pair {
 }
 
 /// Image and mask must agree pixel for pixel; a rotation asked for by EXIF is the usual reason when they do not.
-pub(crate) fn judge_sizes(header: &Header, mask: Size) -> Result<()> {
+pub(crate) fn check_sizes(header: &Header, mask: Size) -> Result<()> {
     if header.size == mask {
         return Ok(());
     }

@@ -78,7 +78,7 @@ fn a_folder_draws_its_splits_and_wants_classes() {
     let split = Dataset::open(dir.path(), None).unwrap().split("train").unwrap();
     let at = split.position(&train.iter().find(|id| id.starts_with(['1', '3', '5'])).unwrap().clone()).unwrap();
     assert_eq!(split.load(at).unwrap().labels.ids, [1; 16], "255 is class 1 here");
-    // One half missing is told, whichever side it would have been drawn to.
+    // One half missing is an error of `train`, whichever split it would have been drawn to.
     std::fs::remove_file(dir.path().join("masks/0 ü.png")).unwrap();
     let dataset = Dataset::open(dir.path(), None).unwrap();
     assert!(dataset.split("train").is_err_and(|e| e.message.contains("0 ü: no mask")));
@@ -86,7 +86,7 @@ fn a_folder_draws_its_splits_and_wants_classes() {
 }
 
 #[test]
-fn what_is_no_data_set_is_told_with_what_was_expected() {
+fn what_is_no_data_set_is_refused_with_what_was_expected() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::create_dir_all(path("VOCdevkit/VOC2012/JPEGImages")).unwrap();
@@ -267,7 +267,7 @@ fn a_missing_shard_is_a_fault_of_its_split() {
 }
 
 #[test]
-fn every_damaged_shard_is_a_fault_and_names_that_stand_twice_are_told_apart() {
+fn every_damaged_shard_is_a_fault_and_ids_that_occur_twice_are_made_unique() {
     let dir = tempfile::tempdir().unwrap();
     let good = shard(&[record(8, 6).with_bytes("image/filename", b"a.png".to_vec()).encode()]);
     let twice = [good.clone(), good.clone()].concat();

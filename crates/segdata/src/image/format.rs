@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The lower-case name, as it stands in `image/format` of a record.
+    /// The lower-case name, as in `image/format` of a record.
     pub fn name(self) -> &'static str {
         match self {
             Format::Jpeg => "jpeg",

@@ -13,7 +13,7 @@ use crate::size::Size;
 /// What the header of an image file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Format, told from the content.
+    /// Format, found from the content.
     pub format: Format,
     /// Size in stored pixels, before any rotation asked for by EXIF.
     pub size: Size,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use super::decode::{DEFAULT_MAX_PIXELS, decode_dynamic, judge_size};
+use super::decode::{DEFAULT_MAX_PIXELS, check_size, decode_dynamic};
 use super::format::{Format, damaged};
 use super::header::read_header;
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl RawMask {
     /// throughout.
     pub fn decode(bytes: &[u8]) -> Result<RawMask> {
         let header = read_header(bytes)?;
-        judge_size(header.size, DEFAULT_MAX_PIXELS)?;
+        check_size(header.size, DEFAULT_MAX_PIXELS)?;
         match header.format {
             Format::Png => read_png(bytes),
             Format::Jpeg => Err(Error::data("the mask is a JPEG, whose compression changes values at every border")
@@ -210,7 +210,7 @@ fn unpack(packed: &[u8], width: usize, line_size: usize, depth: u8) -> Vec<u8> {
 fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
     let transparent = samples.chunks_exact(channels).filter(|p| p[channels - 1] != 255).count();
     if transparent > 0 {
-        return Err(Error::data(format!("the mask has {transparent} transparent pixels, whose class is not told"))
+        return Err(Error::data(format!("the mask has {transparent} transparent pixels, which have no class"))
             .hint("save the mask without an alpha channel; use 255 for pixels without a label"));
     }
     Ok(samples.chunks_exact(channels).flat_map(|p| p[..channels - 1].iter().copied()).collect())

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_prediction_scores_one_whatever_stands_in_the_void() {
+    fn a_right_prediction_scores_one_whatever_is_predicted_in_the_void() {
         for seed in 0..20 {
             let truth = blobs(seed, 50, 40);
             let mut prediction = truth.clone();

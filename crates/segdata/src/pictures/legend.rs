@@ -8,7 +8,7 @@ use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
 
 /// The picture with a legend below: a colour field and the name of each class in `maps`, the most frequent first. The
-/// result is wider than the picture where a name needs more room.
+/// result is wider than the picture where a name needs more space.
 pub fn with_legend(picture: &RgbImage, maps: &[&LabelMap], classes: &Classes) -> RgbImage {
     let scale = (picture.width / 400).clamp(1, 4);
     let entries = legend_entries(maps, classes);

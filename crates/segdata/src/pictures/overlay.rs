@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_overlays_of_both_results_stand_beside_each_other() {
+    fn the_overlays_of_both_results_are_side_by_side() {
         for (width, height) in [(1, 1), (30, 20), (900, 20)] {
             let (raw, refined) =
                 (LabelMap::filled(Size { width, height }, 1), LabelMap::filled(Size { width, height }, 2));

@@ -68,7 +68,7 @@ fn mask_dir(root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Outlines (labelme, COCO, VOC XML, YOLO) instead of masks are told apart from an empty folder.
+/// Refuses a folder that holds outlines (labelme, COCO, VOC XML, YOLO) instead of masks; an empty one is no error here.
 fn refuse_polygons(mask_dir: &Path) -> Result<()> {
     let entries = std::fs::read_dir(mask_dir).map_err(|e| Error::io("list the folder", mask_dir, &e))?;
     let mut outlines = 0;

@@ -201,7 +201,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
                 cause: None,
             });
         }
-        listing.tell_apart();
+        listing.make_ids_unique();
     }
     listings.sort_by(|a, b| a.name.cmp(&b.name));
     listings

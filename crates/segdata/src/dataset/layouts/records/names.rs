@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_are_told_from_file_names() {
+    fn splits_are_parsed_from_file_names() {
         let cases = [
             ("train-00000-of-00004.tfrecord", Some(("train", Some((0, 4))))),
             ("val.tfrecord-00001-of-00002", Some(("val", Some((1, 2))))),
