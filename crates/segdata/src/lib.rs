@@ -51,3 +51,8 @@ pub mod size;
 pub mod synthetic;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
