@@ -79,6 +79,11 @@ mod simd;
 mod transposed;
 mod winograd;
 
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use conv2d::{Conv2d, PreparedWeights};
 pub use epilogue::{Activation, Border};
 pub use layers::{BatchNorm, BatchStatistics, BilinearUpsample, MaxPool, fold_batch_norm};
