@@ -51,11 +51,9 @@
 //!
 //! # Many forward passes with the same weights
 //! [`Conv2d::prepare`] takes weights to the layout and domain of the kernels once, [`Conv2d::forward_prepared`] uses them with
-//! any batch and image size that they [`serve`](PreparedWeights::serve): all but the smallest. A caller that caches them must
-//! prepare again when the weights change. They take 4 times the memory of 3x3 weights (7.1 times as F(6, 3), twice in bf16);
-//! [`Conv2d::gains_from_preparing`] says where that is worth it. On a map of 2x2 pixels a 7x7 kernel meets little but padding,
-//! and only the taps that do not are prepared. Training, where weights change at every step, loses nothing by passing them as
-//! they are.
+//! any batch and image size that they [`serve`](PreparedWeights::serve): all but the smallest. They take 4 times the memory of
+//! 3x3 weights (7.1 times as F(6, 3), twice in bf16); [`Conv2d::gains_from_preparing`] says where that is worth it. Training,
+//! where weights change at every step, loses nothing by passing them as they are.
 //!
 //! # Memory
 //! Scratch memory comes from a process-wide pool and is reused from call to call; [`release_scratch`] frees it. Callers may

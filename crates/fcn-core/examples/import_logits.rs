@@ -6,12 +6,12 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::device::values::with_values;
-use fcn_core::network::families::vgg16::channels_at_width;
+use fcn_core::device::with_values;
+use fcn_core::network::channels_at_width;
 use fcn_core::network::{Algorithm, Network, NetworkOptions};
 use fcn_core::network::{Geometry, Variant};
-use fcn_core::train::starting_weights::StartingWeights;
-use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::train::StartingWeights;
+use fcn_core::weights::TensorFile;
 use fcn_core::weights::{self, Contents};
 use segdata::image::preprocessing::Normaliser;
 use segdata::labels::Classes;

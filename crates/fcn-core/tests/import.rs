@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::device::values::with_values;
-use fcn_core::import::convention::Convention;
+use fcn_core::device::with_values;
+use fcn_core::import::Convention;
 use fcn_core::import::{ImportOptions, ImportReport, import};
 use fcn_core::network::{Algorithm, Architecture, ModelMeta, Network, NetworkOptions};
 use fcn_core::network::{Backbone, Geometry, TrunkMeta, TrunkShape, Variant};
-use fcn_core::train::starting_weights::StartingWeights;
-use fcn_core::weights::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
+use fcn_core::train::StartingWeights;
 use fcn_core::weights::{self, Contents};
+use fcn_core::weights::{NamedValues, TensorFile, Values, write_tensors};
 use fcn_core::{ErrorKind, Result};
 use segdata::image::preprocessing::Channels;
 use segdata::image::preprocessing::Normaliser;

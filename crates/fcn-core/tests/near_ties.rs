@@ -7,7 +7,7 @@
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
 use fcn_core::cpu::conv2d;
-use fcn_core::device::values::with_values;
+use fcn_core::device::with_values;
 use fcn_core::network::{Activation, Algorithm};
 use segdata::rng::{Purpose, Rng};
 

@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fcn_core::device::values::with_values;
+use fcn_core::device::with_values;
 use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
-use fcn_core::network::bilinear::bilinear_weights;
+use fcn_core::network::bilinear_weights;
 use fcn_core::network::{Algorithm, DropoutKey, Network, NetworkOptions, ParameterKind, ParameterSpec};
 use fcn_core::network::{Architecture, Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, UnetSpec, Variant};
-use fcn_core::train::optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
-use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::train::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients};
+use fcn_core::weights::TensorFile;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, VOID};
 use segdata::rng::{Purpose, Rng};

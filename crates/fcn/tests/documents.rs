@@ -79,7 +79,7 @@ fn every_path_that_a_document_names_exists() {
 #[test]
 fn every_key_of_the_configuration_is_documented() {
     let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let config = fcn_core::train::config::TrainConfig::default().to_toml().unwrap();
+    let config = fcn_core::train::TrainConfig::default().to_toml().unwrap();
     let keys = config.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key);
     assert_none(
         keys.filter(|key| !page.contains(&format!("`{key}`"))).map(|key| format!("{key} is missing")).collect(),

@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use fcn_core::device;
 use fcn_core::network::{Backbone, FcnSpec, Geometry, ModelMeta, TrunkShape, Variant};
 use fcn_core::network::{Network, NetworkOptions};
-use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::weights::TensorFile;
 use fcn_core::weights::{self};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::Classes;

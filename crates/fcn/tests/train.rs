@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fcn_core::train::run_log::METRICS_FILE;
+use fcn_core::train::METRICS_FILE;
 use program::{assert_code, stderr};
 use segdata::synthetic::{DrawOptions, draw_dataset};
 

@@ -6,11 +6,11 @@
 //!
 //! `N` images, `C` channels in, `O` channels out, `H x W` pixels, `k` taps a side.
 
-pub mod conv;
-pub mod maps;
-pub mod norm;
-pub mod operations;
-pub mod tape;
-pub mod transposed;
+pub(crate) mod conv;
+pub(crate) mod maps;
+pub(crate) mod norm;
+mod operations;
+pub(crate) mod tape;
+mod transposed;
 
 pub use operations::{conv_transpose2d, conv2d, max_pool2d};

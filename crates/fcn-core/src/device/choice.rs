@@ -33,7 +33,7 @@ pub fn parse(name: &str) -> Result<Device> {
             "device '{name}' is not part of this build, which has: {}",
             available().join(", ")
         ))
-        .hint(format!("build with: cargo build --release --features {kind}"))),
+        .hint(format!("build the program with cargo's feature `{kind}`"))),
         _ => Err(Error::usage(format!("device '{name}' is unknown"))
             .hint(format!("this build has: {}", available().join(", ")))),
     }

@@ -16,11 +16,13 @@
 //! Formats and names: TF-slim `vgg_16` (TensorFlow V1 and V2 checkpoints), torchvision `vgg16` and `vgg16_bn`,
 //! wkentaro/pytorch-fcn, milesial/Pytorch-UNet.
 
-pub mod convention;
+mod convention;
 pub(crate) mod names;
 mod plan;
-pub mod report;
+mod report;
 mod source;
 
-pub use plan::{Description, IMPORT_VERSION, ImportOptions, import, inspect};
+pub use convention::Convention;
+pub(crate) use plan::IMPORT_VERSION;
+pub use plan::{Description, ImportOptions, import, inspect};
 pub use report::{ImportReport, LeftOut, Taken};

@@ -171,15 +171,15 @@ pub fn refine_within(
 ) -> Result<Refined> {
     params.validate()?;
     let (width, height) = (photo.width, photo.height);
-    let room = room_for(params, [width, height], classes, limit_bytes)?;
-    judge_probabilities(probabilities, [width, height], classes)?;
+    let left = memory_left(params, [width, height], classes, limit_bytes)?;
+    check_probabilities(probabilities, [width, height], classes)?;
     if params.iterations == 0 {
         let ids = most_likely(probabilities, classes).ok_or_else(|| Error::internal("a probability is not finite"))?;
         return Ok(Refined { labels: LabelMap { width, height, ids }, probabilities: probabilities.to_vec() });
     }
     let marginals = DenseCrf::new(width, height, classes)
         .and_then(|crf| {
-            crf.mode(params.mode()).memory_limit(room).unary(Unary::from_probabilities(probabilities, CLIP))
+            crf.mode(params.mode()).memory_limit(left).unary(Unary::from_probabilities(probabilities, CLIP))
         })
         .and_then(|crf| params.add_kernels(crf, &photo.rgb_hwc))
         .and_then(|crf| crf.inference(params.iterations))
@@ -188,12 +188,12 @@ pub fn refine_within(
     Ok(Refined { labels: LabelMap { width, height, ids }, probabilities: marginals.to_chw() })
 }
 
-/// Judges size and memory before anything is allocated, or a file of probabilities is read; returns the bytes that are
-/// left for inference. The kernels' own memory is known, and judged, when they are built.
+/// Checks size and memory before anything is allocated, or a file of probabilities is read; returns the bytes that are
+/// left for inference. The kernels' own memory is known, and checked, when they are built.
 ///
 /// # Errors
 /// No class or too many; more memory than `limit_bytes` (with the estimate).
-pub fn room_for(params: &CrfParams, size: [usize; 2], classes: usize, limit_bytes: u64) -> Result<u64> {
+pub fn memory_left(params: &CrfParams, size: [usize; 2], classes: usize, limit_bytes: u64) -> Result<u64> {
     let [width, height] = size;
     if classes == 0 || classes > MAX_CLASSES {
         return Err(Error::data(format!(
@@ -231,7 +231,7 @@ pub fn memory_limit() -> u64 {
 ///
 /// # Errors
 /// The shape found and the one expected, and what the mistake probably is.
-pub fn judge_shape(shape: &[usize], photo: [usize; 2]) -> Result<usize> {
+pub fn check_shape(shape: &[usize], photo: [usize; 2]) -> Result<usize> {
     let [width, height] = photo;
     if let [classes, rows, columns] = *shape
         && [columns, rows] == [width, height]
@@ -257,7 +257,7 @@ pub fn judge_shape(shape: &[usize], photo: [usize; 2]) -> Result<usize> {
 }
 
 /// Refuses values that are no probabilities, naming the first bad pixel.
-fn judge_probabilities(chw: &[f32], [width, height]: [usize; 2], classes: usize) -> Result<()> {
+fn check_probabilities(chw: &[f32], [width, height]: [usize; 2], classes: usize) -> Result<()> {
     let pixels = width * height;
     if chw.len() != classes * pixels {
         return Err(Error::data(format!(
@@ -386,7 +386,7 @@ mod tests {
                 let refined = refine(&params, &photo, classes, &chw).unwrap();
                 assert_eq!(refined.labels.ids.len(), width * height);
                 let name = format!("{width}x{height}, {classes} classes, fast {fast}");
-                judge_probabilities(&refined.probabilities, [width, height], classes).expect(&name);
+                check_probabilities(&refined.probabilities, [width, height], classes).expect(&name);
             }
         }
     }
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_told_from_one_another() {
         let photo = [500, 375];
-        assert_eq!(judge_shape(&[21, 375, 500], photo).unwrap(), 21);
+        assert_eq!(check_shape(&[21, 375, 500], photo).unwrap(), 21);
         let cases: [(&[usize], &str); 6] = [
             (&[375, 500, 21], "transpose(2, 0, 1)"),
             (&[21, 500, 375], "transpose(0, 2, 1)"),
@@ -432,7 +432,7 @@ mod tests {
             (&[375], "three sides"),
         ];
         for (shape, hint) in cases {
-            let error = judge_shape(shape, photo).unwrap_err();
+            let error = check_shape(shape, photo).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Data);
             assert!(error.hint.as_deref().is_some_and(|h| h.contains(hint)), "{shape:?}: {:?}", error.hint);
         }
@@ -462,12 +462,12 @@ mod tests {
     #[test]
     fn too_much_memory_is_refused_before_the_probabilities_are_looked_at() {
         let fine = CrfParams::default();
-        let error = room_for(&fine, [20_000, 20_000], 21, 16 << 30).unwrap_err();
+        let error = memory_left(&fine, [20_000, 20_000], 21, 16 << 30).unwrap_err();
         assert_eq!(error.kind, ErrorKind::OutOfMemory);
         assert!(error.message.contains("needs at least 93.9 GiB, and 16.0 GiB"), "{}", error.message);
-        assert_eq!(room_for(&fine, [40_000, 40_000], 2, 16 << 30).unwrap_err().kind, ErrorKind::OutOfMemory);
-        assert_eq!(room_for(&fine, [10, 10], 257, 16 << 30).unwrap_err().kind, ErrorKind::Data);
-        assert_eq!(room_for(&fine, [10, 10], 0, 16 << 30).unwrap_err().kind, ErrorKind::Data);
+        assert_eq!(memory_left(&fine, [40_000, 40_000], 2, 16 << 30).unwrap_err().kind, ErrorKind::OutOfMemory);
+        assert_eq!(memory_left(&fine, [10, 10], 257, 16 << 30).unwrap_err().kind, ErrorKind::Data);
+        assert_eq!(memory_left(&fine, [10, 10], 0, 16 << 30).unwrap_err().kind, ErrorKind::Data);
         // Enough for the arrays, too little for the lattices.
         let (photo, chw) = scene(64, 64, 2);
         let error = refine_within(&fine, &photo, 2, &chw, 400_000).unwrap_err();

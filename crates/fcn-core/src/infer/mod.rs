@@ -6,5 +6,9 @@
 //!
 //! Everything here is a function of its arguments alone: no files, no state, the same bits on any number of threads.
 
-pub mod crf;
-pub mod predictor;
+pub(crate) mod crf;
+pub(crate) mod predictor;
+
+pub use crf::{CrfParams, CrfPreset, MAX_CLASSES, Refined, changed_pixels, refine, refine_within};
+pub use crf::{check_shape, fault, memory_left, memory_limit};
+pub use predictor::{Extra, Prediction, Predictor, SummedLoss};

@@ -9,9 +9,10 @@
 //! photograph alone, not on the machine.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::device::values::with_values;
@@ -20,7 +21,8 @@ use crate::loss::{PixelLoss, Reduction, valid_pixels};
 use crate::network::ModelMeta;
 use crate::network::graph::Graph;
 use crate::network::{Frozen, Network, WeightForm};
-use crate::{Error, ErrorKind, Result};
+use crate::weights::manifest::weights_file;
+use crate::{Error, ErrorKind, Result, weights};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Normaliser;
 use segdata::labels::{LabelMap, most_likely};
@@ -73,6 +75,16 @@ pub struct Extra<'a> {
 }
 
 impl Predictor {
+    /// The network that `path` means, on this processor: a weights file, a checkpoint, or a run folder, of which the best
+    /// checkpoint is taken.
+    ///
+    /// # Errors
+    /// A path without weights; a file that is damaged or does not hold a network.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let file = weights_file(path.as_ref())?;
+        Ok(Self::new(weights::load_mapped(&file, &Device::flex())?))
+    }
+
     /// A predictor on the device that the network is on. The network may be in training: only running statistics are
     /// used, nothing is dropped and no gradient kept.
     pub fn new(fcn: Network) -> Self {
@@ -337,7 +349,6 @@ mod tests {
     use super::*;
     use crate::network::{Backbone, Variant};
     use crate::network::{Geometry, NetworkOptions};
-    use burn::tensor::Device;
     use segdata::labels::VOID;
     use segdata::rng::{Purpose, Rng};
 

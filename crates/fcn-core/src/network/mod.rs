@@ -18,24 +18,27 @@
 //!
 //! Deliberately absent: data, losses, optimisers, photographs. Nothing here imports `segdata::dataset` or `train`.
 
-pub mod bilinear;
-pub mod executor;
-pub mod families;
-pub mod frozen;
-pub mod graph;
+pub(crate) mod bilinear;
+pub(crate) mod executor;
+pub(crate) mod families;
+pub(crate) mod frozen;
+pub(crate) mod graph;
 mod initial;
-pub mod maps;
+pub(crate) mod maps;
 #[expect(clippy::module_inception, reason = "the file holds the type that the folder is about")]
-pub mod network;
-pub mod parameter;
+pub(crate) mod network;
+pub(crate) mod parameter;
 mod prepared;
-pub mod spec;
+pub(crate) mod spec;
 
+pub use bilinear::bilinear_weights;
 pub use conv_kernels::{Activation, Algorithm, Precision};
 pub use executor::{DropoutKey, LayerTime};
 pub use families::fcn::{Backbone, FcnSpec, Geometry, TrunkShape, Variant};
 pub use families::unet::UnetSpec;
+pub use families::vgg16::channels_at_width;
 pub use frozen::{Frozen, WeightForm};
+pub use graph::Graph;
 pub use network::{Network, NetworkOptions};
 pub use parameter::{Parameter, ParameterKind, ParameterSpec};
 pub use spec::{Architecture, ModelMeta, TrunkMeta};

@@ -13,15 +13,26 @@
 //!
 //! Long, Shelhamer & Darrell 2015 for the stages; the optimisers name their papers.
 
-pub mod checkpoint;
-pub mod config;
-pub mod events;
-pub mod memory;
-pub mod optim;
-pub mod run;
-pub mod run_log;
-pub mod schedule;
-pub mod scores;
-pub mod stages;
-pub mod starting_weights;
-pub mod validation;
+pub(crate) mod checkpoint;
+pub(crate) mod config;
+pub(crate) mod events;
+mod memory;
+pub(crate) mod optim;
+pub(crate) mod run;
+pub(crate) mod run_log;
+pub(crate) mod schedule;
+pub(crate) mod scores;
+pub(crate) mod stages;
+pub(crate) mod starting_weights;
+mod validation;
+
+pub use checkpoint::{Best, State, verify_checkpoint};
+pub use config::{Model, RunPaths, TrainConfig};
+pub use events::{Event, StopSignal};
+pub use optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients, gradient_norm};
+pub use run::{TrainOptions, TrainReport, train};
+pub use run_log::{METRICS_FILE, StepLog};
+pub use schedule::ScheduleKind;
+pub use scores::{PicturedScores, ShortScores, Validation};
+pub use stages::train_stages;
+pub use starting_weights::{Adopted, StartingWeights};

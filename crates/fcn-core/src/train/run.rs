@@ -45,6 +45,20 @@ pub struct TrainOptions {
     pub command: Vec<String>,
 }
 
+impl TrainOptions {
+    /// A new run in the folder `run` on the data at `data`, from random weights, on this processor.
+    pub fn new(config: TrainConfig, data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        TrainOptions {
+            config,
+            paths: RunPaths { data: data.into(), classes: None, run: run.into(), init: None },
+            resume: false,
+            device: Device::flex(),
+            device_name: "cpu".to_string(),
+            command: Vec::new(),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrainReport {

@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::import::{IMPORT_VERSION, ImportOptions, import};
 use crate::network::parameter::{belongs_to_classes, layer_of};
 use crate::network::{Architecture, Geometry, ModelMeta, Network, ParameterKind, TrunkMeta};
-use crate::train::checkpoint;
+use crate::weights::manifest::weights_file;
 use crate::weights::tensor_file::TensorFile;
 use crate::weights::{Contents, refuse_not_finite};
 use crate::{Error, ErrorKind, Result};
@@ -42,7 +42,7 @@ impl StartingWeights {
     /// # Errors
     /// Those of the reader and of the import.
     pub fn open(path: &Path, run: &Path, tell: &mut dyn FnMut(String)) -> Result<StartingWeights> {
-        let path = &checkpoint::weights_file(path)?;
+        let path = &weights_file(path)?;
         let own = |path: &Path| -> Result<StartingWeights> {
             let file = TensorFile::open(path)?;
             let contents = Contents::from_header(file.metadata()).map_err(|e| e.at(path))?;

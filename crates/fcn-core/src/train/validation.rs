@@ -50,11 +50,6 @@ impl Validator {
         self.split.len()
     }
 
-    /// Whether there is nothing to validate on.
-    pub fn is_empty(&self) -> bool {
-        self.split.is_empty()
-    }
-
     /// Scores the network of `step` and writes pictures, log and report. `None` when a signal came in between.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fcn_core::export::onnx::{OPSETS, OnnxOptions};
 use fcn_core::export::state_dict::Names;
 use fcn_core::export::{Exported, Target, export};
-use fcn_core::train::checkpoint;
+use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result};
 
 use crate::flags::choice::choice;
@@ -69,7 +69,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             )));
         }
     };
-    let done = export(&checkpoint::weights_file(&args.weights)?, &args.out, target, args.force)?;
+    let done = export(&weights_file(&args.weights)?, &args.out, target, args.force)?;
     match global.json {
         true => report::print_json(&done),
         false => {

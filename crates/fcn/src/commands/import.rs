@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fcn_core::Result;
-use fcn_core::import::convention::Convention;
+use fcn_core::import::Convention;
 use fcn_core::import::{ImportOptions, ImportReport, Taken, import};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::MaskCoding;

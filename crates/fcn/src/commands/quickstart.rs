@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fcn_core::evaluate::{Evaluation, evaluate, save_prediction};
-use fcn_core::infer::predictor::Predictor;
-use fcn_core::train::checkpoint;
-use fcn_core::train::config::{RunPaths, TrainConfig};
-use fcn_core::train::run::TrainOptions;
+use fcn_core::infer::Predictor;
+use fcn_core::train::TrainOptions;
+use fcn_core::train::{RunPaths, TrainConfig};
+use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
 use segdata::check::{CheckOptions, check};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
@@ -85,7 +85,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     say(global, "train");
     train_with_report(&options, global)?;
 
-    let fcn = weights::load_mapped(&checkpoint::weights_file(&run)?, &options.device)?;
+    let fcn = weights::load_mapped(&weights_file(&run)?, &options.device)?;
     let predictor = Predictor::new(fcn);
     let eval = evaluate_held_out(&predictor, &records, global)?;
     // Predicted from the folder of photographs, as a user's own would be.

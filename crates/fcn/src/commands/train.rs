@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use fcn_core::train::config::{RunPaths, TrainConfig};
-use fcn_core::train::events::{Event, StopSignal};
-use fcn_core::train::run::{TrainOptions, TrainReport, train};
-use fcn_core::train::stages::train_stages;
+use fcn_core::train::train_stages;
+use fcn_core::train::{Event, StopSignal};
+use fcn_core::train::{RunPaths, TrainConfig};
+use fcn_core::train::{TrainOptions, TrainReport, train};
 use fcn_core::{Result, device};
 
 use crate::flags::choice::choice;
@@ -240,9 +240,7 @@ fn start_lines(config: &TrainConfig, parameters: usize, images: [usize; 2], step
     let [training, validation] = images;
     let other = config.rate_for_the_other_reduction();
     let equivalent = match (config.loss, config.optimizer) {
-        (_, fcn_core::train::optim::OptimizerKind::Adam | fcn_core::train::optim::OptimizerKind::AdamW) => {
-            String::new()
-        }
+        (_, fcn_core::train::OptimizerKind::Adam | fcn_core::train::OptimizerKind::AdamW) => String::new(),
         (fcn_core::loss::Reduction::Mean, _) => format!(" (on the summed loss: {other:.2e})"),
         (fcn_core::loss::Reduction::Sum, _) => format!(" (on the mean loss: {other:.2e})"),
     };

@@ -1,6 +1,6 @@
 //! The CRF's own flags, the same in every command that runs it.
 
-use fcn_core::infer::crf::{CrfParams, CrfPreset};
+use fcn_core::infer::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result};
 
 use super::choice::choice;

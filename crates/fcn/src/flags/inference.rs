@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use fcn_core::infer::predictor::Predictor;
+use fcn_core::infer::Predictor;
 use fcn_core::network::{Algorithm, Precision, WeightForm};
-use fcn_core::train::checkpoint;
+use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
 
 use super::choice::choice;
@@ -61,7 +61,7 @@ impl Inference {
     pub fn predictor(&self, weights: &Path, global: &Global) -> Result<Predictor> {
         let (algorithm, device) = (self.algorithm()?, device::parse(&global.device)?);
         let form = self.weights(device::is_cpu(&device))?;
-        let mut fcn = weights::load_mapped(&checkpoint::weights_file(weights)?, &device)?;
+        let mut fcn = weights::load_mapped(&weights_file(weights)?, &device)?;
         fcn.options.algorithm = algorithm;
         Ok(Predictor::with_weights(fcn, form))
     }

@@ -1,17 +1,12 @@
 //! The rules of the house as tests: which crate may depend on which, that files and folders use each other in no
 //! circle, how much lies side by side, how long a file and a function get, where the program's flags may be named, and
 //! which names are not names. Every test reports all its findings, not the first.
-//!
-//! `ARCH_PRINT=1 cargo test --release -p fcn --test architecture -- --nocapture` prints what breaks the rules about
-//! files and folders, with the tables of `known.rs` for it; `ARCH_PRINT=segdata` prints one crate.
 #![allow(clippy::unwrap_used)]
 
 mod circles;
 mod crowding;
 mod face;
 mod fixture;
-#[rustfmt::skip]
-mod known;
 mod lengths;
 mod rules;
 mod syntax;

@@ -1,6 +1,7 @@
 //! Decoding photographs, without silent repair.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use image::{DynamicImage, ImageReader};
 
@@ -9,7 +10,19 @@ use super::header::{Header, read_header};
 use super::jpeg;
 use super::photograph::RgbImage;
 use crate::error::{Error, Result};
+use crate::files::read::read;
 use crate::size::Size;
+
+impl RgbImage {
+    /// The photograph in a file, of any kind that [`decode_rgb`] reads.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no photograph.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        decode_rgb(&read("the photograph", path)?).map_err(|e| e.at(path))
+    }
+}
 
 /// Images with more pixels than this are refused unless the caller says otherwise: 256 Mpx, that is 768 MB of RGB.
 pub const DEFAULT_MAX_PIXELS: u64 = 256_000_000;

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::path::Path;
 
 use super::decode::{DEFAULT_MAX_PIXELS, check_size, decode_dynamic};
 use super::format::{Format, damaged};
 use super::header::read_header;
 use crate::error::{Error, Result};
+use crate::files::write::write_bytes_atomically;
 use crate::labels::{Classes, LabelMap, MaskCoding, MaskValue, VOID, voc_colour};
 use crate::size::Size;
 
@@ -214,6 +216,16 @@ fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
             .hint("save the mask without an alpha channel; use 255 for pixels without a label"));
     }
     Ok(samples.chunks_exact(channels).flat_map(|p| p[..channels - 1].iter().copied()).collect())
+}
+
+impl LabelMap {
+    /// Writes the map as an index PNG ([`encode_mask_png`]): all of it or nothing.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn save(&self, path: impl AsRef<Path>, classes: &Classes) -> Result<()> {
+        write_bytes_atomically(path.as_ref(), &encode_mask_png(self, classes)?)
+    }
 }
 
 /// Encodes class ids as an 8-bit palette PNG: the index is the id, the palette is that of `classes`; indices without

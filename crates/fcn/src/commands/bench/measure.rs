@@ -11,15 +11,15 @@ use densecrf::{DenseCrf, Unary};
 use fcn_core::device::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use fcn_core::device::choice::is_cpu;
-use fcn_core::device::values::with_values;
-use fcn_core::environment::peak_rss_bytes;
-use fcn_core::infer::crf::{CrfParams, fault, memory_limit, room_for};
+use fcn_core::device::is_cpu;
+use fcn_core::device::with_values;
+use fcn_core::infer::{CrfParams, fault, memory_left, memory_limit};
 use fcn_core::loss::{PixelLoss, Reduction, valid_pixels};
 use fcn_core::network::ModelMeta;
 use fcn_core::network::{DropoutKey, Frozen, Network, WeightForm};
-use fcn_core::train::config::TrainConfig;
-use fcn_core::train::optim::{Optimizer, add_gradients, gradient_norm};
+use fcn_core::peak_rss_bytes;
+use fcn_core::train::TrainConfig;
+use fcn_core::train::{Optimizer, add_gradients, gradient_norm};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
 use segdata::dataset::Dataset;
@@ -131,7 +131,7 @@ pub struct CrfBenchRow {
 pub fn crf(options: &CrfBenchOptions) -> Result<CrfBenchRow> {
     let ([height, width], params) = (options.size, &options.params);
     params.validate()?;
-    room_for(params, [width, height], options.labels, memory_limit())?;
+    memory_left(params, [width, height], options.labels, memory_limit())?;
     let (photo, labels) = scenes(width, height);
     let mut rng = Rng::derive(0, Purpose::Bench, &[2]);
     let energies: Vec<f32> = (0..options.labels)

@@ -8,9 +8,9 @@ mod measure;
 use std::path::PathBuf;
 
 use self::measure::{BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow, LayerRow};
-use fcn_core::infer::crf::{CrfParams, CrfPreset};
+use fcn_core::infer::{CrfParams, CrfPreset};
 use fcn_core::network::WeightForm;
-use fcn_core::train::config::TrainConfig;
+use fcn_core::train::TrainConfig;
 use fcn_core::{Error, Result, device};
 
 use crate::flags::choice::choice;

@@ -8,7 +8,7 @@ mod search;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fcn_core::infer::crf::{self, CrfParams, Refined};
+use fcn_core::infer::{self, CrfParams, Refined};
 use fcn_core::{Error, Result};
 use segdata::files::npy::{self, ArrayFile};
 use segdata::files::write::write_bytes_atomically;
@@ -91,15 +91,15 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let palette = palette(args.classes.as_deref(), input.classes)?;
 
     let started = Instant::now();
-    let refined = crf::refine_within(&params, &input.photo, input.classes, &input.probabilities, limit_bytes)
+    let refined = infer::refine_within(&params, &input.photo, input.classes, &input.probabilities, limit_bytes)
         .map_err(|e| if e.path.is_none() { e.at(probabilities) } else { e })?;
     let seconds = started.elapsed().as_secs_f64();
     write(&args, out, &input, &refined, &palette)?;
 
     let RgbImage { width, height, .. } = input.photo;
     let raw = LabelMap { width, height, ids: most_likely(&input.probabilities, input.classes).unwrap_or_default() };
-    let changed_pixels = crf::changed_pixels(&raw, &refined.labels);
-    if input.classes == crf::MAX_CLASSES && refined.labels.ids.contains(&VOID) {
+    let changed_pixels = infer::changed_pixels(&raw, &refined.labels);
+    if input.classes == infer::MAX_CLASSES && refined.labels.ids.contains(&VOID) {
         report::note("note: the mask holds class 255, which other programs and `fcn eval` take for void");
     }
     let summary = Summary {
@@ -141,8 +141,8 @@ impl Input {
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
         let size = [header.size.width, header.size.height];
         let file = ArrayFile::open(probabilities)?;
-        let classes = crf::judge_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
-        crf::room_for(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;
+        let classes = infer::check_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
+        infer::memory_left(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;
         let photo = decode_rgb_within(&bytes, DEFAULT_MAX_PIXELS).map_err(|e| e.at(image))?;
         let probabilities = file.values().map_err(|e| e.at(probabilities))?;
         Ok(Input { photo, classes, probabilities })
@@ -151,7 +151,7 @@ impl Input {
 
 fn limit(max_memory_gib: Option<f64>) -> Result<u64> {
     match max_memory_gib {
-        None => Ok(crf::memory_limit()),
+        None => Ok(infer::memory_limit()),
         Some(gib) if gib > 0.0 && gib <= 1e6 => Ok((gib * (1u64 << 30) as f64) as u64),
         Some(gib) => Err(Error::usage(format!("--max-memory {gib}: expected a number of GiB above 0"))),
     }

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use fcn_core::evaluate::{SearchOptions, SearchReport, Trial, search};
-use fcn_core::infer::crf::CrfParams;
-use fcn_core::infer::predictor::Predictor;
-use fcn_core::train::checkpoint;
+use fcn_core::infer::CrfParams;
+use fcn_core::infer::Predictor;
+use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
 use segdata::dataset::Dataset;
 
@@ -74,7 +74,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
         // Many trials, and nobody looks at the masks.
         first: CrfParams { fast: true, ..first },
     };
-    let fcn = weights::load_mapped(&checkpoint::weights_file(file)?, &device::parse(&global.device)?)?;
+    let fcn = weights::load_mapped(&weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
     let split = Dataset::open(data, classes)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);

@@ -64,7 +64,7 @@ fn verdict(raw: Option<f64>, crf: Option<f64>) -> String {
 mod tests {
     use super::*;
     use fcn_core::evaluate::{CrfTally, Evaluation};
-    use fcn_core::infer::crf::CrfParams;
+    use fcn_core::infer::CrfParams;
     use segdata::labels::LabelMap;
     use segdata::metrics::Tally;
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use fcn_core::evaluate::{
     CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
 };
-use fcn_core::infer::crf::CrfParams;
+use fcn_core::infer::CrfParams;
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::dataset::Dataset;
 use segdata::labels::{Classes, MaskCoding};

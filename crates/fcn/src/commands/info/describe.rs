@@ -11,10 +11,11 @@ use serde::Serialize;
 use fcn_core::export::onnx::{OnnxFile, OnnxValue};
 use fcn_core::import;
 use fcn_core::network::ModelMeta;
-use fcn_core::train::checkpoint;
-use fcn_core::train::run_log::METRICS_FILE;
+use fcn_core::train::METRICS_FILE;
+use fcn_core::train::{Best, verify_checkpoint};
 use fcn_core::weights::Contents;
-use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::weights::TensorFile;
+use fcn_core::weights::find_weights;
 use fcn_core::{Error, Result};
 use segdata::dataset::{Dataset, Form};
 use segdata::image::preprocessing::Preprocessing;
@@ -143,7 +144,7 @@ pub struct Run {
     /// Mean IoU of the last validation.
     pub miou: Option<f64>,
     /// Step and mean IoU of the best validation.
-    pub best: Option<checkpoint::Best>,
+    pub best: Option<Best>,
     /// The checkpoints, by step, and whether each verifies.
     pub checkpoints: Vec<CheckpointLine>,
     /// The network of the best checkpoint, or of the last.
@@ -193,7 +194,7 @@ pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result
     if is_run {
         return run(path, size).map(Info::Run);
     }
-    if let Some(file) = checkpoint::find_weights(path).filter(|_| path.is_dir()) {
+    if let Some(file) = find_weights(path).filter(|_| path.is_dir()) {
         return tensors(&file, size);
     }
     let tensorflow = extension == "index" || extension == "ckpt" || sibling(path, ".index").is_file();
@@ -343,21 +344,22 @@ fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("step-") {
-            let fault = checkpoint::verify(&entry.path()).err().map(|e| e.to_string());
+            let fault = verify_checkpoint(&entry.path()).err().map(|e| e.to_string());
             checkpoints.push(CheckpointLine { name, fault });
         }
     }
     checkpoints.sort_by(|a, b| a.name.cmp(&b.name));
-    let weights = match checkpoint::find_weights(path).map(|file| tensors(&file, size)) {
+    let weights = match find_weights(path).map(|file| tensors(&file, size)) {
         Some(Ok(Info::Weights(found) | Info::Safetensors(found))) => Some(found),
         _ => None,
     };
-    let best = (history.validations.iter())
-        .filter_map(|v| Some(checkpoint::Best { step: v.step, miou: v.miou? }))
-        .fold(None, |best: Option<checkpoint::Best>, v| match best {
+    let best = (history.validations.iter()).filter_map(|v| Some(Best { step: v.step, miou: v.miou? })).fold(
+        None,
+        |best: Option<Best>, v| match best {
             Some(best) if best.miou >= v.miou => Some(best),
             _ => Some(v),
-        });
+        },
+    );
     Ok(Run {
         step: history.last_step.map(|p| p.step as u64),
         miou: history.validations.last().and_then(|v| v.miou),

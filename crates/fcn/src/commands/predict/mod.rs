@@ -8,8 +8,8 @@ mod inputs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use fcn_core::infer::crf::{CrfParams, changed_pixels, refine};
-use fcn_core::infer::predictor::{Extra, Prediction, Predictor};
+use fcn_core::infer::{CrfParams, changed_pixels, refine};
+use fcn_core::infer::{Extra, Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::files::npy;
 use segdata::files::write::write_bytes_atomically;
