@@ -26,11 +26,12 @@
 //!   [`Conv2d::pooled`] takes the maxima over windows of 2x2 pixels in passing.
 //! * [`BatchNorm`] with rectifier and [`fold_batch_norm`]; [`MaxPool`] 2x2 with rectifier; [`BilinearUpsample`], the
 //!   transposed convolution that enlarges score maps. All forward and backward.
-//! * [`ConvTranspose2d`]: the same enlargement with a kernel that is learnt and mixes channels.
+//! * [`ConvTranspose2d`]: the same enlargement with a kernel that is learnt and mixes channels, of twice the stride's side or,
+//!   as in the decoder of a U-Net, of the stride's side.
 //! * [`mod@reference`]: convolution by its definition in f64.
 //!
-//! Not implemented: strides other than 1, dilation, groups, other pools, transposed convolutions whose kernel is not twice the
-//! stride.
+//! Not implemented: strides other than 1, dilation, groups, other pools, transposed convolutions whose kernel's side is neither
+//! the stride nor twice the stride.
 //!
 //! # Accuracy
 //! Relative rms error against f64, on random normal values and on such as activations have, also scaled by 1e-4 and 1e4:
@@ -77,6 +78,11 @@ mod shape;
 mod simd;
 mod transposed;
 mod winograd;
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use conv2d::{Conv2d, PreparedWeights};
 pub use epilogue::{Activation, Border};

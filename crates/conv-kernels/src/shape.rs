@@ -65,6 +65,28 @@ pub enum ShapeError {
         /// The size of the full result.
         most: usize,
     },
+    /// The kernel of a transposed convolution has another side.
+    #[error(
+        "the kernel of a transposed convolution has {kernel} taps a side, expected its stride, {stride}, or twice that"
+    )]
+    TransposedKernel {
+        /// Taps a side.
+        kernel: usize,
+        /// The stride.
+        stride: usize,
+    },
+    /// The output of a transposed convolution whose kernel has the stride's side is not the full result.
+    #[error(
+        "the output is {found:?} from {offset:?} on, expected all of {full:?}: kernels of the stride's side are not cropped"
+    )]
+    Cropped {
+        /// The size of the output.
+        found: [usize; 2],
+        /// Its offset.
+        offset: [usize; 2],
+        /// The size of the full result.
+        full: [usize; 2],
+    },
     /// Weights were prepared for another convolution.
     #[error(
         "{shape}: the weights were prepared as {found:?}, perhaps for a map of another size; prepare them with this convolution"

@@ -5,7 +5,6 @@ use fcn_core::ErrorKind;
 /// The exit code of an error of this kind; 0 is for no error.
 pub fn exit_code(kind: ErrorKind) -> i32 {
     match kind {
-        ErrorKind::Internal => 1,
         ErrorKind::Usage => 2,
         ErrorKind::Data => 3,
         ErrorKind::Weights => 4,
@@ -16,6 +15,8 @@ pub fn exit_code(kind: ErrorKind) -> i32 {
         // As a shell gives them: 128 and the number of the signal.
         ErrorKind::Interrupted => 130,
         ErrorKind::Terminated => 143,
+        // A fault of the program itself, and kinds that this program does not know.
+        _ => 1,
     }
 }
 

@@ -22,6 +22,7 @@ use segdata::image::preprocessing::Preprocessing;
 use segdata::image::{RgbImage, decode_mask, decode_rgb};
 use segdata::labels::{Classes, LabelMap, most_likely};
 use segdata::rng::{Purpose, Rng};
+use segdata::size::Size;
 use segdata::synthetic::{DrawOptions, draw_dataset};
 use serde_json::Value;
 
@@ -174,7 +175,7 @@ fn every_fault_of_the_input_has_its_exit_code_and_its_remedy() {
 
 #[test]
 fn no_iteration_one_class_256_classes_one_pixel_and_one_colour_work() {
-    let plain = |width, height| RgbImage::filled(width, height, [90, 91, 92]);
+    let plain = |width, height| RgbImage::filled(Size { width, height }, [90, 91, 92]);
     let cases = [
         ("F4 no iteration", folder_with(31, 17, 5, noise(31, 17)), " --iterations 0", true),
         ("F5 one class", folder_with(31, 17, 1, noise(31, 17)), "", true),

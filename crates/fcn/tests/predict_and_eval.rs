@@ -19,6 +19,7 @@ use segdata::files::npy;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::image::{RgbImage, encode_mask_png};
 use segdata::labels::{Classes, LabelMap, VOID};
+use segdata::size::Size;
 use serde_json::Value;
 
 /// A folder with `w.safetensors`, three photographs in `in/`, and a VOC root `voc/` of the same three.
@@ -50,7 +51,7 @@ impl Scene {
             let jpeg = photograph(width, height).to_jpeg(90).unwrap();
             fs::write(scene.at(&format!("in/{id}.jpg")), &jpeg).unwrap();
             fs::write(scene.at(&format!("voc/JPEGImages/{id}.jpg")), &jpeg).unwrap();
-            let mut truth = LabelMap::filled(width, height, 0);
+            let mut truth = LabelMap::filled(Size { width, height }, 0);
             truth.ids[..90].fill(1);
             truth.ids[90..120].fill(VOID);
             let png = encode_mask_png(&truth, &meta.classes).unwrap();

@@ -1,13 +1,16 @@
 //! One error type for the whole product: what went wrong, where, and what to do about it.
 //!
-//! The kind says what sort of fault it was; the message names the thing and the values found and expected; the hint is
-//! the remedy. A hint names an option or an operation of the library in backticks (`batch`, `check`), so that a program can
-//! put its own words for them, such as flags. Libraries below (`tfio`, ...) have their own typed errors, converted at the boundary.
+//! The kind is for programs; the message names the thing and the values found and expected; the hint is the remedy. A hint
+//! names an option or an operation of the library in backticks (`batch`, `check`), so that a program can put its own words
+//! for them, such as flags. What the system said is kept as [`source`](std::error::Error::source). Libraries below (`tfio`,
+//! ...) have their own typed errors, converted at the boundary.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What sort of fault it was.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -21,7 +24,7 @@ pub enum ErrorKind {
     Weights,
     /// The system refused: missing file, full disk, no permission, locked.
     Io,
-    /// The loss or a weight became infinite or not a number.
+    /// The loss or a weight became infinite or NaN.
     NonFinite,
     /// Not enough memory.
     OutOfMemory,
@@ -44,6 +47,8 @@ pub struct Error {
     pub path: Option<PathBuf>,
     /// The remedy, if there is one.
     pub hint: Option<String>,
+    /// What the system said where it refused something.
+    source: Option<Arc<std::io::Error>>,
 }
 
 /// Result with the product's [`Error`].
@@ -52,7 +57,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), path: None, hint: None }
+        Error { kind, message: message.into(), path: None, hint: None, source: None }
     }
 
     /// Input data that cannot be used.
@@ -75,9 +80,10 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// The system refused `action` on `path`.
+    /// The system refused `action` on `path`; the message says why, and [`source`](std::error::Error::source) keeps it.
     pub fn io(action: &str, path: &Path, source: &std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, format!("cannot {action}: {source}")).at(path)
+        let error = Self::new(ErrorKind::Io, format!("cannot {action}: {source}")).at(path);
+        Error { source: Some(Arc::new(copy(source))), ..error }
     }
 
     /// Names the file or folder concerned.
@@ -103,4 +109,37 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    /// What the system said where it refused something; `None` otherwise. [`Display`](fmt::Display) says it too.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// An error of the same kind, code and text; `io::Error` is not `Clone`.
+fn copy(error: &std::io::Error) -> std::io::Error {
+    match error.raw_os_error() {
+        Some(code) => std::io::Error::from_raw_os_error(code),
+        None => std::io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_said_is_the_source() {
+        let path = Path::new("photographs");
+        let invented = std::io::Error::new(std::io::ErrorKind::TimedOut, "the line is slow");
+        for refused in [std::io::Error::from_raw_os_error(2), invented] {
+            let error = Error::io("read the photograph", path, &refused).hint("try again").clone();
+            let source = error.source().and_then(|s| s.downcast_ref::<std::io::Error>()).unwrap();
+            assert_eq!((source.kind(), source.raw_os_error()), (refused.kind(), refused.raw_os_error()));
+            assert_eq!(error.to_string(), format!("photographs: cannot read the photograph: {refused}"));
+        }
+        assert!(Error::data("no photograph").source().is_none());
+    }
+}

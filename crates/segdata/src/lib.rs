@@ -13,7 +13,7 @@
 //! let folder = std::env::temp_dir().join(format!("segdata-example-{}", std::process::id()));
 //! draw_dataset(&folder, &DrawOptions { seed: 0, train: 4, val: 1 })?;
 //!
-//! let dataset = Dataset::open(&folder, None, 0)?;
+//! let dataset = Dataset::open(&folder, None)?;
 //! let split = dataset.split("train")?;
 //! let sample = split.load(0)?;
 //! assert_eq!(sample.image.rgb_hwc.len(), 3 * sample.labels.ids.len());
@@ -47,6 +47,12 @@ pub mod metrics;
 pub mod pictures;
 pub mod report;
 pub mod rng;
+pub mod size;
 pub mod synthetic;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,17 +7,17 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
-    /// Initial weights; key: index of the parameter.
+    /// Initial weights; key: index of the parameter and of its stream.
     Initialise = 1,
     /// The order of the samples; key: epoch.
     Shuffle = 2,
     /// Scale, crop and flip; key: epoch and sample index.
     Augment = 3,
-    /// Dropout masks; key: step and layer.
+    /// Dropout masks; key: step, layer and sample.
     Dropout = 4,
     /// The split of a folder that brings no lists.
     Split = 5,
-    /// Data drawn by the program itself; key: image index.
+    /// Synthetic data; key: image index.
     Draw = 6,
     /// Inputs of benchmarks.
     Bench = 7,

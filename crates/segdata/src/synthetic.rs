@@ -2,8 +2,8 @@
 //! is at hand, and the ground of a quick start.
 //!
 //! Each photograph shows three to five textured shapes of different classes, one over the other, on a mottled ground.
-//! Hues of neighbouring classes overlap and the light changes from one picture to the next, so that a class is told by
-//! its outline and texture as much as by its colour. Where two labels meet, a border a few pixels wide is void, as in
+//! Hues of neighbouring classes overlap and the light changes from one picture to the next, so that a class is recognised
+//! by its outline and texture as much as by its colour. Where two labels meet, a border a few pixels wide is void, as in
 //! VOC. Everything is a function of the seed and the number of the image, whatever the number of threads.
 
 use std::f32::consts::TAU;

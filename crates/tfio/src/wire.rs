@@ -54,6 +54,31 @@ pub enum WireError {
     },
 }
 
+/// A base-128 varint, lowest bits first, as its bytes arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Varint {
+    value: u64,
+    bits: u32,
+}
+
+/// More than ten bytes, or more than 64 bits.
+#[derive(Debug)]
+pub(crate) struct TooLong;
+
+impl Varint {
+    /// The next byte; gives the value after the last.
+    #[inline]
+    pub fn push(&mut self, byte: u8) -> Result<Option<u64>, TooLong> {
+        // The tenth byte carries bit 63 alone.
+        if self.bits == 63 && byte > 1 {
+            return Err(TooLong);
+        }
+        self.value |= u64::from(byte & 0x7f) << self.bits;
+        self.bits += 7;
+        Ok((byte & 0x80 == 0).then_some(self.value))
+    }
+}
+
 /// One field of a message: its number and its value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field<'a> {
@@ -161,23 +186,20 @@ impl<'a> Message<'a> {
     /// The next base-128 varint.
     pub fn varint(&mut self) -> Result<u64, WireError> {
         let offset = self.offset;
-        let mut value = 0u64;
-        for (index, &byte) in self.rest.iter().take(10).enumerate() {
-            // The tenth byte carries bit 63 alone.
-            if index == 9 && byte > 1 {
-                return Err(WireError::Varint { offset });
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.rest = &self.rest[index + 1..];
-                self.offset += index as u64 + 1;
-                return Ok(value);
+        let mut varint = Varint::default();
+        for (index, &byte) in self.rest.iter().enumerate() {
+            match varint.push(byte) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    self.rest = &self.rest[index + 1..];
+                    self.offset += index as u64 + 1;
+                    return Ok(value);
+                }
+                Err(TooLong) => return Err(WireError::Varint { offset }),
             }
         }
-        match self.rest.len() {
-            10.. => Err(WireError::Varint { offset }),
-            found => Err(WireError::Truncated { offset, expected: found as u64 + 1, found: found as u64 }),
-        }
+        let found = self.rest.len() as u64;
+        Err(WireError::Truncated { offset, expected: found + 1, found })
     }
 
     /// The next four bytes.

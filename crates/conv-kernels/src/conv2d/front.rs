@@ -71,6 +71,11 @@ impl Conv2d {
         &self.shape
     }
 
+    /// The instruction set that it runs on.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// N, K and the height and width of what forward passes give.
     pub fn output_dims(&self) -> [usize; 4] {
         self.epilogue(None, Activation::Identity).out_size(&self.shape.geometry())

@@ -3,30 +3,51 @@
 use rayon::prelude::*;
 
 use super::blocks::DEPTH;
-use super::rows::Finish;
+use super::rows::{Finish, Interleave};
 use super::unroll::Unrolled;
 use super::weights::{DirectWeights, GROUP};
 use crate::epilogue::Activation;
 use crate::gemm::MatMul;
-use crate::memory::{Cut, Scratch, Sharded};
+use crate::memory::{Cut, Scratch, Segment, Sharded};
 use crate::shape::Geometry;
 use crate::simd::Isa;
 
 /// Output pixels in a block.
 const PIXELS: usize = 96;
 
-/// out = x * w + bias, then the activation.
-pub(crate) fn forward(
+/// What becomes of a product's rows.
+#[derive(Clone, Copy)]
+pub(super) enum Store {
+    /// Each is an output channel: the activation is applied.
+    Channels(Activation),
+    /// Each is a place in squares of so many pixels a side that take the place of an output pixel.
+    Squares(usize),
+}
+
+impl Store {
+    /// A side, in pixels, of what an output pixel of the product becomes.
+    fn side(self) -> usize {
+        match self {
+            Store::Channels(_) => 1,
+            Store::Squares(side) => side,
+        }
+    }
+}
+
+/// out = x * w + bias, and what is said by `store`.
+pub(super) fn forward(
     isa: Isa,
     g: &Geometry,
     x: &[f32],
     weights: &DirectWeights,
     bias: Option<&[f32]>,
-    activation: Activation,
+    store: Store,
     out: &mut [f32],
 ) {
     let (depth, rows, precision) = (g.depth(), g.out_channels, weights.precision);
-    let mut cut = Cut { size: [g.batch, rows, g.out_size[0], g.out_size[1]], cell: 1, cells: PIXELS, channels: rows };
+    let (cell, [height, width]) = (store.side(), g.out_size);
+    let channels = rows / (cell * cell);
+    let mut cut = Cut { size: [g.batch, channels, height * cell, width * cell], cell, cells: PIXELS, channels };
     // Some blocks for each thread. The cut may follow their number, since it changes no output value.
     let share = cut.cell_count().div_ceil(2 * rayon::current_num_threads());
     cut.cells = share.next_multiple_of(isa.lanes()).min(PIXELS);
@@ -56,7 +77,13 @@ pub(crate) fn forward(
             };
             isa.run_as(precision, product);
         }
-        let (segments, floor) = (cut.segments(shard.cells.clone()).collect::<Vec<_>>(), activation.floor());
-        isa.run(Finish { products: &products, stride, segments: &segments, to: &mut shard, bias, floor });
+        let segments: Vec<Segment> = cut.segments(shard.cells.clone()).collect();
+        let (products, segments, to) = (&products[..], &segments[..], &mut shard);
+        match store {
+            Store::Channels(activation) => {
+                isa.run(Finish { products, stride, segments, to, bias, floor: activation.floor() });
+            }
+            Store::Squares(side) => isa.run(Interleave { products, stride, segments, to, side, bias }),
+        }
     });
 }

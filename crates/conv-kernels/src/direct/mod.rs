@@ -26,11 +26,13 @@ mod unroll;
 mod weights;
 
 pub(crate) use blocks::FEW_PIXELS;
+pub(crate) use rows::{Interleave, Separate};
 pub(crate) use weights::{DirectWeights, GROUP, RawWeights, Source};
 
 use crate::epilogue::Epilogue;
 use crate::shape::Geometry;
 use crate::simd::{Isa, Precision};
+use by_pixels::Store;
 
 /// How the forward pass and the data gradient share out their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +84,23 @@ pub(crate) fn forward(
     if loops == ForwardLoops::ShortSums {
         short_sums::forward(isa, g, x, weights, bias, activation, out);
     } else {
-        by_pixels::forward(isa, g, x, weights, bias, activation, out);
+        by_pixels::forward(isa, g, x, weights, bias, Store::Channels(activation), out);
     }
+}
+
+/// out = x * w + bias by blocks of pixels, where the output channels of the product are the places in squares of `side` pixels a
+/// side that take the place of its pixels.
+pub(crate) fn forward_to_squares(
+    isa: Isa,
+    g: &Geometry,
+    x: &[f32],
+    weights: RawWeights,
+    side: usize,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let weights = DirectWeights::new(isa, weights, Precision::F32);
+    by_pixels::forward(isa, g, x, &weights, bias, Store::Squares(side), out);
 }
 
 /// dw = sum over images and pixels of dy and the input under the kernel.

@@ -1,4 +1,4 @@
-//! Rows of pixels to and from tensors, for direct convolutions.
+//! Rows of pixels to and from tensors, for direct convolutions: one behind the other, or interleaved as squares.
 
 use std::ops::Range;
 
@@ -95,6 +95,89 @@ impl Kernel for Gather<'_> {
                 }
             }
             row[end..].fill(0.0);
+        }
+    }
+}
+
+/// Takes products to squares of pixels, and adds the bias: `side` x `side` rows for each of the shard's channels, a row for each
+/// place in a square.
+pub(crate) struct Interleave<'a, 'b> {
+    /// The rows.
+    pub products: &'a [f32],
+    /// Distance of two rows.
+    pub stride: usize,
+    /// Which of the shard's squares are where in a row.
+    pub segments: &'a [Segment],
+    /// Where they go: a shard whose cells are these squares.
+    pub to: &'a mut Shard<'b>,
+    /// A side of a square, in pixels.
+    pub side: usize,
+    /// Added to each channel of the whole output.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl Kernel for Interleave<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (side, stride) = (self.side, self.stride);
+        for (rows, k) in self.products.chunks(side * side * stride).zip(self.to.channels.clone()) {
+            let bias = self.bias.map_or(0.0, |bias| bias[k]);
+            for segment in self.segments {
+                for line in 0..side {
+                    let to = self.to.line(k, *segment, line);
+                    let row =
+                        |column: usize| &rows[(line * side + column) * stride + segment.offset..][..segment.count];
+                    if side == 2 {
+                        // A loop that the compiler turns into vectors.
+                        for ((to, even), odd) in to.chunks_exact_mut(2).zip(row(0)).zip(row(1)) {
+                            (to[0], to[1]) = (even + bias, odd + bias);
+                        }
+                        continue;
+                    }
+                    for column in 0..side {
+                        let values = to[column..].iter_mut().step_by(side).zip(row(column));
+                        values.for_each(|(to, value)| *to = value + bias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The inverse of [`Interleave`]: a plane of squares to planes of the pixels at each place in them.
+pub(crate) struct Separate<'a> {
+    /// The plane: whole squares.
+    pub from: &'a [f32],
+    /// Its width in pixels.
+    pub width: usize,
+    /// A side of a square, in pixels.
+    pub side: usize,
+    /// The planes, `side` x `side` of them.
+    pub to: &'a mut [f32],
+}
+
+impl Kernel for Separate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (side, columns) = (self.side, self.width / self.side);
+        let plane = self.from.len() / (side * side);
+        for (i, from) in self.from.chunks_exact(self.width).enumerate() {
+            let (line, first) = (i % side * side, i / side * columns);
+            if side == 2 {
+                let (even, odd) = self.to[line * plane..].split_at_mut(plane);
+                let to = even[first..][..columns].iter_mut().zip(&mut odd[first..][..columns]);
+                // A loop that the compiler turns into vectors.
+                to.zip(from.chunks_exact(2)).for_each(|((even, odd), pair)| (*even, *odd) = (pair[0], pair[1]));
+                continue;
+            }
+            for column in 0..side {
+                let to = &mut self.to[(line + column) * plane + first..][..columns];
+                to.iter_mut().zip(from[column..].iter().step_by(side)).for_each(|(to, value)| *to = *value);
+            }
         }
     }
 }

@@ -104,7 +104,7 @@ fn pixels_in_blocks_and_channels_in_runs_give_the_same_bits() {
                 let packed = DirectWeights::new(isa, RawWeights::new(&g, &w, false), precision);
                 let mut results = [0; 2].map(|_| vec![f32::NAN; shape.output_len()]);
                 let [pixels, channels] = &mut results;
-                by_pixels::forward(isa, &g, &x, &packed, Some(&bias), Activation::Relu, pixels);
+                by_pixels::forward(isa, &g, &x, &packed, Some(&bias), Store::Channels(Activation::Relu), pixels);
                 let source = Source::Packed(&packed);
                 by_channels::forward(isa, &g, &x, source, Some(&bias), Activation::Relu, channels);
                 assert!(pixels == channels, "{isa:?}, {precision:?}, {shape}");

@@ -154,6 +154,16 @@ impl Shard<'_> {
         unsafe { std::slice::from_raw_parts_mut(first, wide) }
     }
 
+    /// A line of the pixels of a segment's cells in channel `k`; they must be in the shard.
+    #[inline]
+    pub(crate) fn line(&mut self, k: usize, segment: Segment, line: usize) -> &mut [f32] {
+        let (first, stride, [high, wide]) = self.block(k, segment);
+        assert!(line < high, "line {line} of cells that have {high}");
+        // SAFETY: `block` allows that many values in each of `high` rows; no other shard has them, and `&mut self` keeps two
+        // lines from being held at once.
+        unsafe { std::slice::from_raw_parts_mut(first.add(line * stride), wide) }
+    }
+
     /// Where a segment's pixels begin in the first of some channels, [`plane`](Self::plane) values apart: `count` in each may
     /// be written. They must be in the shard, and cells single pixels.
     #[inline]
@@ -209,6 +219,9 @@ mod tests {
                             // SAFETY: `high` rows of `wide` values may be written.
                             unsafe { *first.add(y * stride + x) += 1.0 };
                         }
+                        for line in 0..high {
+                            shard.line(k, s, line).iter_mut().for_each(|v| *v += 1.0);
+                        }
                         if cell == 1 {
                             shard.pixels(k, s).iter_mut().for_each(|v| *v += 1.0);
                         }
@@ -216,7 +229,7 @@ mod tests {
                 }
                 assert_eq!(seen, shard.cells.len());
             }
-            let times = if cell == 1 { 2.0 } else { 1.0 };
+            let times = if cell == 1 { 3.0 } else { 2.0 };
             assert!(out.iter().all(|v| *v == times), "{cut:?}");
         }
     }

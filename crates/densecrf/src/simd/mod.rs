@@ -4,11 +4,15 @@
 //! compiled for each instruction set; every operation rounds alike everywhere, except `fused`, which fast mode uses.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod pair;
 mod row;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use row::{Pair, Plain};
+#[cfg(target_arch = "x86_64")]
+use pair::Pair;
+use row::Plain;
 pub(crate) use row::{Quad, Row, TO_WHOLE};
 
 /// Instruction sets, in ascending order of preference.

@@ -17,7 +17,8 @@ pub(crate) fn conv_transpose2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, p
     let [_, out_channels, _, _] = weight.dims();
     let size = [height, width];
     let out_size = size.map(|side| stride * (side + 1) - 2 * padding);
-    let plan = ConvTranspose2d { batch, in_channels, out_channels, size, out_size, stride, offset: [padding; 2] };
+    let (kernel, offset) = (2 * stride, [padding; 2]);
+    let plan = ConvTranspose2d { batch, in_channels, out_channels, size, out_size, kernel, stride, offset };
     if !x.is_autodiff() && !weight.is_autodiff() {
         return Tensor::from_primitive::<Flex>(forward(&plan, &host(x), &host(weight)));
     }
@@ -31,7 +32,7 @@ fn forward(plan: &ConvTranspose2d, x: &FlexTensor, weight: &FlexTensor) -> FlexT
     let dims = [plan.batch, plan.out_channels, plan.out_size[0], plan.out_size[1]];
     let mut output = Scratch::take(dims.iter().product());
     let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-    sizes_fit(plan.forward(values(&x), values(&weight), &mut output));
+    sizes_fit(plan.forward(values(&x), values(&weight), None, &mut output));
     tensor(output, &dims)
 }
 

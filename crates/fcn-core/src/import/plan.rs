@@ -530,6 +530,8 @@ fn fit(scheme: Scheme, contents: &Contents, recipes: &[Recipe], present: &Shapes
         Contents::Network(meta) => format!("{} of {} classes", meta.architecture.title(), meta.classes.len()),
         Contents::Trunk(_) => "a trunk without score layers".to_string(),
     };
-    compare_tables(&expected, &found)
-        .map_err(|e| Error { message: format!("as {what} with the names of {}: {}", scheme.label(), e.message), ..e })
+    compare_tables(&expected, &found).map_err(|mut e| {
+        e.message = format!("as {what} with the names of {}: {}", scheme.label(), e.message);
+        e
+    })
 }

@@ -329,11 +329,12 @@ pub fn fault(error: CrfError) -> Error {
 mod tests {
     use super::*;
     use segdata::rng::{Purpose, Rng};
+    use segdata::size::Size;
 
     /// A photograph of two colours, left and right, and probabilities that find the edge only roughly.
     fn scene(width: usize, height: usize, classes: usize) -> (RgbImage, Vec<f32>) {
         let mut rng = Rng::derive(5, Purpose::Bench, &[width as u64, height as u64, classes as u64]);
-        let mut photo = RgbImage::filled(width, height, [30, 60, 90]);
+        let mut photo = RgbImage::filled(Size { width, height }, [30, 60, 90]);
         for (i, pixel) in photo.rgb_hwc.chunks_exact_mut(3).enumerate() {
             if i % width >= width / 2 {
                 pixel.copy_from_slice(&[200, 180, 40]);

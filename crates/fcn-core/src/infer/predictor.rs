@@ -24,6 +24,7 @@ use crate::{Error, ErrorKind, Result};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Normaliser;
 use segdata::labels::{LabelMap, most_likely};
+use segdata::size::Size;
 
 /// Activations that one pass may hold, in bytes, by the estimate of [`Predictor::activation_bytes_per_pixel`].
 pub const ACTIVATION_BUDGET_BYTES: u64 = 3 << 30;
@@ -131,7 +132,7 @@ impl Predictor {
             let bytes = image.rgb_hwc.len();
             return Err(Error::internal(format!("a photograph of {width}x{height} with {bytes} bytes")));
         }
-        let mut labels = LabelMap::filled(width, height, 0);
+        let mut labels = LabelMap::filled(Size { width, height }, 0);
         let mut probabilities = match extra.probabilities {
             true => Some(room_for_probabilities(classes, pixels)?),
             false => None,
@@ -394,7 +395,7 @@ mod tests {
         let p = both.probabilities.unwrap();
         let pixels = 70 * 45;
         assert_eq!(p.len(), 3 * pixels);
-        let mut truth = LabelMap::filled(70, 45, 1);
+        let mut truth = LabelMap::filled(Size::new(70, 45), 1);
         truth.ids[..500].fill(VOID);
         let mut expected = 0.0f64;
         for i in 0..pixels {
@@ -410,7 +411,7 @@ mod tests {
         assert_eq!((all.labels, all.probabilities, all.loss), (labels, Some(p), loss));
         assert_eq!(loss.pixels, pixels as u64 - 500);
         assert!((loss.nats / expected - 1.0).abs() < 1e-4, "{} and {expected}", loss.nats);
-        assert!(predictor.predict_with(&photo, against(&LabelMap::filled(45, 70, 0))).is_err());
+        assert!(predictor.predict_with(&photo, against(&LabelMap::filled(Size::new(45, 70), 0))).is_err());
     }
 
     #[test]
@@ -442,7 +443,7 @@ mod tests {
             tiled.budget_bytes = side * side * Predictor::activation_bytes_per_pixel(whole.meta());
             let photo = photograph(1003, 830);
             assert!(tiles(whole.meta(), 1003, 830, tiled.budget_bytes).len() > 1);
-            let truth = LabelMap::filled(1003, 830, 2);
+            let truth = LabelMap::filled(Size::new(1003, 830), 2);
             let against = Extra { probabilities: false, truth: Some(&truth) };
             let expected = whole.predict_with(&photo, against).unwrap();
             let found = tiled.predict_with(&photo, against).unwrap();

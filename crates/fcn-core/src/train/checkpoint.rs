@@ -18,7 +18,7 @@ use crate::train::optim::{Optimizer, OptimizerOptions};
 use crate::weights;
 use crate::weights::tensor_file::{NamedValues, TensorFile, Values, write_tensors};
 use crate::{Error, Result};
-use segdata::files::write::write_atomically;
+use segdata::files::write::{sync_folder, write_bytes_atomically};
 
 /// Version of the folder's layout. A reader refuses newer ones.
 pub const FORMAT_VERSION: u32 = 1;
@@ -162,7 +162,7 @@ impl Checkpoints {
         };
         manifest.blake3 = manifest.own_hash()?;
         write_json(&temporary.join(MANIFEST), &manifest)?;
-        sync_dir(&temporary)?;
+        sync_folder(&temporary)?;
 
         // A folder of the same name is an earlier save of the same step (a resumed run that repeats it, or a broken
         // one): move it aside first, since a rename cannot replace a folder that is not empty.
@@ -172,7 +172,7 @@ impl Checkpoints {
             rename(&target, &aside)?;
         }
         rename(&temporary, &target)?;
-        sync_dir(&folder)?;
+        sync_folder(&folder)?;
         remove_dir(&aside)?;
 
         self.link("last", &name)?;
@@ -426,16 +426,7 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let bytes = to_json(value)?;
-    write_atomically(path, |file| file.write_all(&bytes).map_err(|e| Error::io("write", path, &e)))
-}
-
-/// Makes the entries of a folder durable. Systems that cannot open folders need not.
-fn sync_dir(path: &Path) -> Result<()> {
-    match File::open(path) {
-        Ok(folder) if cfg!(unix) => folder.sync_all().map_err(|e| Error::io("flush the folder", path, &e)),
-        _ => Ok(()),
-    }
+    write_bytes_atomically(path, &to_json(value)?)
 }
 
 #[cfg(test)]

@@ -25,9 +25,9 @@ use crate::train::run_log::{RunLog, StepLog, now_secs};
 use crate::train::starting_weights::StartingWeights;
 use crate::train::validation::Validator;
 use crate::{Error, ErrorKind, Result};
+use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
-use segdata::dataset::{Dataset, SPLIT_SEED};
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -73,7 +73,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref(), SPLIT_SEED)?;
+    let dataset = Dataset::open(&paths.data, paths.classes.as_deref())?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     let fingerprint = training.fingerprint();

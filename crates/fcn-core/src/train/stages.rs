@@ -11,7 +11,7 @@ use crate::train::config::{RunPaths, TrainConfig};
 use crate::train::events::{Event, StopSignal};
 use crate::train::run::{TrainOptions, TrainReport, train};
 use crate::{Error, Result};
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 
 /// Trains the configuration's stages one after the other, each from the best checkpoint of the one before. The report is
 /// the last stage's, with those of all stages in it.
@@ -31,7 +31,7 @@ pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn Fn
             .hint("add `resume` to go on, or name another `run`"));
     }
     let text = config.to_toml()?;
-    write_atomically(&all, |file| file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &all, &e)))?;
+    write_bytes_atomically(&all, text.as_bytes())?;
     let mut reports: Vec<TrainReport> = Vec::new();
     for (index, stage) in stages(options).into_iter().enumerate() {
         let (variant, rate) = (stage.config.variant, stage.config.lr);

@@ -15,7 +15,7 @@ use crate::train::run_log::RunLog;
 use crate::train::scores::{PicturedScores, Validation};
 use crate::{Error, Result};
 use segdata::dataset::{Sample, Split};
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 use segdata::image::encode_mask_png;
 use segdata::labels::Classes;
 use segdata::pictures::{PictureKind, SheetRow, contact_sheet, for_jpeg, overlay, overlay_pair, with_legend};
@@ -172,7 +172,6 @@ impl Validator {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.run.join("pictures").join(name);
-        write_atomically(&path, |file| file.write_all(bytes).map_err(|e| Error::io("write", &path, &e)))
+        write_bytes_atomically(&self.run.join("pictures").join(name), bytes)
     }
 }

@@ -140,19 +140,11 @@ fn write_values(file: &mut dyn Write, tensor: &NamedValues<'_>, values: &[f32]) 
 /// # Errors
 /// What `file` refuses.
 pub fn write_f32(file: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
-    f32_le_blocks(values, |block| file.write_all(block))
-}
-
-/// Gives values to `take` as little-endian bytes, a block at a time.
-///
-/// # Errors
-/// The first of `take`.
-pub fn f32_le_blocks(values: &[f32], mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
     let mut bytes = Vec::with_capacity(BLOCK_BYTES.min(size_of_val(values)));
     for block in values.chunks(BLOCK_BYTES / size_of::<f32>()) {
         bytes.clear();
         bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-        take(&bytes)?;
+        file.write_all(&bytes)?;
     }
     Ok(())
 }

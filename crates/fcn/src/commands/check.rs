@@ -27,9 +27,6 @@ pub struct Args {
     /// Report images whose shorter side is below this, in pixels
     #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
     min_size: usize,
-    /// Seed of the split of a folder without lists
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
 }
 
 /// Problems of one kind that are printed; --verbose and --json show all.
@@ -37,13 +34,8 @@ const SHOWN_OF_A_KIND: usize = 5;
 
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let options = CheckOptions {
-        data: args.data.clone(),
-        classes: args.classes,
-        split: args.split,
-        seed: args.seed,
-        min_size: args.min_size,
-    };
+    let options =
+        CheckOptions { data: args.data.clone(), classes: args.classes, split: args.split, min_size: args.min_size };
     let progress = report::Progress::new("check", 0, global);
     let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -66,10 +58,12 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 
 fn split_text(split: &SplitReport) -> String {
     let mut lines = vec![format!("{}: {} images, {} usable", split.name, split.images, split.usable)];
-    if let (Some((w, h)), Some((wide, high))) = (split.smallest, split.largest) {
+    if let (Some(small), Some(large)) = (split.smallest, split.largest) {
         lines.push(match split.different_sizes {
-            1 => format!("  all {w}x{h}"),
-            n => format!("  {n} sizes, {w}-{wide} wide, {h}-{high} high"),
+            1 => format!("  all {small}"),
+            n => {
+                format!("  {n} sizes, {}-{} wide, {}-{} high", small.width, large.width, small.height, large.height)
+            }
         });
     }
     let pixels: u64 = split.per_class.iter().map(|c| c.pixels).sum::<u64>() + split.void_pixels + split.unknown_pixels;

@@ -48,9 +48,6 @@ pub struct Args {
     /// Replace an earlier conversion
     #[arg(long)]
     force: bool,
-    /// Seed of the split of a folder without lists
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,7 +90,6 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             Exif::Upright => ExifPolicy::Upright,
         },
         overwrite: args.force,
-        seed: args.seed,
     };
     let started = std::time::Instant::now();
     let progress = report::Progress::new("convert", 0, global);

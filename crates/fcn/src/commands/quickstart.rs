@@ -13,7 +13,7 @@ use fcn_core::{Error, Result, device, weights};
 use segdata::check::{CheckOptions, check};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
 use segdata::dataset::{Dataset, Split};
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 use segdata::metrics::Tally;
 use segdata::pictures::{SheetRow, contact_sheet, overlay, with_legend};
 use segdata::synthetic::{DrawOptions, draw_dataset};
@@ -71,8 +71,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let drawing = DrawOptions { seed: args.seed, ..DrawOptions::default() };
     say(global, &format!("draw: {} photographs to train on and {} held out", drawing.train, drawing.val));
     draw_dataset(&data, &drawing)?;
-    check_drawn(&data, args.seed, global)?;
-    convert_drawn(&data, &records, args.seed, global)?;
+    check_drawn(&data, global)?;
+    convert_drawn(&data, &records, global)?;
 
     let options = TrainOptions {
         config: TrainConfig { seed: args.seed, ..TrainConfig::parse(CONFIG)? },
@@ -89,7 +89,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let predictor = Predictor::new(fcn);
     let eval = evaluate_held_out(&predictor, &records, global)?;
     // Predicted from the folder of photographs, as a user's own would be.
-    let held_out = Dataset::open(&data, None, args.seed)?.split("val")?;
+    let held_out = Dataset::open(&data, None)?.split("val")?;
     let pictures = predict_some(&predictor, &held_out, &out.join("predictions"))?;
 
     let summary =
@@ -125,8 +125,8 @@ fn say(global: &Global, text: &str) {
     }
 }
 
-fn check_drawn(data: &Path, seed: u64, global: &Global) -> Result<()> {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed, min_size: 0 };
+fn check_drawn(data: &Path, global: &Global) -> Result<()> {
+    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 0 };
     let progress = Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -139,7 +139,7 @@ fn check_drawn(data: &Path, seed: u64, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Result<()> {
+fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: data.to_path_buf(),
         classes: None,
@@ -151,7 +151,6 @@ fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Res
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
         overwrite: false,
-        seed,
     };
     let progress = Progress::new("convert", 0, global);
     let converted = convert(&options, &|done, total| progress.at(done, total))?;
@@ -162,7 +161,7 @@ fn convert_drawn(data: &Path, records: &Path, seed: u64, global: &Global) -> Res
 }
 
 fn evaluate_held_out(predictor: &Predictor, records: &Path, global: &Global) -> Result<Evaluation> {
-    let split = Dataset::open(records, None, 0)?.split("val")?;
+    let split = Dataset::open(records, None)?.split("val")?;
     let progress = Progress::new("evaluate", split.len(), global);
     let evaluation = evaluate(predictor, &split, &mut |scored| {
         progress.at(scored.index + 1, split.len());
@@ -184,7 +183,7 @@ fn predict_some(predictor: &Predictor, split: &Split, folder: &Path) -> Result<V
         written.push(save_prediction(folder, &sample.id, &prediction, classes)?);
         let picture = with_legend(&overlay(&sample.image, &prediction, classes)?, &[&prediction], classes);
         let path = folder.join(format!("{}_overlay.jpg", sample.id));
-        write_file(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
+        write_bytes_atomically(&path, &picture.to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
         written.push(path);
         rows.push(SheetRow {
             name: sample.id,
@@ -196,13 +195,9 @@ fn predict_some(predictor: &Predictor, split: &Split, folder: &Path) -> Result<V
         });
     }
     let sheet = folder.join("sheet.png");
-    write_file(&sheet, &contact_sheet("held-out photographs", &rows, classes)?.to_png()?)?;
+    write_bytes_atomically(&sheet, &contact_sheet("held-out photographs", &rows, classes)?.to_png()?)?;
     written.insert(0, sheet);
     Ok(written)
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
 }
 
 fn print(summary: &Summary, global: &Global) -> Result<()> {

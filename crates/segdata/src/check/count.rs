@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::inspect::Library;
 use crate::dataset::{Dataset, Split};
+use crate::size::Size;
 
 /// Counts over one split.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -26,10 +29,12 @@ pub struct SplitReport {
     pub sizes: Vec<SizeCount>,
     /// Number of different sizes.
     pub different_sizes: usize,
-    /// Smallest width and height that occur, in pixels.
-    pub smallest: Option<(usize, usize)>,
-    /// Largest width and height that occur, in pixels.
-    pub largest: Option<(usize, usize)>,
+    /// Smallest width and smallest height that occur; in JSON `[width, height]`.
+    #[serde(serialize_with = "as_pair")]
+    pub smallest: Option<Size>,
+    /// Largest width and largest height that occur; in JSON `[width, height]`.
+    #[serde(serialize_with = "as_pair")]
+    pub largest: Option<Size>,
 }
 
 /// How often a class occurs.
@@ -48,12 +53,16 @@ pub struct ClassCount {
 /// How many images have a size.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SizeCount {
-    /// Pixels.
-    pub width: usize,
-    /// Pixels.
-    pub height: usize,
+    /// The size; in JSON `width` and `height`.
+    #[serde(flatten)]
+    pub size: Size,
     /// Images of this size.
     pub images: usize,
+}
+
+/// `[width, height]`, or null.
+fn as_pair<S: serde::Serializer>(size: &Option<Size>, to: S) -> Result<S::Ok, S::Error> {
+    size.map(|size| [size.width, size.height]).serialize(to)
 }
 
 /// Counts over the samples of one split.
@@ -72,11 +81,11 @@ pub(super) fn count(split: &Split, library: &Library, dataset: &Dataset) -> Spli
         smallest: None,
         largest: None,
     };
-    let mut sizes: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    let mut sizes: BTreeMap<Size, usize> = BTreeMap::new();
     for seen in library.of(split) {
         report.usable += usize::from(seen.usable());
         if let Some(header) = seen.header {
-            *sizes.entry((header.width, header.height)).or_default() += 1;
+            *sizes.entry(header.size).or_default() += 1;
         }
         let mut present = vec![0u64; report.per_class.len()];
         for (value, &pixels) in &seen.values {
@@ -97,14 +106,13 @@ pub(super) fn count(split: &Split, library: &Library, dataset: &Dataset) -> Spli
     let total = labelled + report.void_pixels + report.unknown_pixels;
     report.void_share = report.void_pixels as f64 / total.max(1) as f64;
     let extreme = |pick: fn(usize, usize) -> usize| {
-        let (first, rest) = sizes.keys().copied().collect::<Vec<_>>().split_first().map(|(f, r)| (*f, r.to_vec()))?;
-        Some(rest.into_iter().fold(first, |(w, h), (x, y)| (pick(w, x), pick(h, y))))
+        let both = |a: Size, b: Size| Size::new(pick(a.width, b.width), pick(a.height, b.height));
+        sizes.keys().copied().reduce(both)
     };
     (report.smallest, report.largest) = (extreme(usize::min), extreme(usize::max));
     report.different_sizes = sizes.len();
-    let mut common: Vec<SizeCount> =
-        sizes.iter().map(|(&(width, height), &images)| SizeCount { width, height, images }).collect();
-    common.sort_by_key(|s| (std::cmp::Reverse(s.images), s.width, s.height));
+    let mut common: Vec<SizeCount> = sizes.iter().map(|(&size, &images)| SizeCount { size, images }).collect();
+    common.sort_by_key(|s| (std::cmp::Reverse(s.images), s.size));
     common.truncate(10);
     report.sizes = common;
     report

@@ -1,4 +1,4 @@
-//! The look at each sample: what is in its files, whatever it means.
+//! The inspection of each sample: what is in its files, whatever it means.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,15 +8,15 @@ use rayon::prelude::*;
 
 use super::problem::{Problem, Severity};
 use crate::dataset::explain::ValueCounts;
-use crate::dataset::{Dataset, Split, judge_sizes};
+use crate::dataset::{Dataset, Split, check_sizes};
 use crate::error::Error;
-use crate::image::{self, Header, RawMask};
+use crate::image::{self, Format, Header, RawMask};
 use crate::labels::MaskValue;
 
 /// Distinct values kept of one mask: more are no classes, and would cost memory.
 const MOST_VALUES: usize = 4096;
 
-/// What was seen of one sample.
+/// What one sample holds, as far as it could be read.
 #[derive(Debug, Default)]
 pub(super) struct Inspection {
     pub id: String,
@@ -94,7 +94,7 @@ fn inspect(split: &Split, i: usize) -> Inspection {
     };
     match pair.image {
         Ok(bytes) => seen.look_at_image(&bytes, &split.source(i)),
-        Err(e) if e.path.is_none() && split.lacks_file(i) => {} // told with the list
+        Err(e) if e.path.is_none() && split.lacks_file(i) => {} // reported with the list
         Err(e) => seen.fault("unreadable_image", Severity::Error, &e),
     }
     match pair.mask {
@@ -120,8 +120,7 @@ impl Inspection {
         }
         let extension = Path::new(source).extension().and_then(|e| e.to_str());
         if let (Some(extension), Some(header)) = (extension, self.header)
-            && image::IMAGE_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension))
-            && !header.format.matches_extension(extension)
+            && Format::of_extension(extension).is_some_and(|promised| promised != header.format)
         {
             let what = format!("the file is named .{extension}, its content is {}", header.format.name());
             let e = Error::data(what).at(source).hint("it is read by its content; rename it to be sure everywhere");
@@ -135,7 +134,7 @@ impl Inspection {
             self.values.pop_last();
         }
         let Some(header) = self.header else { return };
-        if let Err(e) = judge_sizes(&header, (mask.width, mask.height)) {
+        if let Err(e) = check_sizes(&header, mask.size()) {
             self.fault("size_mismatch", Severity::Error, &e.at(source));
         } else if header.orientation != 1 {
             let what = format!(

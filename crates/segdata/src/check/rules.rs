@@ -11,14 +11,14 @@ use crate::labels::{MaskValue, VOID};
 
 /// Faults of the lists: missing files, duplicates, unsafe ids, empty splits.
 pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
-    let mut told: Vec<(&str, Option<&str>)> = Vec::new();
+    let mut reported: Vec<(&str, Option<&str>)> = Vec::new();
     for split in dataset.all_splits() {
         for fault in split.faults() {
             let key = (fault.code, fault.id.as_deref());
-            if fault.id.is_some() && told.contains(&key) {
+            if fault.id.is_some() && reported.contains(&key) {
                 continue; // several lists name the same missing file
             }
-            told.push(key);
+            reported.push(key);
             problems.push(Problem::new(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
         }
         if split.is_empty() && split.faults().is_empty() {
@@ -52,10 +52,9 @@ pub(super) fn samples(library: &Library, min_size: usize, problems: &mut Vec<Pro
     for seen in library.all() {
         problems.extend(seen.faults.iter().cloned());
         if let Some(header) = seen.header
-            && header.width.min(header.height) < min_size
+            && header.size.shorter_side() < min_size
         {
-            let (width, height) = (header.width, header.height);
-            let message = format!("{}: {width}x{height} is below {min_size} pixels", seen.id);
+            let message = format!("{}: {} is below {min_size} pixels", seen.id, header.size);
             let hint = "`convert` leaves it out unless `min_size` says otherwise; training pads it with void";
             problems.push(Problem::new("too_small", Severity::Warning, Some(&seen.id), message, hint));
         }
@@ -150,7 +149,7 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
         let present: Vec<&str> =
             names.iter().zip(pixels).filter(|(_, n)| **n > 0).map(|(name, _)| name.as_str()).collect();
         let message = format!(
-            "only {} occurs in any mask, so there is nothing to tell apart; the masks hold {}",
+            "only {} occurs in any mask, so there is nothing to distinguish; the masks hold {}",
             present.first().map_or("void".into(), |name| format!("class `{name}`")),
             all.describe(12)
         );
@@ -189,7 +188,7 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
     }
 }
 
-/// Classes that are judged in `val` but never shown in `train`.
+/// Classes that occur in `val` but never in `train`.
 pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>) {
     let named = |name: &str| splits.iter().find(|s| s.name == name);
     let (Some(train), Some(val)) = (named("train"), named("val")) else { return };
@@ -226,7 +225,7 @@ fn palette_order(dataset: &Dataset, seen: &Inspection, problems: &mut Vec<Proble
     }
 }
 
-/// The same image for training and for judging: by id, and by content under other names. Splits such as `trainval`
+/// The same image for training and for validation: by id, and by content under other names. Splits such as `trainval`
 /// contain others by design; only `train`, `val` and `test` must be apart.
 pub(super) fn leaks(dataset: &Dataset, library: &Library, problems: &mut Vec<Problem>) {
     let named = |name: &str| dataset.all_splits().iter().find(|s| s.name() == name);

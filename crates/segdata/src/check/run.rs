@@ -20,8 +20,6 @@ pub struct CheckOptions {
     pub classes: Option<PathBuf>,
     /// Only this split.
     pub split: Option<String>,
-    /// Seed of drawn splits; see [`Dataset::open`].
-    pub seed: u64,
     /// Images with a shorter side below this are reported, in pixels.
     pub min_size: usize,
 }
@@ -47,7 +45,7 @@ pub struct Report {
 /// Only when nothing can be looked at: no data set at the path, an unreadable list or class list, no such split.
 /// Everything else is in the report.
 pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Report> {
-    let listed = ListOptions { classes: options.classes.as_deref(), seed: options.seed };
+    let listed = ListOptions { classes: options.classes.as_deref() };
     let layout = Layout::find(&options.data, &listed)?;
     let named = layout.named_classes(&listed)?;
     let root = layout.root.clone();

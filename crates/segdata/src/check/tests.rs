@@ -6,9 +6,10 @@ use super::*;
 use crate::dataset::drawn::{DrawnVoc, mask};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
+use crate::size::Size;
 
 fn look(data: &Path) -> Report {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, seed: 0, min_size: 24 };
+    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 24 };
     check(&options, &|_, _| {}).unwrap()
 }
 
@@ -25,11 +26,17 @@ fn a_whole_data_set_has_counts_and_only_remarks_on_absent_classes() {
     let train = &report.splits[0];
     assert_eq!((train.images, train.usable, train.void_pixels), (3, 3, 3 * 40));
     assert_eq!((train.per_class[8].images, train.per_class[8].pixels), (3, 3 * 40 * 14));
-    assert_eq!((train.smallest, train.largest, train.different_sizes), (Some((40, 30)), Some((40, 30)), 1));
+    assert_eq!(
+        (train.smallest, train.largest, train.different_sizes),
+        (Some(Size::new(40, 30)), Some(Size::new(40, 30)), 1)
+    );
+    let json = serde_json::to_value(train).unwrap();
+    assert_eq!((&json["smallest"], &json["largest"]), (&serde_json::json!([40, 30]), &serde_json::json!([40, 30])));
+    assert_eq!(json["sizes"], serde_json::json!([{ "width": 40, "height": 30, "images": 3 }]));
 }
 
 #[test]
-fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
+fn everything_wrong_is_reported_in_one_pass_in_the_order_of_the_lists() {
     let drawn = DrawnVoc::new(10, 2, 40, 30);
     std::fs::remove_file(drawn.image("a0")).unwrap();
     std::fs::write(drawn.image("a1"), b"<html>").unwrap();
@@ -38,10 +45,10 @@ fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
     let write = |id: &str, labels: &LabelMap| {
         std::fs::write(drawn.mask(id), encode_mask_png(labels, &classes).unwrap()).unwrap()
     };
-    write("a3", &LabelMap::filled(10, 30, 0));
-    write("a4", &LabelMap::filled(40, 30, 128));
-    write("a5", &LabelMap::filled(40, 30, VOID));
-    std::fs::write(drawn.image("a6"), RgbImage::filled(40, 30, [7; 3]).to_png().unwrap()).unwrap();
+    write("a3", &LabelMap::filled(Size::new(10, 30), 0));
+    write("a4", &LabelMap::filled(Size::new(40, 30), 128));
+    write("a5", &LabelMap::filled(Size::new(40, 30), VOID));
+    std::fs::write(drawn.image("a6"), RgbImage::filled(Size::new(40, 30), [7; 3]).to_png().unwrap()).unwrap();
     drawn.add("a7", 20, 30);
     std::fs::copy(drawn.image("a8"), drawn.image("b1")).unwrap();
     drawn.list("val", &["b0", "b1", "a9", "b0"]);
@@ -69,14 +76,14 @@ fn everything_wrong_is_told_in_one_pass_in_the_order_of_the_lists() {
 }
 
 #[test]
-fn a_class_that_is_only_judged_is_told() {
+fn a_class_that_never_occurs_in_train_is_reported() {
     let drawn = DrawnVoc::new(2, 2, 40, 30);
     let mut labels = mask(40, 30);
     labels.ids[0] = 12;
     std::fs::write(drawn.mask("b0"), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
     let report = look(drawn.root());
-    let told = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
-    assert!(report.ok && told.message.ends_with("never in train: dog"), "{told:?}");
+    let problem = report.problems.iter().find(|p| p.code == "unseen_class").unwrap();
+    assert!(report.ok && problem.message.ends_with("never in train: dog"), "{problem:?}");
 }
 
 #[test]
@@ -98,17 +105,18 @@ fn masks_that_mean_something_else_are_explained() {
 }
 
 #[test]
-fn real_data_sets_get_the_verdict_they_deserve() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    if !data.is_dir() {
-        println!("skipped: no photographs at {}", data.display());
-        return;
-    }
+#[ignore = "needs FCN_REAL_DATA, the folder of real data sets"]
+fn real_data_sets_have_the_problems_known_of_them() {
+    let data = std::env::var_os("FCN_REAL_DATA").expect("FCN_REAL_DATA names the folder of real data sets");
+    let data = Path::new(&data);
     let membrane = look(&data.join("membrane"));
-    let told = membrane.problems.iter().find(|p| p.code == "no_classes").unwrap();
-    assert!(told.message.contains("255 is the foreground") && told.hint.contains("255 foreground"), "{told:?}");
+    let problem = membrane.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(
+        problem.message.contains("255 is the foreground") && problem.hint.contains("255 foreground"),
+        "{problem:?}"
+    );
     let camvid = look(&data.join("camvid_rgb"));
-    let told = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
-    assert!(told.message.contains("24 colours") && told.hint.contains("class_colours.txt"), "{told:?}");
+    let problem = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
+    assert!(problem.message.contains("24 colours") && problem.hint.contains("class_colours.txt"), "{problem:?}");
     assert!(look(&data.join("rock_voc")).problems.iter().all(|p| p.severity == Severity::Warning));
 }

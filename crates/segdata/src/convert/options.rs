@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Images with a shorter side below this are left out unless told otherwise: crops of 224 pixels, the input of VGG-16,
+/// Images with a shorter side below this are left out by default: crops of 224 pixels, the input of VGG-16,
 /// are cut from them.
 pub const DEFAULT_MIN_SIZE: usize = 224;
 
@@ -59,6 +59,4 @@ pub struct ConvertOptions {
     pub exif: ExifPolicy,
     /// Whether an earlier conversion in `out` is replaced.
     pub overwrite: bool,
-    /// Seed of drawn splits; see [`Dataset::open`](crate::dataset::Dataset::open).
-    pub seed: u64,
 }

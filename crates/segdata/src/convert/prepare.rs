@@ -3,7 +3,7 @@
 use tfio::Example;
 
 use super::options::{ConvertOptions, ExifPolicy, VoidPolicy};
-use crate::dataset::{Split, judge_sizes};
+use crate::dataset::{Split, check_sizes};
 use crate::error::{Error, Result};
 use crate::image::{self, Format, Header};
 use crate::labels::VOID;
@@ -28,18 +28,17 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
     let at_image = |e: Error| if e.path.is_some() { e } else { e.at(split.source(i)) };
     let mut encoded = pair.image?;
     let mut header = image::read_header(&encoded).map_err(at_image)?;
-    let (width, height) = (header.width, header.height);
-    if width.min(height) < options.min_size {
-        return Ok(Prepared::TooSmall(format!("{width}x{height} is below {} pixels", options.min_size)));
+    if header.size.shorter_side() < options.min_size {
+        return Ok(Prepared::TooSmall(format!("{} is below {} pixels", header.size, options.min_size)));
     }
     let mask = pair.mask?;
     image::verify(&encoded).map_err(at_image)?; // decoding is the only proof that the image is whole
     if options.exif == ExifPolicy::Upright && header.orientation != 1 {
         let upright = image::decode_rgb(&encoded).map_err(at_image)?.upright(header.orientation);
-        header = Header { format: Format::Png, width: upright.width, height: upright.height, orientation: 1 };
+        header = Header { format: Format::Png, size: upright.size(), orientation: 1 };
         encoded = upright.to_png()?;
     }
-    judge_sizes(&header, (mask.width, mask.height)).map_err(at_image)?;
+    check_sizes(&header, mask.size()).map_err(at_image)?;
     let mut labels = mask.labels(split.coding()).map_err(at_image)?;
     if options.void == VoidPolicy::Background {
         labels.ids.iter_mut().filter(|id| **id == VOID).for_each(|id| *id = 0);

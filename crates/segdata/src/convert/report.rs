@@ -63,7 +63,7 @@ impl ConvertedSplit {
     }
 }
 
-/// The error of a conversion that skipped bad samples: exit 8.
+/// The error of a conversion that skipped bad samples, of kind [`ErrorKind::Skipped`]; `None` where none was skipped.
 pub fn skipped_error(report: &ConvertReport) -> Option<Error> {
     (report.bad() > 0).then(|| {
         Error::new(ErrorKind::Skipped, format!("{} bad samples were skipped", report.bad()))

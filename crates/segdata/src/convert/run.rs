@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 /// Samples in memory at once, for each thread.
 const BATCH_PER_THREAD: usize = 16;
 
-/// Converts a data set. `progress` is told samples done and in all.
+/// Converts a data set. `progress` is called with the samples done and their number.
 ///
 /// # Errors
 /// `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
 /// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
-    let dataset = Dataset::open(&options.data, options.classes.as_deref(), options.seed)?;
+    let dataset = Dataset::open(&options.data, options.classes.as_deref())?;
     let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
     let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
     if splits.is_empty() || options.shards == 0 {
@@ -74,7 +74,7 @@ fn convert_split(
         pixels_by_class: vec![0; classes],
         void_pixels: 0,
     };
-    // Missing files come up again when the sample is read; what has no sample is told here.
+    // Missing files come up again when the sample is read; faults without a sample are reported here.
     for fault in split
         .faults()
         .iter()

@@ -1,7 +1,7 @@
 //! The output folder: temporary names, fsync, rename, index last.
 //!
-//! While a conversion is under way the folder holds the file [`UNFINISHED`], which every reader refuses; it goes when
-//! `dataset.json` stands. A run that was killed leaves the mark behind, and the next conversion starts over.
+//! While a conversion is under way the folder holds the file [`UNFINISHED`], which every reader refuses; it is removed
+//! once `dataset.json` is written. A run that was killed leaves the mark behind, and the next conversion starts over.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,6 +12,7 @@ use tfio::{RecordError, RecordWriter};
 use super::report::ConvertedSplit;
 use crate::dataset::layouts::records::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED, fingerprint_of};
 use crate::error::{Error, Result};
+use crate::files::write::sync_folder;
 use crate::labels::Classes;
 
 /// Ending of shards that are being written.
@@ -69,10 +70,10 @@ impl Folder {
             file.write_all(b"\n")?;
             file.sync_all()?;
             std::fs::rename(&partial, &path)?;
-            std::fs::remove_file(self.path.join(UNFINISHED))?;
-            sync_folder(&self.path)
+            std::fs::remove_file(self.path.join(UNFINISHED))
         };
         write().map_err(|e| Error::io("write the record index", &path, &e))?;
+        sync_folder(&self.path)?;
         self.finished = true;
         Ok(index.fingerprint)
     }
@@ -130,10 +131,6 @@ impl Drop for Folder {
     }
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
-}
-
 /// Shards, partial shards and the index in a folder.
 fn record_files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -188,7 +185,7 @@ impl ShardWriter {
 fn refused(path: &Path, error: RecordError) -> Error {
     match error {
         RecordError::Write { source, .. } => Error::io("write the shard", path, &source)
-            .hint("make room on the disk or choose another `out`; nothing half-written is left"),
+            .hint("free space on the disk or choose another `out`; nothing half-written is left"),
         other => Error::data(other.to_string()).at(path),
     }
 }

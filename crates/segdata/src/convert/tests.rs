@@ -23,7 +23,6 @@ fn options(data: &Path, out: &Path) -> ConvertOptions {
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
         overwrite: false,
-        seed: 0,
     }
 }
 
@@ -63,7 +62,7 @@ fn the_bytes_are_the_same_for_any_number_of_threads_and_read_back() {
     assert!(a == b, "bytes depend on the number of threads");
     assert_eq!(report.splits[0].images_by_class[8], 37);
     assert_eq!(report.splits[0].void_pixels, 37 * 40);
-    let (source, records) = (Dataset::open(drawn.root(), None, 0).unwrap(), Dataset::open(&one, None, 0).unwrap());
+    let (source, records) = (Dataset::open(drawn.root(), None).unwrap(), Dataset::open(&one, None).unwrap());
     assert_eq!(records.classes, source.classes);
     for name in ["train", "val"] {
         let (from, to) = (source.split(name).unwrap(), records.split(name).unwrap());
@@ -116,7 +115,7 @@ fn void_becomes_background_on_request() {
     let old = ConvertOptions { void: VoidPolicy::Background, ..options(drawn.root(), out.path()) };
     let report = convert(&old, &|_, _| {}).unwrap();
     assert_eq!(report.splits[0].void_pixels, 0);
-    let sample = Dataset::open(out.path(), None, 0).unwrap().split("train").unwrap().load(0).unwrap();
+    let sample = Dataset::open(out.path(), None).unwrap().split("train").unwrap().load(0).unwrap();
     assert!(sample.labels.ids.iter().all(|&id| id != VOID));
 }
 
@@ -139,7 +138,7 @@ fn bad_samples_stop_with_all_their_names_or_are_skipped() {
     let report = convert(&skip, &|_, _| {}).unwrap();
     assert_eq!((report.splits[0].listed, report.splits[0].written, report.splits[0].bad), (7, 2, 5));
     assert_eq!(skipped_error(&report).map(|e| e.kind), Some(ErrorKind::Skipped));
-    assert_eq!(Dataset::open(&folder, None, 0).unwrap().split("train").unwrap().len(), 2);
+    assert_eq!(Dataset::open(&folder, None).unwrap().split("train").unwrap().len(), 2);
 }
 
 #[test]
@@ -160,8 +159,8 @@ fn an_earlier_conversion_is_replaced_only_by_force_and_a_broken_one_always() {
     std::fs::remove_file(out.path().join(INDEX_NAME)).unwrap();
     let only_mark = tempfile::tempdir().unwrap();
     std::fs::write(only_mark.path().join(UNFINISHED), b"").unwrap();
-    assert!(Dataset::open(only_mark.path(), None, 0).is_err_and(|e| e.message.contains("unfinished conversion")));
-    assert!(Dataset::open(out.path(), None, 0).is_err_and(|e| e.message.contains("unfinished conversion")));
+    assert!(Dataset::open(only_mark.path(), None).is_err_and(|e| e.message.contains("unfinished conversion")));
+    assert!(Dataset::open(out.path(), None).is_err_and(|e| e.message.contains("unfinished conversion")));
     convert(&again, &|_, _| {}).unwrap();
     assert_eq!(files(out.path()).len(), 5);
 }
@@ -173,7 +172,7 @@ fn shards_that_no_longer_fit_the_index_are_refused() {
     convert(&options(drawn.root(), out.path()), &|_, _| {}).unwrap();
     let shard = out.path().join("train-00001-of-00002.tfrecord");
     let whole = std::fs::read(&shard).unwrap();
-    let opened = || Dataset::open(out.path(), None, 0).and_then(|d| d.split("train"));
+    let opened = || Dataset::open(out.path(), None).and_then(|d| d.split("train"));
     std::fs::write(&shard, &whole[..whole.len() - 1]).unwrap();
     assert!(opened().is_err_and(|e| e.message.contains("dataset.json says")));
     std::fs::copy(out.path().join("train-00000-of-00002.tfrecord"), &shard).unwrap();
@@ -195,7 +194,7 @@ fn turned_photographs_are_refused_or_stored_upright() {
     let stored = options(drawn.root(), out.path());
     assert!(convert(&stored, &|_, _| {}).is_err_and(|e| e.message.contains("EXIF orientation 6")));
     convert(&ConvertOptions { exif: ExifPolicy::Upright, ..stored }, &|_, _| {}).unwrap();
-    let sample = Dataset::open(out.path(), None, 0).unwrap().split("train").unwrap().load(0).unwrap();
+    let sample = Dataset::open(out.path(), None).unwrap().split("train").unwrap().load(0).unwrap();
     assert_eq!(sample.image, decode_rgb(&jpeg).unwrap().upright(6));
     assert_eq!(sample.labels, upright);
 }

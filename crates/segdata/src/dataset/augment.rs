@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::image::preprocessing::Normaliser;
 use crate::labels::VOID;
 use crate::rng::Rng;
+use crate::size::Size;
 
 /// What may be drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,9 +25,9 @@ pub struct AugmentOptions {
 
 /// One draw: where a crop lies in the scaled image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CropWindow {
-    /// Width and height of the scaled image in pixels.
-    pub scaled: [usize; 2],
+pub(super) struct CropWindow {
+    /// Size of the scaled image in pixels.
+    pub scaled: Size,
     /// Left and top of the crop in the scaled image; negative where the image is smaller than the crop.
     pub origin: [isize; 2],
     /// Whether columns are mirrored.
@@ -34,11 +35,12 @@ pub struct CropWindow {
 }
 
 impl CropWindow {
-    /// Draws a window for an image of `width` x `height` pixels. A smaller image lies anywhere inside the crop.
-    pub fn draw(width: usize, height: usize, options: &AugmentOptions, rng: &mut Rng) -> Self {
+    /// Draws a window for an image of this size. A smaller image lies anywhere inside the crop.
+    pub fn draw(size: Size, options: &AugmentOptions, rng: &mut Rng) -> Self {
         let scale = f64::from(rng.between(options.scale_min, options.scale_max));
-        let scaled = [width, height].map(|side| ((side as f64 * scale).round() as usize).max(1));
-        let origin = scaled.map(|side| match side >= options.crop {
+        let side = |side: usize| ((side as f64 * scale).round() as usize).max(1);
+        let scaled = Size::new(side(size.width), side(size.height));
+        let origin = [scaled.width, scaled.height].map(|side| match side >= options.crop {
             true => rng.below(side - options.crop + 1) as isize,
             false => -(rng.below(options.crop - side + 1) as isize),
         });
@@ -60,7 +62,7 @@ fn visible(origin: isize, scaled: usize, crop: usize) -> Visible {
 }
 
 /// Cuts crops out of samples; keeps its buffers from one to the next.
-pub struct Cropper {
+pub(super) struct Cropper {
     crop: usize,
     normaliser: Normaliser,
     resizer: Resizer,
@@ -81,8 +83,12 @@ impl Cropper {
     pub fn cut(&mut self, sample: &Sample, window: &CropWindow, chw: &mut [f32], labels: &mut [u8]) -> Result<()> {
         let crop = self.crop;
         let image = &sample.image;
-        let [x, y] = [0, 1].map(|axis| visible(window.origin[axis], window.scaled[axis], crop));
-        let ratio = [image.width as f64 / window.scaled[0] as f64, image.height as f64 / window.scaled[1] as f64];
+        let (x, y) = (
+            visible(window.origin[0], window.scaled.width, crop),
+            visible(window.origin[1], window.scaled.height, crop),
+        );
+        let ratio =
+            [image.width as f64 / window.scaled.width as f64, image.height as f64 / window.scaled.height as f64];
 
         chw.fill(0.0);
         let mut pixels = self.resized(sample, [&x, &y], ratio)?;
@@ -178,7 +184,7 @@ mod tests {
     #[test]
     fn at_scale_one_a_crop_is_the_pixels_themselves() {
         let sample = sample(60, 50);
-        let window = CropWindow { scaled: [60, 50], origin: [7, 5], mirrored: false };
+        let window = CropWindow { scaled: Size::new(60, 50), origin: [7, 5], mirrored: false };
         let (chw, labels) = cut(&sample, &window, 32);
         for y in 0..32 {
             for x in 0..32 {
@@ -194,7 +200,7 @@ mod tests {
         let sample = sample(40, 30);
         for origin in [[3, 2], [-10, -4]] {
             let crop = if origin[0] < 0 { 64 } else { 24 };
-            let window = CropWindow { scaled: [40, 30], origin, mirrored: false };
+            let window = CropWindow { scaled: Size::new(40, 30), origin, mirrored: false };
             let (chw, labels) = cut(&sample, &window, crop);
             let (mirrored_chw, mirrored_labels) = cut(&sample, &CropWindow { mirrored: true, ..window }, crop);
             let backwards = |row: &[f32]| row.iter().rev().copied().collect::<Vec<_>>();
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn where_the_image_does_not_reach_there_is_void_and_mean_colour() {
-        let window = CropWindow { scaled: [10, 8], origin: [-5, -20], mirrored: false };
+        let window = CropWindow { scaled: Size::new(10, 8), origin: [-5, -20], mirrored: false };
         let (chw, labels) = cut(&sample(10, 8), &window, 32);
         for y in 0..32usize {
             for x in 0..32usize {
@@ -226,7 +232,7 @@ mod tests {
         let options = AugmentOptions { crop: 32, scale_min: 0.5, scale_max: 2.0, flip: true };
         for draw in 0..200 {
             let mut rng = Rng::derive(1, Purpose::Augment, &[0, draw]);
-            let window = CropWindow::draw(64, 48, &options, &mut rng);
+            let window = CropWindow::draw(Size::new(64, 48), &options, &mut rng);
             let (chw, labels) = cut(&sample, &window, 32);
             for at in 0..1024 {
                 if labels[at] == VOID {
@@ -249,7 +255,7 @@ mod tests {
             let sample = sample(width, height);
             for draw in 0..50 {
                 let mut rng = Rng::derive(2, Purpose::Augment, &[0, draw]);
-                let window = CropWindow::draw(width, height, &options, &mut rng);
+                let window = CropWindow::draw(Size { width, height }, &options, &mut rng);
                 let (chw, labels) = cut(&sample, &window, 64);
                 assert!(chw.iter().all(|value| value.is_finite()));
                 assert!(labels.iter().any(|&id| id != VOID), "{width}x{height}: {window:?}");

@@ -63,9 +63,9 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Gives every sample whose name stands before it already a name of its own: results are named by id, and would
-    /// overwrite another's.
-    pub fn tell_apart(&mut self) {
+    /// Gives every sample whose id an earlier one has already an id of its own: results are named by id, and would
+    /// overwrite those of the other.
+    pub fn make_ids_unique(&mut self) {
         let mut seen: HashSet<String> = HashSet::new();
         for (i, entry) in self.entries.iter_mut().enumerate() {
             if !seen.insert(entry.id.clone()) {
@@ -93,7 +93,7 @@ impl Source {
         }
     }
 
-    /// Feeds the hasher what tells this source from an edited one; see `Split::fingerprint`.
+    /// Feeds the hasher what distinguishes this source from an edited one; see `Split::fingerprint`.
     pub fn digest(&self, hasher: &mut blake3::Hasher) {
         match self {
             Source::Files { image, mask } => {
@@ -130,7 +130,7 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// Says that `error` is about this record.
+    /// `error` with the place of this record and the id of its sample.
     pub fn blame(&self, id: &str, mut error: Error) -> Error {
         error.message = format!("record {} at byte {} ({id}): {}", self.record, self.offset, error.message);
         error.at(&self.shard)

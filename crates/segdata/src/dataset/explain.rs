@@ -82,7 +82,7 @@ impl ValueCounts {
 /// More distinct values than this are no classes.
 const MOST_CLASSES: usize = 64;
 
-/// Tells what the values of masks without a class list probably mean.
+/// Explains what the values of masks without a class list probably mean.
 pub(crate) fn explain(counts: &ValueCounts) -> Explanation {
     if counts.by_value.is_empty() {
         return only("no mask could be read".into());
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_values_mean_is_told_and_the_class_list_reads_them() {
+    fn what_values_mean_is_explained_and_the_class_list_reads_them() {
         let index = |values: &[u16]| values.iter().map(|&v| MaskValue::Index(v)).collect::<Vec<_>>();
         let colour = |values: &[[u8; 3]]| values.iter().map(|&v| MaskValue::Colour(v)).collect::<Vec<_>>();
         let voc_greys: Vec<u16> = [0u8, 8, 12, 15].map(|id| u16::from(luma(voc_colour(id)))).to_vec();

@@ -23,8 +23,6 @@ pub enum Form {
 pub(crate) struct ListOptions<'a> {
     /// The class list that the user named; one beside the data is looked for otherwise.
     pub classes: Option<&'a Path>,
-    /// Draws the splits of a data set that brings no lists.
-    pub seed: u64,
 }
 
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.

@@ -1,4 +1,4 @@
-//! Lists of ids and the files they stand for.
+//! Lists of ids and the files of each id.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::entry::{Entry, Fault, Listing, Source};
 use crate::error::{Error, Result};
 use crate::files::read as file;
-use crate::image::IMAGE_EXTENSIONS;
+use crate::image::Format;
 
 /// The folders of a data set in files, and what lies in them.
 pub(crate) struct Files {
@@ -131,10 +131,10 @@ fn list_images(dir: &Path) -> Result<ByStem> {
 /// `name` without its extension, if that is one of an image.
 pub(crate) fn stem_of_image_name(name: &str) -> Option<&str> {
     let (stem, extension) = name.rsplit_once('.')?;
-    IMAGE_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)).then_some(stem)
+    Format::of_extension(extension).is_some().then_some(stem)
 }
 
-/// An id and the line it stood on.
+/// An id and the number of its line.
 pub(crate) struct ListedId {
     pub id: String,
     pub line: Option<usize>,

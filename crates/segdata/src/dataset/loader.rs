@@ -50,7 +50,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts making batches of `split` from number `first` on. Ends with the loader.
+    /// Starts making batches of `split` from number `first` on, on as many threads as the thread pool has, at most
+    /// eight. Ends with the loader.
     ///
     /// # Errors
     /// An empty split.
@@ -58,8 +59,7 @@ impl Loader {
         if split.is_empty() {
             return Err(Error::data("the training split is empty; training needs at least one image"));
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = cores.clamp(1, MOST_WORKERS) as u64;
+        let count = rayon::current_num_threads().clamp(1, MOST_WORKERS) as u64;
         let workers = (0..count)
             .map(|worker| {
                 let (sender, receiver) = sync_channel(BATCHES_AHEAD);
@@ -115,7 +115,7 @@ fn make_batch(
         let (epoch, index) = order.at(number * plan.batch as u64 + slot as u64);
         let sample = split.load(index)?;
         let mut rng = Rng::derive(plan.seed, Purpose::Augment, &[epoch, index as u64]);
-        let window = CropWindow::draw(sample.image.width, sample.image.height, &plan.augment, &mut rng);
+        let window = CropWindow::draw(sample.image.size(), &plan.augment, &mut rng);
         cropper.cut(&sample, &window, chw, labels)?;
         ids.push(sample.id);
     }
@@ -155,6 +155,25 @@ impl EpochOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Dataset;
+    use crate::dataset::drawn::DrawnVoc;
+
+    #[test]
+    fn the_thread_pool_decides_how_many_threads_load_and_not_what_they_load() {
+        let drawn = DrawnVoc::new(5, 0, 40, 30);
+        let split = Arc::new(Dataset::open(drawn.root(), None).unwrap().split("train").unwrap());
+        let augment = AugmentOptions { crop: 16, scale_min: 0.5, scale_max: 2.0, flip: true };
+        let plan = BatchPlan { seed: 3, batch: 2, augment, preprocessing: Preprocessing::default() };
+        let batches = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut loader = pool.install(|| Loader::start(split.clone(), plan.clone(), 1)).unwrap();
+            assert_eq!(loader.workers.len(), threads.min(MOST_WORKERS));
+            let next = |_| loader.next_batch().map(|b| (b.images_nchw, b.labels_nhw, b.ids)).unwrap();
+            (0..6).map(next).collect::<Vec<_>>()
+        };
+        let one = batches(1);
+        assert!(one == batches(3) && one == batches(20), "batches depend on the number of threads");
+    }
 
     #[test]
     fn every_epoch_visits_each_sample_once_in_a_new_order() {

@@ -26,12 +26,12 @@ mod split;
 
 pub use entry::Fault;
 pub use layout::Form;
-pub use open::{Dataset, SPLIT_SEED};
+pub use open::Dataset;
 pub use sample::{EncodedSample, Sample};
 pub use split::Split;
 
 pub(crate) use layout::{Layout, ListOptions};
-pub(crate) use sample::judge_sizes;
+pub(crate) use sample::check_sizes;
 
 #[cfg(test)]
 pub(crate) mod drawn;

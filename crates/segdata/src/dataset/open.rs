@@ -10,10 +10,6 @@ use super::split::Split;
 use crate::error::{Error, Result};
 use crate::labels::{Classes, MaskCoding};
 
-/// Seed of the split of a folder without lists, the same in every command: another one would move images between
-/// training and validation.
-pub const SPLIT_SEED: u64 = 0;
-
 /// An opened data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -30,14 +26,14 @@ impl Dataset {
     /// Opens a VOC root, an `images/` + `masks/` folder, a record file, a folder of records, or a glob of records.
     ///
     /// `classes_file` names the classes; without it a `classes.txt` in the folder does, then `dataset.json`, then
-    /// VOC's 21 classes for VOC roots and records. `seed` draws the `train`/`val` split of a folder without lists and
-    /// has no other effect: keep it fixed, or images move between training and validation.
+    /// VOC's 21 classes for VOC roots and records. A folder without lists is split into `train` and `val` by a draw that
+    /// depends on the names alone, so that no image moves from one to the other between two commands.
     ///
     /// # Errors
     /// Nothing recognisable at `path`; an `images/` + `masks/` folder without a class list (the error shows the values
     /// found and a class list to start from); a class list or record index that cannot be read.
-    pub fn open(path: &Path, classes_file: Option<&Path>, seed: u64) -> Result<Dataset> {
-        let options = ListOptions { classes: classes_file, seed };
+    pub fn open(path: &Path, classes_file: Option<&Path>) -> Result<Dataset> {
+        let options = ListOptions { classes: classes_file };
         let layout = Layout::find(path, &options)?;
         let coding = match layout.named_classes(&options)? {
             Some(coding) => coding,
@@ -73,7 +69,7 @@ impl Dataset {
         self.splits.iter().map(|s| s.name().to_string()).collect()
     }
 
-    /// The split called `name`, all of whose images and masks were seen at opening.
+    /// The split called `name`, all of whose images and masks were found at opening.
     ///
     /// # Errors
     /// No such split (the error names those there are); an empty split; missing files, duplicate or unsafe ids (all
@@ -88,7 +84,7 @@ impl Dataset {
         Ok(split)
     }
 
-    /// The split called `name` with everything its list names, present or not; [`Split::faults`] tells what is wrong.
+    /// The split called `name` with everything its list names, present or not; [`Split::faults`] lists what is wrong.
     ///
     /// # Errors
     /// No such split.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::image::{Header, MaskPixels, RawMask, RgbImage};
 use crate::labels::LabelMap;
+use crate::size::Size;
 
 /// A photograph and its class ids, of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct EncodedSample {
     pub labels: LabelMap,
 }
 
-/// The two halves of a sample as they lie on disk, each with its own fate.
+/// The two halves of a sample as they lie on disk; one may be readable where the other is not.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub image: Result<Vec<u8>>,
@@ -36,12 +37,11 @@ pub(crate) struct Pair {
 }
 
 /// Image and mask must agree pixel for pixel; a rotation asked for by EXIF is the usual reason when they do not.
-pub(crate) fn judge_sizes(header: &Header, mask: (usize, usize)) -> Result<()> {
-    let (width, height) = (header.width, header.height);
-    if (width, height) == mask {
+pub(crate) fn check_sizes(header: &Header, mask: Size) -> Result<()> {
+    if header.size == mask {
         return Ok(());
     }
-    let what = format!("the image is {width}x{height}, its mask {}x{}", mask.0, mask.1);
+    let what = format!("the image is {}, its mask {mask}", header.size);
     if header.upright_size() == mask {
         return Err(Error::data(format!(
             "{what}: the photograph is stored turned (EXIF orientation {}), the mask was drawn on it upright",
@@ -56,6 +56,6 @@ pub(crate) fn judge_sizes(header: &Header, mask: (usize, usize)) -> Result<()> {
 }
 
 /// The mask of a record, or any other array of class ids, as a mask file would be seen.
-pub(crate) fn mask_of_ids(width: usize, height: usize, ids: Vec<u8>) -> RawMask {
-    RawMask { width, height, pixels: MaskPixels::Index8(ids), palette: None }
+pub(crate) fn mask_of_ids(size: Size, ids: Vec<u8>) -> RawMask {
+    RawMask { width: size.width, height: size.height, pixels: MaskPixels::Index8(ids), palette: None }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Fault, Listing, Source, fingerprint};
 use super::layouts::records;
-use super::sample::{EncodedSample, Pair, Sample, judge_sizes};
+use super::sample::{EncodedSample, Pair, Sample, check_sizes};
 use crate::error::{Error, Result};
 use crate::files::read as file;
 use crate::image::{self, RawMask};
@@ -46,7 +46,7 @@ impl Split {
         self.entries.is_empty()
     }
 
-    /// The ids that also stand in `other`.
+    /// The ids that are in `other` too.
     pub fn ids_in(&self, other: &Split) -> Vec<&str> {
         let theirs: std::collections::HashSet<&str> = other.entries.iter().map(|e| e.id.as_str()).collect();
         self.entries.iter().map(|e| e.id.as_str()).filter(|id| theirs.contains(id)).collect()
@@ -103,13 +103,13 @@ impl Split {
     /// Reads sample `i` with its image still encoded: header and size checked, mask decoded.
     ///
     /// # Errors
-    /// As [`Split::load`], but damage behind the image's header is not seen.
+    /// As [`Split::load`], but damage behind the image's header is not detected.
     pub fn encoded(&self, i: usize) -> Result<EncodedSample> {
         let pair = self.pair(i)?;
         let encoded = pair.image?;
         let header = image::read_header(&encoded).map_err(|e| self.placed(i, e))?;
         let raw = pair.mask?;
-        judge_sizes(&header, (raw.width, raw.height)).map_err(|e| self.placed(i, e))?;
+        check_sizes(&header, raw.size()).map_err(|e| self.placed(i, e))?;
         let labels = raw.labels(&self.coding).map_err(|e| self.placed_mask(i, e))?;
         Ok(EncodedSample { id: self.id(i).to_string(), encoded, header, labels })
     }

@@ -5,9 +5,11 @@
 //!
 //! * [`read`](mod@read) opens regular files only, and reads no more than was asked for.
 //! * [`write`](mod@write) makes a file durable before it has its name.
+//! * [`glob`](mod@glob) matches the names of files in a folder.
 //! * [`npy`] is NumPy's array format, version 1.0 (`numpy/lib/format.py`).
 //! * [`path_text`] puts paths into JSON.
 
+pub mod glob;
 pub mod npy;
 pub mod path_text;
 pub mod read;

@@ -112,12 +112,12 @@ fn from_half(bits: u16) -> f32 {
 pub struct ArrayFile<R = File> {
     shape: Vec<usize>,
     stored: Stored,
-    /// Stands at the first value.
+    /// Positioned at the first value.
     rest: BufReader<R>,
 }
 
 impl ArrayFile {
-    /// Opens an array of 16-, 32- or 64-bit little-endian floats in C order and judges its header.
+    /// Opens an array of 16-, 32- or 64-bit little-endian floats in C order and validates its header.
     ///
     /// # Errors
     /// What the system refuses; a file that is no such array (the message says what it is instead), or that is shorter
@@ -153,7 +153,7 @@ impl<R: Read> ArrayFile<R> {
         Ok(values)
     }
 
-    /// Reads and judges the header of a file of `length` bytes.
+    /// Reads and validates the header of a file of `length` bytes.
     fn parse(from: R, length: u64) -> Result<Self> {
         let refused = |what: &str| {
             Error::data(format!("not an array this program reads: {what}"))

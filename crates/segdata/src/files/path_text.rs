@@ -30,6 +30,6 @@ pub fn optional_path_as_text<S: Serializer>(
 ///
 /// # Errors
 /// Those of the serialiser.
-pub fn paths_as_text<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn paths_as_text<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> std::result::Result<S::Ok, S::Error> {
     to.collect_seq(paths.iter().map(|path| path.as_ref().display().to_string()))
 }

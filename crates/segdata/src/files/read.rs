@@ -16,7 +16,7 @@ pub const MAX_BYTES: u64 = 4 << 30;
 /// What the system refuses; a folder, a pipe or a device (an error of `kind`).
 pub fn open(kind: ErrorKind, what: &str, path: &Path) -> Result<File> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
-    // Judged before it is opened: opening a pipe blocks.
+    // Checked before it is opened: opening a pipe blocks.
     if !std::fs::metadata(path).map_err(fault)?.is_file() {
         let message = format!("{what} is not a regular file, but a folder, a pipe or a device");
         return Err(Error::new(kind, message).at(path));
@@ -45,7 +45,8 @@ pub fn each_block(reader: &mut impl Read, mut take: impl FnMut(&[u8])) -> std::i
 /// All bytes of a regular file.
 ///
 /// # Errors
-/// What the system refuses; a file that is not regular, or of more than [`MAX_BYTES`].
+/// What the system refuses; a file that is not regular, or of more than [`MAX_BYTES`] (an error of kind
+/// [`ErrorKind::Data`]).
 pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     read_at_most(MAX_BYTES, what, path)
 }
@@ -54,7 +55,7 @@ pub fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_at_most(limit: u64, what: &str, path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_at_most(limit: u64, what: &str, path: &Path) -> Result<Vec<u8>> {
     let fault = |e: std::io::Error| Error::io(&format!("read {what}"), path, &e);
     let file = open(ErrorKind::Data, what, path)?;
     let length = file.metadata().map_err(fault)?.len();

@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The lower-case name, as it stands in `image/format` of a record.
+    /// The lower-case name, as in `image/format` of a record.
     pub fn name(self) -> &'static str {
         match self {
             Format::Jpeg => "jpeg",
@@ -30,16 +30,9 @@ impl Format {
         }
     }
 
-    /// Whether a file with this extension (any case, no dot) is expected to hold this format.
-    pub fn matches_extension(self, extension: &str) -> bool {
-        let extensions: &[&str] = match self {
-            Format::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
-            Format::Png => &["png", "apng"],
-            Format::Bmp => &["bmp", "dib"],
-            Format::Tiff => &["tif", "tiff"],
-            Format::Webp => &["webp"],
-        };
-        extensions.iter().any(|e| e.eq_ignore_ascii_case(extension))
+    /// The format that a file's extension (any case, no dot) promises; `None` where it is not one of an image.
+    pub fn of_extension(extension: &str) -> Option<Format> {
+        IMAGE_EXTENSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, format)| *format)
     }
 
     pub(super) fn codec(self) -> image::ImageFormat {
@@ -53,8 +46,17 @@ impl Format {
     }
 }
 
-/// Extensions of files taken for images when a folder is listed.
-pub const IMAGE_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "jfif"];
+/// Extensions of files taken for images when a folder is listed, and the format that each promises.
+pub const IMAGE_EXTENSIONS: [(&str, Format); 8] = [
+    ("jpg", Format::Jpeg),
+    ("jpeg", Format::Jpeg),
+    ("png", Format::Png),
+    ("bmp", Format::Bmp),
+    ("tif", Format::Tiff),
+    ("tiff", Format::Tiff),
+    ("webp", Format::Webp),
+    ("jfif", Format::Jpeg),
+];
 
 /// The format of an image file's content; the error says what the bytes look like instead.
 pub fn guess_format(bytes: &[u8]) -> Result<Format> {

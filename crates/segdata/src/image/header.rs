@@ -8,24 +8,23 @@ use image::{ImageDecoder, ImageReader};
 use super::format::{Format, damaged, guess_format};
 use super::jpeg;
 use crate::error::Result;
+use crate::size::Size;
 
 /// What the header of an image file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Format, told from the content.
+    /// Format, found from the content.
     pub format: Format,
-    /// Width in stored pixels, before any rotation asked for by EXIF.
-    pub width: usize,
-    /// Height in stored pixels.
-    pub height: usize,
+    /// Size in stored pixels, before any rotation asked for by EXIF.
+    pub size: Size,
     /// EXIF orientation, 1-8; 1 (upright) where there is none.
     pub orientation: u8,
 }
 
 impl Header {
-    /// Width and height after the rotation that EXIF asks for: orientations 5-8 exchange the sides.
-    pub fn upright_size(&self) -> (usize, usize) {
-        if self.orientation >= 5 { (self.height, self.width) } else { (self.width, self.height) }
+    /// The size after the rotation that EXIF asks for: orientations 5-8 exchange the sides.
+    pub fn upright_size(&self) -> Size {
+        if self.orientation >= 5 { self.size.transposed() } else { self.size }
     }
 }
 
@@ -36,7 +35,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header> {
         let header = jpeg::read_header(bytes)?;
         let exif = header.exif.and_then(|range| bytes.get(range));
         let orientation = exif.and_then(Orientation::from_exif_chunk).map_or(1, Orientation::to_exif);
-        return Ok(Header { format, width: header.width, height: header.height, orientation });
+        return Ok(Header { format, size: Size::new(header.width, header.height), orientation });
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format.codec())
         .into_decoder()
@@ -46,10 +45,5 @@ pub fn read_header(bytes: &[u8]) -> Result<Header> {
     if width == 0 || height == 0 {
         return Err(damaged(format, &format!("the header gives a size of {width}x{height}")));
     }
-    Ok(Header { format, width: width as usize, height: height as usize, orientation })
-}
-
-/// Stored width and height in pixels, from the header alone.
-pub fn image_size(bytes: &[u8]) -> Result<(usize, usize)> {
-    read_header(bytes).map(|h| (h.width, h.height))
+    Ok(Header { format, size: Size::new(width as usize, height as usize), orientation })
 }

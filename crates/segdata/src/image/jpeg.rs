@@ -1,8 +1,8 @@
 //! JPEG: a walk over the marker segments (ITU-T T.81, annex B), and decoding without silent repair.
 //!
 //! The decoder's tolerant mode fills what a truncated file lacks with grey and says nothing, so it is run in strict
-//! mode, and the end marker is looked for first. Not seen: a file cut and then closed with an end marker, which decodes
-//! with a flat remainder.
+//! mode, and the end marker is looked for first. Not detected: a file cut and then closed with an end marker, which
+//! decodes with a flat remainder.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -41,7 +41,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<JpegHeader> {
     let mut header = JpegHeader { width: 0, height: 0, components: 0, adobe: false, exif: None, scan_start: 0 };
     let mut at = 2;
     loop {
-        // Fill bytes and stray bytes may stand before a marker; readers skip them.
+        // Fill bytes and stray bytes may precede a marker; readers skip them.
         while bytes.get(at).is_some_and(|&b| b != 0xff) {
             at += 1;
         }
@@ -87,7 +87,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<JpegHeader> {
     }
 }
 
-/// The content of the segment whose length field stands at `at`.
+/// The content of the segment whose length field is at `at`.
 fn segment(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let length = usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     (length >= 2 && at + length <= bytes.len()).then(|| at + 2..at + length)
@@ -112,7 +112,7 @@ fn whole_header(bytes: &[u8]) -> Result<JpegHeader> {
     Ok(header)
 }
 
-/// Decodes to RGB, `height * width * 3` bytes. The caller has judged the size.
+/// Decodes to RGB, `height * width * 3` bytes. The caller has checked the size.
 pub(super) fn decode_rgb(bytes: &[u8]) -> Result<Vec<u8>> {
     let header = whole_header(bytes)?;
     // Four components without Adobe's marker are plain CMYK, which the decoder would take for inverted.

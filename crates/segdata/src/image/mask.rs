@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use super::decode::{DEFAULT_MAX_PIXELS, decode_dynamic, judge_size};
+use super::decode::{DEFAULT_MAX_PIXELS, check_size, decode_dynamic};
 use super::format::{Format, damaged};
 use super::header::read_header;
 use crate::error::{Error, Result};
 use crate::labels::{Classes, LabelMap, MaskCoding, MaskValue, VOID, voc_colour};
+use crate::size::Size;
 
 /// A mask as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +40,7 @@ pub enum MaskPixels {
 /// Decodes a mask under `classes`: palette index = class id, grey value = class id, or RGB in the class colours.
 /// Sizes up to [`DEFAULT_MAX_PIXELS`].
 pub fn decode_mask(bytes: &[u8], classes: &Classes) -> Result<LabelMap> {
-    decode_mask_as(bytes, &MaskCoding::from(classes))
-}
-
-/// Decodes a mask whose values and colours `coding` maps to class ids.
-pub fn decode_mask_as(bytes: &[u8], coding: &MaskCoding) -> Result<LabelMap> {
-    RawMask::decode(bytes)?.labels(coding)
+    RawMask::decode(bytes)?.labels(&MaskCoding::from(classes))
 }
 
 impl RawMask {
@@ -54,7 +50,7 @@ impl RawMask {
     /// throughout.
     pub fn decode(bytes: &[u8]) -> Result<RawMask> {
         let header = read_header(bytes)?;
-        judge_size(header.width, header.height, DEFAULT_MAX_PIXELS)?;
+        check_size(header.size, DEFAULT_MAX_PIXELS)?;
         match header.format {
             Format::Png => read_png(bytes),
             Format::Jpeg => Err(Error::data("the mask is a JPEG, whose compression changes values at every border")
@@ -70,9 +66,14 @@ impl RawMask {
                             .hint("save masks as palette or grey PNG"));
                     }
                 };
-                Ok(RawMask { width: header.width, height: header.height, pixels, palette: None })
+                Ok(RawMask { width: header.size.width, height: header.size.height, pixels, palette: None })
             }
         }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 
     /// Pixels by value, in the order of the values.
@@ -148,7 +149,7 @@ impl RawMask {
         let mut unknown: Vec<(MaskValue, u64)> =
             self.histogram().into_iter().filter(|(value, _)| coding.id_of(*value).is_none()).collect();
         unknown.sort_by_key(|&(value, n)| (std::cmp::Reverse(n), value));
-        let total = self.width as u64 * self.height as u64;
+        let total = self.size().pixels() as u64;
         let listed = unknown.iter().take(8).map(|(value, n)| format!("{value}: {n} px")).collect::<Vec<_>>().join(", ");
         let more = if unknown.len() > 8 { format!(" and {} more", unknown.len() - 8) } else { String::new() };
         let wrong: u64 = unknown.iter().map(|(_, n)| n).sum();
@@ -209,7 +210,7 @@ fn unpack(packed: &[u8], width: usize, line_size: usize, depth: u8) -> Vec<u8> {
 fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
     let transparent = samples.chunks_exact(channels).filter(|p| p[channels - 1] != 255).count();
     if transparent > 0 {
-        return Err(Error::data(format!("the mask has {transparent} transparent pixels, whose class is not told"))
+        return Err(Error::data(format!("the mask has {transparent} transparent pixels, which have no class"))
             .hint("save the mask without an alpha channel; use 255 for pixels without a label"));
     }
     Ok(samples.chunks_exact(channels).flat_map(|p| p[..channels - 1].iter().copied()).collect())
@@ -220,9 +221,8 @@ fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
 pub fn encode_mask_png(labels: &LabelMap, classes: &Classes) -> Result<Vec<u8>> {
     let palette: Vec<u8> =
         (0..=u8::MAX).flat_map(|id| classes.palette.get(usize::from(id)).copied().unwrap_or(voc_colour(id))).collect();
-    let refused = |e: png::EncodingError| {
-        Error::internal(format!("a mask of {}x{} cannot be written: {e}", labels.width, labels.height))
-    };
+    let refused =
+        |e: png::EncodingError| Error::internal(format!("a mask of {} cannot be written: {e}", labels.size()));
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, labels.width as u32, labels.height as u32);
     encoder.set_color(png::ColorType::Indexed);

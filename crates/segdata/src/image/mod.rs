@@ -1,9 +1,9 @@
-//! Photographs and masks in and out: decode, resize, encode.
+//! Photographs and masks in and out: decode, normalise, encode.
 //!
 //! ```text
 //! bytes -> format -> header -> decode -> RgbImage        (jpeg: markers of ITU-T T.81, strict decoding)
 //!                           \> mask   -> RawMask -> LabelMap, by a MaskCoding
-//! RgbImage, LabelMap -> resize                            RgbImage -> preprocessing -> [3, H, W] floats
+//! RgbImage -> preprocessing -> [3, H, W] floats
 //! ```
 //!
 //! The bytes of a file come in; an [`RgbImage`] (8 bit, row-major, interleaved) or a
@@ -20,14 +20,12 @@ mod jpeg;
 mod mask;
 mod photograph;
 pub mod preprocessing;
-mod resize;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_rgb, decode_rgb_within, verify};
 pub use format::{Format, IMAGE_EXTENSIONS, guess_format};
-pub use header::{Header, image_size, read_header};
-pub use mask::{MaskPixels, RawMask, decode_mask, decode_mask_as, encode_mask_png};
+pub use header::{Header, read_header};
+pub use mask::{MaskPixels, RawMask, decode_mask, encode_mask_png};
 pub use photograph::RgbImage;
-pub use resize::{resize_labels, resize_rgb};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -4,6 +4,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageEncoder, codecs};
 
 use crate::error::{Error, Result};
+use crate::size::Size;
 
 /// An 8-bit RGB photograph, row-major, interleaved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,13 @@ pub struct RgbImage {
 
 impl RgbImage {
     /// An image of one colour.
-    pub fn filled(width: usize, height: usize, rgb: [u8; 3]) -> Self {
-        RgbImage { width, height, rgb_hwc: rgb.repeat(width * height) }
+    pub fn filled(size: Size, rgb: [u8; 3]) -> Self {
+        RgbImage { width: size.width, height: size.height, rgb_hwc: rgb.repeat(size.pixels()) }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 
     /// The colour at column `x`, row `y`.
@@ -61,14 +67,13 @@ impl RgbImage {
     fn encode_with(&self, encoder: impl ImageEncoder) -> Result<()> {
         if self.width == 0 || self.height == 0 || self.rgb_hwc.len() != self.width * self.height * 3 {
             return Err(Error::internal(format!(
-                "an image of {}x{} with {} bytes cannot be written",
-                self.width,
-                self.height,
+                "an image of {} with {} bytes cannot be written",
+                self.size(),
                 self.rgb_hwc.len()
             )));
         }
         encoder
             .write_image(&self.rgb_hwc, self.width as u32, self.height as u32, image::ExtendedColorType::Rgb8)
-            .map_err(|e| Error::data(format!("an image of {}x{} cannot be written: {e}", self.width, self.height)))
+            .map_err(|e| Error::data(format!("an image of {} cannot be written: {e}", self.size())))
     }
 }

@@ -6,6 +6,7 @@ use image::DynamicImage;
 
 use super::*;
 use crate::labels::{Classes, LabelMap, VOID, voc_colour};
+use crate::size::Size;
 
 /// A smooth picture, so that JPEG keeps its colours.
 fn gradient(width: usize, height: usize) -> RgbImage {
@@ -55,7 +56,7 @@ fn every_kind_of_photograph_is_read_as_rgb() {
     use png::{BitDepth as D, ColorType as C};
     let picture = gradient(16, 8);
     let rgb = image::RgbImage::from_raw(16, 8, picture.rgb_hwc.clone()).unwrap();
-    let grey = |v: u8| RgbImage::filled(2, 1, [v; 3]);
+    let grey = |v: u8| RgbImage::filled(Size::new(2, 1), [v; 3]);
     let two = |a: [u8; 3], b: [u8; 3]| RgbImage { width: 2, height: 1, rgb_hwc: [a, b].concat() };
     let cases: Vec<(&str, Vec<u8>, Format, RgbImage)> = vec![
         ("png rgb", encoded(rgb.clone().into(), F::Png), Format::Png, picture.clone()),
@@ -105,7 +106,7 @@ fn every_kind_of_photograph_is_read_as_rgb() {
                 if found != expected {
                     failures.push(format!("{name}: {:?}", &found.rgb_hwc[..6.min(found.rgb_hwc.len())]));
                 }
-                if (header.format, header.width, header.height) != (format, expected.width, expected.height) {
+                if (header.format, header.size) != (format, expected.size()) {
                     failures.push(format!("{name}: {header:?}"));
                 }
             }
@@ -228,7 +229,7 @@ fn orientation_is_read_and_applied_on_request() {
     for (orientation, corner) in corners {
         let header = read_header(&with_orientation(&jpeg, orientation)).unwrap();
         let upright = picture.clone().upright(orientation);
-        if header.orientation != orientation || header.upright_size() != (upright.width, upright.height) {
+        if header.orientation != orientation || header.upright_size() != upright.size() {
             failures.push(format!("{header:?}"));
         }
         if upright.pixel(corner.0, corner.1) != picture.pixel(0, 0) {
@@ -312,18 +313,4 @@ fn a_written_mask_reads_back_with_its_palette() {
     assert_eq!(decode_mask(&shown.to_png().unwrap(), &classes).unwrap(), labels);
     let counts: Vec<u64> = raw.histogram().into_values().collect();
     assert_eq!(counts, [1, 1, 2, 1, 1]);
-}
-
-#[test]
-fn resizing_keeps_flat_colours_and_ids() {
-    let flat = RgbImage::filled(13, 7, [10, 200, 90]);
-    for (width, height) in [(26, 14), (5, 3), (13, 7), (1, 1), (40, 2)] {
-        assert_eq!(resize_rgb(&flat, width, height).unwrap(), RgbImage::filled(width, height, [10, 200, 90]));
-    }
-    assert!(resize_rgb(&flat, 0, 3).is_err());
-    let labels = LabelMap { width: 2, height: 2, ids: vec![0, 1, 2, VOID] };
-    let doubled = resize_labels(&labels, 4, 4);
-    assert_eq!(doubled.ids, [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, VOID, VOID, 2, 2, VOID, VOID]);
-    assert_eq!(resize_labels(&doubled, 2, 2), labels);
-    assert_eq!(resize_labels(&labels, 1, 3).ids, [1, VOID, VOID]);
 }

@@ -76,11 +76,6 @@ impl Classes {
         self.names.is_empty()
     }
 
-    /// The id of the class called `name`, ignoring case.
-    pub fn id_of_name(&self, name: &str) -> Option<u8> {
-        self.names.iter().position(|n| n.eq_ignore_ascii_case(name)).map(|id| id as u8)
-    }
-
     /// The class list as a `classes.txt`: `id name r g b` a line, void last.
     /// [`MaskCoding::parse`](super::MaskCoding::parse) reads it back.
     pub fn to_text(&self) -> String {

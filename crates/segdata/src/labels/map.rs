@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::size::Size;
+
 /// One class id a pixel, row-major, at the size of the photograph it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMap {
@@ -15,8 +17,13 @@ pub struct LabelMap {
 
 impl LabelMap {
     /// A map of one id everywhere.
-    pub fn filled(width: usize, height: usize, id: u8) -> Self {
-        LabelMap { width, height, ids: vec![id; width * height] }
+    pub fn filled(size: Size, id: u8) -> Self {
+        LabelMap { width: size.width, height: size.height, ids: vec![id; size.pixels()] }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 }
 
@@ -24,7 +31,7 @@ impl LabelMap {
 const PIXELS_PER_TASK: usize = 8192;
 
 /// The class with the highest score of each pixel (`scores` are `[classes, pixels]`); of equal ones the lowest id.
-/// `None` where a score is not finite.
+/// `None` where a score is infinite or NaN.
 pub fn most_likely(scores: &[f32], classes: usize) -> Option<Vec<u8>> {
     let pixels = scores.len() / classes.max(1);
     let mut ids = vec![0u8; pixels];
@@ -56,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_scores_give_the_lowest_id_and_scores_that_are_not_finite_none() {
+    fn equal_scores_give_the_lowest_id_and_infinite_and_nan_scores_none() {
         assert_eq!(most_likely(&[1.0, 0.0, 1.0, 5.0, 1.0, 5.0], 3).unwrap(), [0, 1]);
         assert_eq!(most_likely(&[1.0, f32::NAN], 2), None);
         assert_eq!(most_likely(&[f32::NAN, 1.0], 2), None);

@@ -13,11 +13,12 @@ use super::confusion::same_size;
 use super::ratio::{mean, ratio};
 use crate::error::Result;
 use crate::labels::{LabelMap, VOID};
+use crate::size::Size;
 
 /// Width of the band in pixels: 2 % of the diagonal, rounded, at least 1.
-pub fn band_radius_px(width: usize, height: usize) -> usize {
+pub fn band_radius_px(size: Size) -> usize {
     const SHARE_OF_DIAGONAL: f64 = 0.02;
-    let diagonal = (width as f64).hypot(height as f64);
+    let diagonal = (size.width as f64).hypot(size.height as f64);
     (SHARE_OF_DIAGONAL * diagonal).round_ties_even().max(1.0) as usize
 }
 
@@ -41,7 +42,7 @@ impl BoundaryCounts {
     /// Adds one image. Fails when the two maps differ in size.
     pub fn add(&mut self, truth: &LabelMap, prediction: &LabelMap) -> Result<()> {
         same_size(truth, prediction)?;
-        let radius = band_radius_px(truth.width, truth.height);
+        let radius = band_radius_px(truth.size());
         let masked: Vec<u8> =
             truth.ids.iter().zip(&prediction.ids).map(|(&t, &p)| if t == VOID { VOID } else { p }).collect();
         let truth_inside = interior(&truth.ids, truth.width, radius);
@@ -142,7 +143,7 @@ mod tests {
 
     fn blobs(seed: u64, width: usize, height: usize) -> LabelMap {
         let mut rng = Rng::derive(seed, Purpose::Bench, &[]);
-        let mut map = LabelMap::filled(width, height, 0);
+        let mut map = LabelMap::filled(Size { width, height }, 0);
         for _ in 0..8 {
             let (id, cx, cy) = ([0, 1, 2, VOID][rng.below(4)], rng.below(width), rng.below(height));
             let (rx, ry) = (1 + rng.below(12), 1 + rng.below(12));
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_prediction_scores_one_whatever_stands_in_the_void() {
+    fn a_right_prediction_scores_one_whatever_is_predicted_in_the_void() {
         for seed in 0..20 {
             let truth = blobs(seed, 50, 40);
             let mut prediction = truth.clone();
@@ -187,11 +188,11 @@ mod tests {
         // 50x50: diagonal 70.7, d = 1. A 10x10 square has a band of 36 pixels; shifted by one pixel to the right the
         // two bands share 2 x 9 pixels of the top and bottom rows and nothing of the sides' own columns but the ends.
         let square = |left: usize| {
-            let mut map = LabelMap::filled(50, 50, 0);
+            let mut map = LabelMap::filled(Size::new(50, 50), 0);
             (20..30).for_each(|y| (left..left + 10).for_each(|x| map.ids[y * 50 + x] = 1));
             map
         };
-        assert_eq!(band_radius_px(50, 50), 1);
+        assert_eq!(band_radius_px(Size::new(50, 50)), 1);
         let mut counts = BoundaryCounts::new(2);
         counts.add(&square(20), &square(21)).unwrap();
         assert_eq!((counts.truth[1], counts.prediction[1], counts.both[1]), (36, 36, 18));
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn the_band_is_two_percent_of_the_diagonal() {
         for (width, height, radius) in [(1, 1, 1), (50, 50, 1), (500, 375, 12), (2048, 1024, 46)] {
-            assert_eq!(band_radius_px(width, height), radius, "{width}x{height}");
+            assert_eq!(band_radius_px(Size { width, height }), radius, "{width}x{height}");
         }
     }
 }

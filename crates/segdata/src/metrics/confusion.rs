@@ -153,12 +153,13 @@ impl ConfusionMatrix {
 }
 
 pub(super) fn same_size(truth: &LabelMap, prediction: &LabelMap) -> Result<()> {
-    if (truth.width, truth.height) == (prediction.width, prediction.height) {
+    if truth.size() == prediction.size() {
         return Ok(());
     }
     Err(Error::data(format!(
-        "the prediction is {}x{} and the truth {}x{}; scores compare pixel with pixel",
-        prediction.width, prediction.height, truth.width, truth.height
+        "the prediction is {} and the truth {}; scores compare pixel with pixel",
+        prediction.size(),
+        truth.size()
     ))
     .hint("save predictions at the size of the photographs, resized with nearest neighbour"))
 }

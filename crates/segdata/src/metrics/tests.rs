@@ -4,6 +4,7 @@ use super::confusion::ConfusionMatrix;
 use super::tally::Tally;
 use crate::labels::LabelMap;
 use crate::rng::{Purpose, Rng};
+use crate::size::Size;
 
 fn map(width: usize, ids: &[u8]) -> LabelMap {
     LabelMap { width, height: ids.len() / width, ids: ids.to_vec() }
@@ -134,7 +135,7 @@ fn any_order_and_any_grouping_gives_the_same_bits() {
 #[test]
 fn counts_do_not_overflow_32_bits() {
     let mut matrix = ConfusionMatrix::new(2);
-    matrix.add(&LabelMap::filled(64, 64, 1), &LabelMap::filled(64, 64, 1)).unwrap();
+    matrix.add(&LabelMap::filled(Size::new(64, 64), 1), &LabelMap::filled(Size::new(64, 64), 1)).unwrap();
     for _ in 0..24 {
         let copy = matrix.clone();
         matrix.merge(&copy);

@@ -2,6 +2,7 @@
 
 use super::font;
 use crate::image::RgbImage;
+use crate::size::Size;
 
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
@@ -14,9 +15,8 @@ pub struct Canvas {
 
 impl Canvas {
     /// A picture of one colour; at least 1x1.
-    pub fn new(width: usize, height: usize, colour: Rgb) -> Self {
-        let (width, height) = (width.max(1), height.max(1));
-        Canvas { image: RgbImage { width, height, rgb_hwc: colour.repeat(width * height) } }
+    pub fn new(size: Size, colour: Rgb) -> Self {
+        Canvas { image: RgbImage::filled(Size::new(size.width.max(1), size.height.max(1)), colour) }
     }
 
     /// The finished picture.
@@ -78,7 +78,7 @@ impl Canvas {
     }
 
     /// Writes `text` upwards, turned a quarter to the left, with the bottom left corner at `(x, y)`.
-    pub fn text_upwards(&mut self, x: i64, y: i64, scale: usize, colour: Rgb, text: &str) {
+    pub(super) fn text_upwards(&mut self, x: i64, y: i64, scale: usize, colour: Rgb, text: &str) {
         self.each_dot(text, |canvas, column, row| {
             let (x, y) = (x + (row * scale) as i64, y - ((column + 1) * scale) as i64);
             canvas.fill(x, y, scale, scale, colour);
@@ -109,13 +109,13 @@ impl Canvas {
 }
 
 /// Black or white, whichever reads better on `background` (ITU-R BT.601 luma).
-pub fn ink_on(background: Rgb) -> Rgb {
+pub(super) fn ink_on(background: Rgb) -> Rgb {
     let [r, g, b] = background.map(u32::from);
     if 299 * r + 587 * g + 114 * b > 140_000 { [0; 3] } else { [255; 3] }
 }
 
 /// `share` of `over`, the rest of `under`; `share` in `[0, 1]`.
-pub fn blend(under: Rgb, over: Rgb, share: f32) -> Rgb {
+pub(super) fn blend(under: Rgb, over: Rgb, share: f32) -> Rgb {
     let channel = |i: usize| (f32::from(under[i]) * (1.0 - share) + f32::from(over[i]) * share).round() as u8;
     [channel(0), channel(1), channel(2)]
 }
@@ -126,13 +126,13 @@ mod tests {
 
     #[test]
     fn drawing_outside_is_clipped() {
-        let mut canvas = Canvas::new(4, 3, [9; 3]);
+        let mut canvas = Canvas::new(Size::new(4, 3), [9; 3]);
         canvas.fill(-5, -5, 6, 6, [1; 3]);
         canvas.fill(3, 2, 100, 100, [2; 3]);
         canvas.fill(50, 50, 3, 3, [3; 3]);
         canvas.line((-3.0, 1.0), (-1.0, 1.0), [4; 3]);
-        canvas.place(&Canvas::new(9, 9, [5; 3]).into_image(), 3, 0);
-        canvas.place(&Canvas::new(9, 9, [6; 3]).into_image(), 30, 30);
+        canvas.place(&Canvas::new(Size::new(9, 9), [5; 3]).into_image(), 3, 0);
+        canvas.place(&Canvas::new(Size::new(9, 9), [6; 3]).into_image(), 30, 30);
         let image = canvas.into_image();
         let reds: Vec<u8> = image.rgb_hwc.iter().step_by(3).copied().collect();
         assert_eq!(reds, [1, 9, 9, 5, 4, 9, 9, 5, 4, 9, 9, 5]);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn text_upwards_is_text_turned() {
-        let (mut flat, mut turned) = (Canvas::new(11, 7, [0; 3]), Canvas::new(7, 11, [0; 3]));
+        let (mut flat, mut turned) = (Canvas::new(Size::new(11, 7), [0; 3]), Canvas::new(Size::new(7, 11), [0; 3]));
         flat.text(0, 0, 1, [255; 3], "Ag");
         turned.text_upwards(0, 11, 1, [255; 3], "Ag");
         let (flat, turned) = (flat.into_image(), turned.into_image());

@@ -4,6 +4,7 @@
 use super::canvas::{Canvas, Rgb};
 use super::font;
 use crate::image::RgbImage;
+use crate::size::Size;
 
 /// One curve.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,11 +58,12 @@ impl Chart {
     }
 
     /// The chart as pixels: white ground, ticks, a legend line below the title.
-    pub fn draw(&self, width: usize, height: usize) -> RgbImage {
+    pub fn draw(&self, size: Size) -> RgbImage {
         const INK: Rgb = [40; 3];
         const GRID: Rgb = [225; 3];
         let (left, right, top, bottom) = (64usize, 16usize, 44usize, 28usize);
-        let mut canvas = Canvas::new(width, height, [255; 3]);
+        let Size { width, height } = size;
+        let mut canvas = Canvas::new(size, [255; 3]);
         canvas.text(left as i64, 8, 2, INK, &self.title);
         let mut x = left as i64;
         for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
@@ -180,7 +182,7 @@ mod tests {
             ("a gap", &[(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)]),
         ];
         for (what, points) in cases {
-            let image = chart(points).draw(400, 240);
+            let image = chart(points).draw(Size::new(400, 240));
             assert_eq!(image.rgb_hwc.len(), 400 * 240 * 3, "{what}");
             let blue = image.rgb_hwc.chunks(3).filter(|p| *p == SERIES_COLOURS[0]).count();
             let legend = 70;
@@ -188,7 +190,7 @@ mod tests {
             assert_eq!(blue > legend, curve_expected, "{what}: {blue} pixels");
         }
         assert_eq!(chart(&[(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)]).series[0].finite_runs().count(), 2);
-        chart(&[(0.0, 1.0)]).draw(1, 1);
+        chart(&[(0.0, 1.0)]).draw(Size::new(1, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::canvas::{Canvas, Rgb, blend, ink_on};
 use super::font;
 use crate::image::RgbImage;
+use crate::size::Size;
 
 /// Share 1 is this colour, share 0 white; the report uses the same scale.
 pub const FULL: Rgb = [0, 90, 160];
@@ -23,7 +24,7 @@ pub fn confusion_picture(confusion: &[Vec<u64>], names: &[String]) -> RgbImage {
     let longest = (0..k).map(|id| font::width(&name(id))).max().unwrap_or(0);
     let margin = 30 + if labelled { longest + 8 } else { 0 };
     let (side, right) = (cell * k, 12);
-    let mut canvas = Canvas::new((margin + side + right).max(220), margin + side + right, [255; 3]);
+    let mut canvas = Canvas::new(Size::new((margin + side + right).max(220), margin + side + right), [255; 3]);
     canvas.text(8, 8, 1, INK, "columns: predicted");
     canvas.text_upwards(8, (margin + side) as i64, 1, INK, "rows: truth (share of the row, %)");
     for (t, row) in confusion.iter().enumerate() {

@@ -5,9 +5,10 @@ use super::colours::colour_of;
 use super::font;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap, VOID};
+use crate::size::Size;
 
 /// The picture with a legend below: a colour field and the name of each class in `maps`, the most frequent first. The
-/// result is wider than the picture where a name needs more room.
+/// result is wider than the picture where a name needs more space.
 pub fn with_legend(picture: &RgbImage, maps: &[&LabelMap], classes: &Classes) -> RgbImage {
     let scale = (picture.width / 400).clamp(1, 4);
     let entries = legend_entries(maps, classes);
@@ -24,7 +25,7 @@ pub fn with_legend(picture: &RgbImage, maps: &[&LabelMap], classes: &Classes) ->
         used += entry_width(&entry.1);
         rows.last_mut().into_iter().for_each(|row| row.push(entry));
     }
-    let mut canvas = Canvas::new(width, picture.height + rows.len() * line + 2 * scale, [255; 3]);
+    let mut canvas = Canvas::new(Size::new(width, picture.height + rows.len() * line + 2 * scale), [255; 3]);
     canvas.place(picture, 0, 0);
     for (i, row) in rows.iter().enumerate() {
         let y = (picture.height + i * line + 3 * scale) as i64;
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_legend_names_what_occurs_by_frequency() {
-        let mut map = LabelMap::filled(10, 10, 8);
+        let mut map = LabelMap::filled(Size::new(10, 10), 8);
         map.ids[0] = 0;
         map.ids[1] = VOID;
         map.ids[2] = 30;
@@ -68,8 +69,8 @@ mod tests {
         let names: Vec<String> = legend_entries(&[&map], &Classes::voc()).into_iter().map(|e| e.1).collect();
         assert_eq!(names, ["cat", "background", "id 30", "void"]);
         for (width, height) in [(1, 1), (10, 10), (900, 20), (3000, 2)] {
-            let map = LabelMap::filled(width, height, 12);
-            let out = with_legend(&RgbImage::filled(width, height, [7; 3]), &[&map], &Classes::voc());
+            let map = LabelMap::filled(Size { width, height }, 12);
+            let out = with_legend(&RgbImage::filled(Size { width, height }, [7; 3]), &[&map], &Classes::voc());
             assert!(out.width >= width && out.height > height, "{width}x{height}");
             assert_eq!(out.pixel(0, 0), [7; 3]);
             assert!(out.rgb_hwc.chunks(3).any(|p| p == voc_colour(12)), "{width}x{height}");

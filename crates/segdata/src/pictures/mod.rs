@@ -9,19 +9,18 @@
 //! crate's own, down to the font, so that a run needs nothing but the binary to show its results.
 
 pub mod canvas;
-pub mod chart;
+pub(crate) mod chart;
 mod colours;
-pub mod font;
-pub mod heatmap;
+mod font;
+pub(crate) mod heatmap;
 mod legend;
 mod names;
 mod overlay;
 mod sheet;
 mod shrink;
 
-pub use colours::{colour_of, colourise};
 pub use legend::with_legend;
 pub use names::{PictureKind, file_stem};
 pub use overlay::{OVERLAY_SHARE, overlay, overlay_pair};
 pub use sheet::{SheetRow, contact_sheet};
-pub use shrink::{fitted, for_jpeg};
+pub use shrink::for_jpeg;

@@ -6,6 +6,7 @@ use super::legend::with_legend;
 use crate::error::{Error, Result};
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap, VOID};
+use crate::size::Size;
 
 /// Share of the class colour in an overlay; the rest is the photograph.
 pub const OVERLAY_SHARE: f32 = 0.55;
@@ -15,11 +16,8 @@ pub const OVERLAY_SHARE: f32 = 0.55;
 ///
 /// Fails when the two differ in size.
 pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<RgbImage> {
-    if (photo.width, photo.height) != (map.width, map.height) {
-        return Err(Error::data(format!(
-            "the label map is {}x{} and the photograph {}x{}",
-            map.width, map.height, photo.width, photo.height
-        )));
+    if photo.size() != map.size() {
+        return Err(Error::data(format!("the label map is {} and the photograph {}", map.size(), photo.size())));
     }
     let mut out = photo.clone();
     for (i, pixel) in out.rgb_hwc.chunks_exact_mut(3).enumerate() {
@@ -47,7 +45,7 @@ pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<Rg
 pub fn overlay_pair(photo: &RgbImage, raw: &LabelMap, refined: &LabelMap, classes: &Classes) -> Result<RgbImage> {
     let scale = (2 * photo.width / 400).clamp(1, 4);
     let (gap, caption) = (6 * scale, 12 * scale);
-    let mut canvas = Canvas::new(2 * photo.width + gap, photo.height + caption, [255; 3]);
+    let mut canvas = Canvas::new(Size::new(2 * photo.width + gap, photo.height + caption), [255; 3]);
     for (i, (map, text)) in [(raw, "prediction"), (refined, "after the CRF")].into_iter().enumerate() {
         let x = i * (photo.width + gap);
         canvas.text((x + scale) as i64, 2 * scale as i64, scale, [20; 3], text);
@@ -64,23 +62,25 @@ mod tests {
 
     #[test]
     fn an_overlay_keeps_background_and_void_and_draws_contours_in_full_colour() {
-        let mut map = LabelMap::filled(7, 5, 0);
+        let mut map = LabelMap::filled(Size::new(7, 5), 0);
         (0..5).for_each(|y| (2..7).for_each(|x| map.ids[y * 7 + x] = 15));
         map.ids[0] = VOID;
-        let out = overlay(&RgbImage::filled(7, 5, [100; 3]), &map, &Classes::voc()).unwrap();
+        let out = overlay(&RgbImage::filled(Size::new(7, 5), [100; 3]), &map, &Classes::voc()).unwrap();
         assert_eq!(out.pixel(0, 0), [100; 3], "void");
         assert_eq!(out.pixel(1, 2), [100; 3], "background");
         assert_eq!(out.pixel(2, 2), voc_colour(15), "contour");
         assert_eq!(out.pixel(5, 2), blend([100; 3], voc_colour(15), OVERLAY_SHARE), "inside");
-        assert!(overlay(&RgbImage::filled(5, 7, [0; 3]), &map, &Classes::voc()).is_err());
+        assert!(overlay(&RgbImage::filled(Size::new(5, 7), [0; 3]), &map, &Classes::voc()).is_err());
     }
 
     #[test]
-    fn the_overlays_of_both_results_stand_beside_each_other() {
+    fn the_overlays_of_both_results_are_side_by_side() {
         for (width, height) in [(1, 1), (30, 20), (900, 20)] {
-            let (raw, refined) = (LabelMap::filled(width, height, 1), LabelMap::filled(width, height, 2));
+            let (raw, refined) =
+                (LabelMap::filled(Size { width, height }, 1), LabelMap::filled(Size { width, height }, 2));
             let out =
-                overlay_pair(&RgbImage::filled(width, height, [100; 3]), &raw, &refined, &Classes::voc()).unwrap();
+                overlay_pair(&RgbImage::filled(Size { width, height }, [100; 3]), &raw, &refined, &Classes::voc())
+                    .unwrap();
             let blended = |id| blend([100; 3], voc_colour(id), OVERLAY_SHARE);
             let side = |x: std::ops::Range<usize>, colour: Rgb| {
                 (0..out.height)
@@ -97,9 +97,9 @@ mod tests {
         }
         assert!(
             overlay_pair(
-                &RgbImage::filled(3, 3, [0; 3]),
-                &LabelMap::filled(3, 3, 1),
-                &LabelMap::filled(3, 2, 1),
+                &RgbImage::filled(Size::new(3, 3), [0; 3]),
+                &LabelMap::filled(Size::new(3, 3), 1),
+                &LabelMap::filled(Size::new(3, 2), 1),
                 &Classes::voc()
             )
             .is_err()

@@ -8,6 +8,7 @@ use super::shrink::fitted;
 use crate::error::Result;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap};
+use crate::size::Size;
 
 /// Columns of a contact sheet, the last two only where there is a CRF.
 const SHEET_HEADINGS: [&str; 6] =
@@ -48,7 +49,7 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
     let columns = tiles.iter().map(Vec::len).max().unwrap_or(4);
     let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
     let height = 40 + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
-    let mut canvas = Canvas::new(columns * (TILE + GAP) + GAP, height, [255; 3]);
+    let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
     canvas.text(GAP as i64, 6, 2, INK, title);
     for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
         canvas.text((GAP + i * (TILE + GAP)) as i64, 28, 1, INK, heading);
@@ -82,11 +83,11 @@ mod tests {
         let rows: Vec<SheetRow> = [(1, 1), (500, 375), (30, 900)]
             .map(|(w, h)| SheetRow {
                 name: format!("{w}x{h}"),
-                photo: RgbImage::filled(w, h, [50; 3]),
-                truth: LabelMap::filled(w, h, 1),
-                prediction: LabelMap::filled(w, h, 2),
+                photo: RgbImage::filled(Size::new(w, h), [50; 3]),
+                truth: LabelMap::filled(Size::new(w, h), 1),
+                prediction: LabelMap::filled(Size::new(w, h), 2),
                 miou: Some(0.0),
-                refined: (w == 500).then(|| (LabelMap::filled(w, h, 3), None)),
+                refined: (w == 500).then(|| (LabelMap::filled(Size::new(w, h), 3), None)),
             })
             .into();
         let sheet = contact_sheet("step 200", &rows, &Classes::voc()).unwrap();

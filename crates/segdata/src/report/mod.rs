@@ -13,4 +13,4 @@ mod html;
 mod page;
 mod svg;
 
-pub use page::{FILE_NAME, charts, write};
+pub use page::write;

@@ -8,15 +8,16 @@ use super::history::{ClassPoint, RunHistory, StepPoint, ValidationPoint};
 use super::html::{base64, escape};
 use super::svg;
 use crate::error::{Error, Result};
-use crate::files::write::write_atomically;
+use crate::files::write::write_bytes_atomically;
 use crate::image::RgbImage;
 use crate::pictures::PictureKind;
 use crate::pictures::canvas::Canvas;
 use crate::pictures::chart::{Chart, Series};
 use crate::pictures::heatmap::confusion_picture;
+use crate::size::Size;
 
 /// Name of the report in the run folder.
-pub const FILE_NAME: &str = "report.html";
+const FILE_NAME: &str = "report.html";
 
 /// Bytes of pictures that a report carries at most; the newest validation comes first.
 const MAX_PICTURE_BYTES: u64 = 24 << 20;
@@ -34,35 +35,30 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let name = run_dir.canonicalize().unwrap_or(run_dir.to_path_buf());
     let name = name.file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
     let html = page(&name, &history, &pictures_section(run_dir, &history), &files_section(run_dir));
-    write_bytes(&run_dir.join(FILE_NAME), html.as_bytes())?;
+    write_bytes_atomically(&run_dir.join(FILE_NAME), html.as_bytes())?;
     if history.steps.is_empty() && history.validations.is_empty() {
         return Ok(());
     }
     let folder = run_dir.join("pictures");
     fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder for pictures", &folder, &e))?;
-    write_bytes(&folder.join("curves.png"), &curves_picture(&history).to_png()?)?;
+    write_bytes_atomically(&folder.join("curves.png"), &curves_picture(&history).to_png()?)?;
     match history.validations.last() {
         Some(last) if !last.confusion.is_empty() => {
             let names: Vec<String> = last.per_class.iter().map(|c| c.name.clone()).collect();
             let picture = confusion_picture(&last.confusion, &names).to_png()?;
-            write_bytes(&folder.join(format!("confusion_{}.png", last.step)), &picture)
+            write_bytes_atomically(&folder.join(format!("confusion_{}.png", last.step)), &picture)
         }
         _ => Ok(()),
     }
 }
 
-fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
-}
-
 /// All charts in one picture, two a row.
 fn curves_picture(history: &RunHistory) -> RgbImage {
-    const WIDTH: usize = 560;
-    const HEIGHT: usize = 300;
+    const CHART: Size = Size::new(560, 300);
     let charts = charts(history);
-    let mut canvas = Canvas::new(2 * WIDTH, charts.len().div_ceil(2) * HEIGHT, [255; 3]);
+    let mut canvas = Canvas::new(Size::new(2 * CHART.width, charts.len().div_ceil(2) * CHART.height), [255; 3]);
     for (i, chart) in charts.iter().enumerate() {
-        canvas.place(&chart.draw(WIDTH, HEIGHT), i % 2 * WIDTH, i / 2 * HEIGHT);
+        canvas.place(&chart.draw(CHART), i % 2 * CHART.width, i / 2 * CHART.height);
     }
     canvas.into_image()
 }
@@ -126,7 +122,7 @@ fn cards(log: &RunHistory) -> String {
 }
 
 /// The curves of a run: loss, scores, learning rate, speed.
-pub fn charts(log: &RunHistory) -> Vec<Chart> {
+fn charts(log: &RunHistory) -> Vec<Chart> {
     let training = |name: &str, value: fn(&StepPoint) -> f64| Series {
         name: name.into(),
         points: log.steps.iter().map(|p| (p.step, value(p))).collect(),

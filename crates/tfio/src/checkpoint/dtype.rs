@@ -33,50 +33,39 @@ pub enum DType {
     Other(i32),
 }
 
+/// Number in `types.proto`, the type, its name, bytes an element.
+const TYPES: [(i32, DType, &str, usize); 9] = [
+    (1, DType::F32, "float32", 4),
+    (2, DType::F64, "float64", 8),
+    (3, DType::I32, "int32", 4),
+    (4, DType::U8, "uint8", 1),
+    (5, DType::I16, "int16", 2),
+    (6, DType::I8, "int8", 1),
+    (9, DType::I64, "int64", 8),
+    (14, DType::BF16, "bfloat16", 2),
+    (19, DType::F16, "float16", 2),
+];
+
 impl DType {
     pub(super) fn from_proto(number: i32) -> Self {
-        match number {
-            1 => Self::F32,
-            2 => Self::F64,
-            3 => Self::I32,
-            4 => Self::U8,
-            5 => Self::I16,
-            6 => Self::I8,
-            9 => Self::I64,
-            14 => Self::BF16,
-            19 => Self::F16,
-            other => Self::Other(other),
-        }
+        TYPES.iter().find(|row| row.0 == number).map_or(Self::Other(number), |row| row.1)
     }
 
     /// Bytes an element of a readable type.
     pub(super) fn width(self) -> Option<usize> {
-        match self {
-            Self::I8 | Self::U8 => Some(1),
-            Self::F16 | Self::BF16 | Self::I16 => Some(2),
-            Self::F32 | Self::I32 => Some(4),
-            Self::F64 | Self::I64 => Some(8),
-            Self::Other(_) => None,
-        }
+        TYPES.iter().find(|row| row.1 == self).map(|row| row.3)
     }
 }
 
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-            Self::F64 => "float64",
-            Self::F16 => "float16",
-            Self::BF16 => "bfloat16",
-            Self::I8 => "int8",
-            Self::U8 => "uint8",
-            Self::I16 => "int16",
-            Self::I32 => "int32",
-            Self::I64 => "int64",
-            Self::Other(7) => "string",
-            Self::Other(10) => "bool",
-            Self::Other(number) => return write!(f, "type {number}"),
-        })
+        match (self, TYPES.iter().find(|row| row.1 == *self)) {
+            (_, Some((_, _, name, _))) => f.write_str(name),
+            (Self::Other(7), None) => f.write_str("string"),
+            (Self::Other(10), None) => f.write_str("bool"),
+            (Self::Other(number), None) => write!(f, "type {number}"),
+            (other, None) => write!(f, "{other:?}"),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ pub enum Fault {
         found: u8,
     },
     /// A block cannot be unpacked.
-    #[error("byte {offset}: the block is not valid snappy: {reason}")]
+    #[error("byte {offset}: the block is not valid snappy ({reason}): the file is damaged")]
     Snappy {
         /// Where the block begins.
         offset: u64,

@@ -1,10 +1,11 @@
 //! A bounded reader over a range of a checkpoint's bytes, which also speaks the protobuf wire format.
 //!
-//! One value of a checkpoint may be hundreds of megabytes, so messages that hold values are never decoded as a whole:
-//! they are walked field by field.
+//! One value of a checkpoint may be hundreds of megabytes, so messages that hold values are never decoded as a whole, which
+//! `prost` would do, nor are they slices of memory, which `wire` needs: they are walked field by field.
 
 use super::fault::Fault;
 use super::storage::Storage;
+use crate::wire::{TooLong, Varint};
 
 /// Reads a range of a storage from front to back through a small buffer. Every read is bounded by the range's end.
 #[derive(Debug)]
@@ -60,19 +61,17 @@ impl<'s> Stream<'s> {
     /// A base-128 varint.
     pub fn varint(&mut self, what: &'static str) -> Result<u64, Fault> {
         let offset = self.position;
-        let mut value = 0;
-        for index in 0..10 {
-            let byte = self.byte(what)?;
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            // The tenth byte carries bit 63 alone.
-            if index == 9 && byte > 1 {
-                break;
-            }
-            if byte & 0x80 == 0 {
-                return Ok(value);
+        let mut varint = Varint::default();
+        loop {
+            match varint.push(self.byte(what)?) {
+                Ok(None) => {}
+                Ok(Some(value)) => return Ok(value),
+                Err(TooLong) => {
+                    let reason = "a variable-length integer exceeds 64 bits".to_string();
+                    return Err(Fault::Message { offset, what, reason });
+                }
             }
         }
-        Err(Fault::Message { offset, what, reason: "a variable-length integer exceeds 64 bits".to_string() })
     }
 
     /// Fills `bytes` without going through the buffer.

@@ -22,14 +22,15 @@ use fcn_core::train::config::TrainConfig;
 use fcn_core::train::optim::{Optimizer, add_gradients, gradient_norm};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{BatchPlan, Loader};
-use segdata::dataset::{Dataset, SPLIT_SEED};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, LabelMap, VOC_NAMES};
 use segdata::pictures::canvas::Canvas;
 use segdata::rng::{Purpose, Rng};
+use segdata::size::Size;
 use segdata::synthetic::draw_scene;
 
 /// What is measured, and how often.
@@ -166,7 +167,8 @@ pub fn crf(options: &CrfBenchOptions) -> Result<CrfBenchRow> {
 
 /// Drawn scenes side by side until they cover a picture, and their masks.
 fn scenes(width: usize, height: usize) -> (RgbImage, LabelMap) {
-    let (mut canvas, mut labels) = (Canvas::new(width, height, [0; 3]), LabelMap::filled(width, height, 0));
+    let size = Size { width, height };
+    let (mut canvas, mut labels) = (Canvas::new(size, [0; 3]), LabelMap::filled(size, 0));
     let (mut y, mut index) = (0, 0);
     while y < height {
         let (mut x, mut lowest) = (0, usize::MAX);
@@ -273,7 +275,7 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
 /// # Errors
 /// A data set that cannot be read.
 pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Result<BenchRow> {
-    let dataset = Dataset::open(data, classes, SPLIT_SEED)?;
+    let dataset = Dataset::open(data, classes)?;
     let plan = BatchPlan {
         seed: 0,
         batch: options.batch,
@@ -316,7 +318,6 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
             overwrite: true,
-            seed: SPLIT_SEED,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();
         Ok(())

@@ -11,7 +11,7 @@ use std::time::Instant;
 use fcn_core::infer::crf::{self, CrfParams, Refined};
 use fcn_core::{Error, Result};
 use segdata::files::npy::{self, ArrayFile};
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png, read_header};
 use segdata::labels::{Classes, LabelMap, MaskCoding, VOID, most_likely};
 use serde::Serialize;
@@ -139,7 +139,7 @@ impl Input {
     fn read(image: &Path, probabilities: &Path, params: &CrfParams, limit_bytes: u64) -> Result<Self> {
         let bytes = segdata::files::read::read("the photograph", image)?;
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
-        let size = [header.width, header.height];
+        let size = [header.size.width, header.size.height];
         let file = ArrayFile::open(probabilities)?;
         let classes = crf::judge_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
         crf::room_for(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;
@@ -173,7 +173,7 @@ fn palette(list: Option<&Path>, classes: usize) -> Result<Classes> {
 
 fn write(args: &Args, out: &Path, input: &Input, refined: &Refined, palette: &Classes) -> Result<()> {
     let png = encode_mask_png(&refined.labels, palette)?;
-    write_atomically(out, |file| file.write_all(&png).map_err(|e| Error::io("write", out, &e)))?;
+    write_bytes_atomically(out, &png)?;
     match &args.save_probabilities {
         Some(path) => npy::write(path, &[input.classes, input.photo.height, input.photo.width], &refined.probabilities),
         None => Ok(()),

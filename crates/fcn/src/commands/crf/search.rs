@@ -8,7 +8,7 @@ use fcn_core::infer::crf::CrfParams;
 use fcn_core::infer::predictor::Predictor;
 use fcn_core::train::checkpoint;
 use fcn_core::{Error, Result, device, weights};
-use segdata::dataset::{Dataset, SPLIT_SEED};
+use segdata::dataset::Dataset;
 
 use crate::flags::crf::typed;
 use crate::flags::global::Global;
@@ -76,7 +76,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
     };
     let fcn = weights::load_mapped(&checkpoint::weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
-    let split = Dataset::open(data, classes, SPLIT_SEED)?.split(split_name)?;
+    let split = Dataset::open(data, classes)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
     let found = search(&Predictor::new(fcn), &split, &options, &mut |done, all| {
         progress.at(done, all);

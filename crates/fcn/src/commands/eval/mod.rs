@@ -115,7 +115,7 @@ fn score_network(
     global: &Global,
 ) -> Result<Outcome> {
     let predictor = args.inference.predictor(weights, global)?;
-    let split = Dataset::open(data, args.classes.as_deref(), 0)?.split(&args.split)?;
+    let split = Dataset::open(data, args.classes.as_deref())?.split(&args.split)?;
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {

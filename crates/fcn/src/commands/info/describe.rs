@@ -369,7 +369,7 @@ fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
 
 fn data_set(path: &Path, classes: Option<&Path>) -> Result<DataSet> {
     // The seed moves only images of folders without lists between the splits; their number stays.
-    let set = Dataset::open(path, classes, 0)?;
+    let set = Dataset::open(path, classes)?;
     let mut splits = Vec::new();
     for name in set.splits() {
         let split = set.split_as_listed(&name)?;

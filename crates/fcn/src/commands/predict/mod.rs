@@ -6,13 +6,13 @@
 mod inputs;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fcn_core::infer::crf::{CrfParams, changed_pixels, refine};
 use fcn_core::infer::predictor::{Extra, Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::files::npy;
-use segdata::files::write::write_atomically;
+use segdata::files::write::write_bytes_atomically;
 use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
 use segdata::labels::{Classes, LabelMap};
 use segdata::pictures;
@@ -154,7 +154,7 @@ fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> 
     let Labelled { photo, prediction, refined } = labelled;
     let file = |end: &str| args.out.join(input.output_name(end));
     let mask = file(".png");
-    write_file(&mask, &encode_mask_png(refined.as_ref().unwrap_or(&prediction.labels), classes)?)?;
+    write_bytes_atomically(&mask, &encode_mask_png(refined.as_ref().unwrap_or(&prediction.labels), classes)?)?;
     let overlay = match args.no_overlay {
         true => None,
         false => Some(write_overlay(file("_overlay.jpg"), labelled, classes)?),
@@ -179,12 +179,8 @@ fn write_overlay(path: PathBuf, labelled: &Labelled, classes: &Classes) -> Resul
         Some(refined) => pictures::overlay_pair(photo, labels, refined, classes)?,
         None => pictures::with_legend(&pictures::overlay(photo, labels, classes)?, &[labels], classes),
     };
-    write_file(&path, &pictures::for_jpeg(picture).to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
+    write_bytes_atomically(&path, &pictures::for_jpeg(picture).to_jpeg(OVERLAY_JPEG_QUALITY)?)?;
     Ok(path)
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, &e)))
 }
 
 /// Share of the pixels of all photographs that the CRF changed.

@@ -1,5 +1,5 @@
 //! A folder with `images/` and `masks/`: the same stem makes a pair. `train.txt`, `val.txt`, ... name the splits;
-//! without them a seeded draw does.
+//! without them a fixed draw does.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ impl DataSetLayout for Folder {
     }
 
     /// Lists the pairs and the splits.
-    fn list(&self, root: &Path, options: &ListOptions<'_>) -> Result<Layout> {
+    fn list(&self, root: &Path, _: &ListOptions<'_>) -> Result<Layout> {
         let image_dir = root.join(IMAGES);
         if !image_dir.is_dir() {
             return Err(Error::data("there is a masks/ folder, but no images/ beside it").at(root));
@@ -40,7 +40,7 @@ impl DataSetLayout for Folder {
             listings.push(files.resolve(name, read_list(path)?)?);
         }
         if lists.is_empty() {
-            listings = drawn_splits(&mut files, options.seed)?;
+            listings = drawn_splits(&mut files)?;
         }
         Ok(Layout { form: Form::Folder, root: root.to_path_buf(), coding: None, listings })
     }
@@ -68,7 +68,7 @@ fn mask_dir(root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Outlines (labelme, COCO, VOC XML, YOLO) instead of masks are told apart from an empty folder.
+/// Refuses a folder that holds outlines (labelme, COCO, VOC XML, YOLO) instead of masks; an empty one is no error here.
 fn refuse_polygons(mask_dir: &Path) -> Result<()> {
     let entries = std::fs::read_dir(mask_dir).map_err(|e| Error::io("list the folder", mask_dir, &e))?;
     let mut outlines = 0;
@@ -104,15 +104,15 @@ fn split_lists(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(lists)
 }
 
-/// Draws one pair in five for `val`. The draw depends on the seed and the sorted names alone. Images without a mask
+/// Draws one pair in five for `val`. The draw depends on the sorted names alone. Images without a mask
 /// and masks without an image are faults of `train`, whatever side they would fall on.
-fn drawn_splits(files: &mut Files, seed: u64) -> Result<Vec<Listing>> {
+fn drawn_splits(files: &mut Files) -> Result<Vec<Listing>> {
     let (images, masks) = files.stems()?;
     let mut all = images;
     all.extend(masks);
     all.sort();
     all.dedup();
-    let in_val = drawn_val(all.len(), seed);
+    let in_val = drawn_val(all.len());
     let listed = |side: bool| -> Vec<ListedId> {
         let ids = all.iter().zip(&in_val).filter(|(_, v)| **v == side);
         ids.map(|(id, _)| ListedId { id: id.clone(), line: None }).collect()

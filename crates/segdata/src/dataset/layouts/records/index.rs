@@ -8,7 +8,7 @@ use crate::labels::Classes;
 /// The file beside the shards that makes them a whole data set; it is written last.
 pub const INDEX_NAME: &str = "dataset.json";
 
-/// The file that stands in a folder while a conversion writes it.
+/// The file that is in a folder while a conversion writes it.
 pub(crate) const UNFINISHED: &str = "CONVERTING";
 
 /// The content of `dataset.json`.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::index::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED};
-use super::names::{glob_matches, split_of_file};
+use super::names::split_of_file;
 use super::read::{id_in, places_in};
 use crate::dataset::entry::{Entry, Fault, Listing, Place, Source, fingerprint, refuse_faults};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::glob::{matcher, pattern_in};
 use crate::labels::{Classes, MaskCoding};
 
 /// TFRecord files: one, a folder of them, or those that a glob in the last component matches.
@@ -54,8 +55,7 @@ impl DataSetLayout for Records {
 
 /// The pattern that the last component of `path` is, unless there is a file or folder of that very name.
 fn glob_in(path: &Path) -> Option<&str> {
-    let name = path.file_name().and_then(|n| n.to_str())?;
-    (!path.exists() && name.contains(['*', '?'])).then_some(name)
+    pattern_in(path).filter(|_| !path.exists())
 }
 
 /// The folder in which `path` lies.
@@ -76,11 +76,12 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let pattern = glob_in(path);
     let folder = if pattern.is_some() { folder_of(path) } else { path };
+    let fits = pattern.map(matcher).transpose().map_err(|e| e.at(path))?;
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list the folder", folder, &e))?.filter_map(|e| e.ok())
     {
-        let wanted = match pattern {
-            Some(pattern) => glob_matches(pattern, &entry.file_name().to_string_lossy()) && entry.path().is_file(),
+        let wanted = match &fits {
+            Some(fits) => fits(&entry.file_name()) && entry.path().is_file(),
             None => is_record_file(&entry),
         };
         if wanted {
@@ -200,7 +201,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
                 cause: None,
             });
         }
-        listing.tell_apart();
+        listing.make_ids_unique();
     }
     listings.sort_by(|a, b| a.name.cmp(&b.name));
     listings

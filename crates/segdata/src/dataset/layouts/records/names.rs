@@ -1,24 +1,4 @@
-//! What the name of a record file says, and globs of such names.
-
-/// `*` any run of characters, `?` any one.
-pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        if p < pattern.len() && (pattern[p] == '?' || (pattern[p] == name[n] && pattern[p] != '*')) {
-            (p, n) = (p + 1, n + 1);
-        } else if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, n));
-            p += 1;
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1)); // let the last star take one more
-            (p, n) = (at + 1, taken + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
-}
+//! What the name of a record file says.
 
 /// Split and shard number of a record file's name: `train-00000-of-00004.tfrecord`, `val.tfrecord-00001-of-00002`,
 /// `fcn_train.record`; `None` when it is not one.
@@ -51,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_are_told_from_file_names() {
+    fn splits_are_parsed_from_file_names() {
         let cases = [
             ("train-00000-of-00004.tfrecord", Some(("train", Some((0, 4))))),
             ("val.tfrecord-00001-of-00002", Some(("val", Some((1, 2))))),
@@ -69,20 +49,5 @@ mod tests {
             }
         }
         assert!(failures.is_empty(), "{failures:#?}");
-    }
-
-    #[test]
-    fn globs_match_as_in_a_shell() {
-        for (pattern, name, expected) in [
-            ("*.record", "a.record", true),
-            ("train-*-of-*", "train-00000-of-00004", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*", "", true),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b", "abc", false),
-        ] {
-            assert_eq!(glob_matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use crate::dataset::sample::{Pair, mask_of_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::read as file;
 use crate::image::{self, RawMask};
+use crate::size::Size;
 
 /// The places of all records of a shard: lengths are verified against their checksums, data are not read.
 pub(super) fn places_in(path: &Path) -> Result<Vec<Place>> {
@@ -82,16 +83,21 @@ pub(crate) fn read(place: &Place, id: &str) -> Result<Pair> {
 /// The label feature as a mask: one byte a pixel of the size that the record or the image's header gives, or a file.
 fn mask_of_label(example: &Example, label: &[u8], encoded: &[u8]) -> Result<RawMask> {
     let side = |key: &str| example.int64(key).ok().and_then(|v| usize::try_from(v).ok());
-    let (width, height) = match (side("image/width"), side("image/height")) {
-        (Some(width), Some(height)) => (width, height),
-        _ => image::image_size(encoded)?,
+    let size = match (side("image/width"), side("image/height")) {
+        (Some(width), Some(height)) => Size { width, height },
+        _ => image::read_header(encoded)?.size,
     };
-    if width.checked_mul(height) == Some(label.len()) {
-        return Ok(mask_of_ids(width, height, label.to_vec()));
+    if size.pixels() == label.len() {
+        return Ok(mask_of_ids(size, label.to_vec()));
     }
     if image::guess_format(label).is_ok() {
         return RawMask::decode(label);
     }
-    Err(Error::data(format!("image/label has {} bytes, expected {width} x {height} class ids", label.len()))
-        .hint("labels are stored as one byte a pixel, row-major"))
+    Err(Error::data(format!(
+        "image/label has {} bytes, expected {} x {} class ids",
+        label.len(),
+        size.width,
+        size.height
+    ))
+    .hint("labels are stored as one byte a pixel, row-major"))
 }

@@ -1,13 +1,31 @@
-//! The rules of the house as tests: which crate may depend on which, which way modules look, how long a file gets,
-//! and which names are not names. Every test reports all its findings, not the first.
+//! The rules of the house as tests: which crate may depend on which, that files and folders use each other in no
+//! circle, how much lies side by side, how long a file and a function get, where the program's flags may be named, and
+//! which names are not names. Every test reports all its findings, not the first.
+//!
+//! `ARCH_PRINT=1 cargo test --release -p fcn --test architecture -- --nocapture` prints what breaks the rules about
+//! files and folders, with the tables of `known.rs` for it; `ARCH_PRINT=segdata` prints one crate.
 #![allow(clippy::unwrap_used)]
 
+mod circles;
+mod crowding;
+mod face;
+mod fixture;
+#[rustfmt::skip]
+mod known;
+mod lengths;
+mod rules;
+mod syntax;
+mod tree;
+mod uses;
+mod workspace;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use workspace::{assert_none, root, rust_files};
+
 /// What each crate may depend on inside the workspace. A crate that is not here is not a member.
-const INSIDE: [(&str, &[&str]); 7] = [
+const INSIDE: &[(&str, &[&str])] = &[
     ("fcn", &["fcn-core", "segdata", "densecrf", "tfio"]),
     ("fcn-core", &["segdata", "conv-kernels", "densecrf", "tfio", "torchio"]),
     ("segdata", &["tfio"]),
@@ -20,8 +38,11 @@ const INSIDE: [(&str, &[&str]); 7] = [
 /// Faces and servers: the core must work without one. Prefixes of crate names.
 const NOT_IN_CORE: [&str; 6] = ["clap", "axum", "tokio", "indicatif", "hyper", "tracing-subscriber"];
 
-/// What a leaf must not know, beyond its siblings and all of [`NOT_IN_CORE`]: a tensor framework, logging.
-const NOT_IN_LEAVES: [&str; 8] = ["burn", "cubecl", "candle", "ort", "tracing", "log", "env_logger", "anyhow"];
+/// Tensor frameworks, which `fcn-core` alone knows. Prefixes of crate names.
+const ONLY_IN_CORE: [&str; 4] = ["burn", "cubecl", "candle", "ort"];
+
+/// What a leaf must not know, beyond its siblings and all of the above: logging.
+const NOT_IN_LEAVES: [&str; 4] = ["tracing", "log", "env_logger", "anyhow"];
 
 /// Any of these would be a source of randomness that no seed controls.
 const NOWHERE: [&str; 3] = ["rand", "fastrand", "getrandom"];
@@ -31,17 +52,6 @@ const NOT_MODULE_NAMES: [&str; 8] = ["common", "utils", "util", "types", "helper
 
 /// Endings that say nothing, for types.
 const NOT_TYPE_ENDINGS: [&str; 6] = ["Manager", "Helper", "Util", "Handler", "Engine", "Processor"];
-
-/// No file is longer.
-const MAX_LINES: usize = 600;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
-}
-
-fn assert_none(findings: Vec<String>) {
-    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
-}
 
 /// `(crate, dependency, kind)` for every edge that a manifest of the workspace declares.
 fn edges() -> Vec<(String, String, String)> {
@@ -62,28 +72,6 @@ fn edges() -> Vec<(String, String, String)> {
         }
     }
     edges
-}
-
-/// Every Rust file below `dir`, sorted.
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-fn shown(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/")
 }
 
 /// The lines of a source file that are code outside its test module: comments and everything after `mod tests` left out.
@@ -111,7 +99,10 @@ fn crates_depend_only_downwards() {
             refuse("a face belongs in `fcn`");
         }
         if allowed.is_empty() && kind == "normal" && starts(&NOT_IN_LEAVES) {
-            refuse("a leaf knows no framework and no logging");
+            refuse("a leaf knows no logging");
+        }
+        if from != "fcn-core" && starts(&ONLY_IN_CORE) {
+            refuse("the tensor engine belongs in `fcn-core`");
         }
         if starts(&NOWHERE) {
             refuse("randomness is derived in `segdata::rng`");
@@ -124,35 +115,17 @@ fn crates_depend_only_downwards() {
 fn every_crate_takes_the_lints_of_the_workspace() {
     let mut findings = Vec::new();
     for (name, _) in INSIDE {
-        let manifest = root().join("crates").join(name).join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest).unwrap();
+        let manifest = format!("crates/{name}/Cargo.toml");
+        let text = std::fs::read_to_string(root().join(&manifest)).unwrap();
         if !text.contains("[lints]\nworkspace = true") && !text.contains("lints.workspace = true") {
-            findings.push(format!("{}: no `lints.workspace = true`", shown(&manifest)));
+            findings.push(format!("{manifest}: no `lints.workspace = true`"));
         }
-        if name != "fcn" {
-            let lib = root().join("crates").join(name).join("src/lib.rs");
-            let text = std::fs::read_to_string(&lib).unwrap();
+        if *name != "fcn" {
+            let lib = format!("crates/{name}/src/lib.rs");
+            let text = std::fs::read_to_string(root().join(&lib)).unwrap();
             if !text.trim().is_empty() && !text.contains("deny(missing_docs)") {
-                findings.push(format!("{}: no `#![deny(missing_docs)]`", shown(&lib)));
+                findings.push(format!("{lib}: no `#![deny(missing_docs)]`"));
             }
-        }
-    }
-    assert_none(findings);
-}
-
-#[test]
-fn files_stay_readable() {
-    let mut findings = Vec::new();
-    for file in rust_files(&root().join("crates")) {
-        let (name, lines) = (shown(&file), std::fs::read_to_string(&file).unwrap().lines().count());
-        if lines > MAX_LINES {
-            findings.push(format!("{name}: {lines} lines, more than {MAX_LINES}: split it"));
-        }
-    }
-    for (crate_file, most) in [("crates/fcn/src/main.rs", 60), ("crates/fcn-core/src/lib.rs", 80)] {
-        let lines = std::fs::read_to_string(root().join(crate_file)).unwrap().lines().count();
-        if lines > most {
-            findings.push(format!("{crate_file}: {lines} lines, more than {most}"));
         }
     }
     assert_none(findings);
@@ -161,13 +134,11 @@ fn files_stay_readable() {
 #[test]
 fn names_say_something() {
     let mut findings = Vec::new();
-    for file in rust_files(&root().join("crates")) {
-        let relative = shown(&file);
+    for (relative, text) in rust_files(&root()) {
         let parts: BTreeSet<&str> = relative.trim_end_matches(".rs").split('/').collect();
         for name in NOT_MODULE_NAMES.iter().filter(|name| parts.contains(**name)) {
             findings.push(format!("{relative}: `{name}` is no name for a module"));
         }
-        let text = std::fs::read_to_string(&file).unwrap();
         for (line, code) in code_lines(&text) {
             let Some(rest) = ["struct ", "enum ", "trait "].iter().find_map(|key| code.split_once(key)) else {
                 continue;
@@ -184,12 +155,8 @@ fn names_say_something() {
 #[test]
 fn the_device_is_chosen_at_run_time_and_the_palette_is_written_once() {
     let mut findings = Vec::new();
-    for file in rust_files(&root().join("crates")) {
-        let relative = shown(&file);
-        if relative == "crates/fcn/tests/architecture.rs" {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).unwrap();
+    let others = |(file, _): &(String, String)| !file.starts_with("crates/fcn/tests/architecture/");
+    for (relative, text) in rust_files(&root()).into_iter().filter(others) {
         for (line, code) in code_lines(&text) {
             if code.contains("Device::default()") {
                 findings.push(format!("{relative}:{line}: `Device::default()` picks a device behind the user's back"));
