@@ -1,4 +1,4 @@
-//! `fcn`: a folder of photographs and masks in, a trained, evaluated and served segmentation network out.
+//! `fcn`: a folder of photographs and masks in, a trained, evaluated and exported segmentation network out.
 //!
 //! Parse, run the command, print the error, exit.
 

@@ -103,7 +103,15 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
 
 /// The table, best first, and the verdict.
 fn text(found: &SearchReport, all_images: usize) -> String {
-    let share = |value: Option<f64>| value.map_or("n/a".to_string(), |v| format!("{v:.4}"));
+    let images = match found.images == all_images {
+        true => format!("all {all_images} images"),
+        false => format!("{} of {all_images} images", found.images),
+    };
+    format!("{}\n\n{}", table(found), verdict(found, &images))
+}
+
+/// Every set of parameters with its scores, best first, and no CRF at its place among them.
+fn table(found: &SearchReport) -> String {
     let row = |trial: &Trial| {
         let p = &trial.parameters;
         let numbers = [p.gaussian_sxy, p.gaussian_compat, p.bilateral_sxy, p.bilateral_srgb, p.bilateral_compat];
@@ -142,11 +150,12 @@ fn text(found: &SearchReport, all_images: usize) -> String {
         "changed",
         "better/worse",
     ];
-    let images = match found.images == all_images {
-        true => format!("all {all_images} images"),
-        false => format!("{} of {all_images} images", found.images),
-    };
-    let verdict = match found.trials.first() {
+    report::table(&header, &rows)
+}
+
+/// Whether a CRF is better than none on `images`, and which.
+fn verdict(found: &SearchReport, images: &str) -> String {
+    match found.trials.first() {
         Some(best) if found.crf_is_better => format!(
             "best: mIoU {} with the CRF against {} without ({}), on {images}; better on {}, worse on {}\n\
              the flags: {}\n\
@@ -165,8 +174,12 @@ fn text(found: &SearchReport, all_images: usize) -> String {
             share(best.and_then(|best| best.miou)),
             share(found.raw_miou)
         ),
-    };
-    format!("{}\n\n{verdict}", report::table(&header, &rows))
+    }
+}
+
+/// A score in [0, 1], or `n/a`.
+fn share(value: Option<f64>) -> String {
+    value.map_or("n/a".to_string(), |v| format!("{v:.4}"))
 }
 
 #[cfg(test)]
