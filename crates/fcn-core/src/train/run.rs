@@ -50,7 +50,7 @@ impl TrainOptions {
     pub fn new(config: TrainConfig, data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
         TrainOptions {
             config,
-            paths: RunPaths { data: data.into(), classes: None, run: run.into(), init: None },
+            paths: RunPaths { data: data.into(), open: Default::default(), run: run.into(), init: None },
             resume: false,
             device: Device::flex(),
             device_name: "cpu".to_string(),
@@ -87,7 +87,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref())?;
+    let dataset = Dataset::open_with(&paths.data, &paths.open)?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     let fingerprint = training.fingerprint();
@@ -134,6 +134,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
     tell(Event::Start {
+        layout: dataset.form,
         config,
         parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],

@@ -7,7 +7,7 @@ use super::inspect::Library;
 use super::problem::{Problem, Severity};
 use super::rules;
 use crate::dataset::explain::{describe_missing_classes, explain};
-use crate::dataset::{Dataset, Form, Layout, ListOptions};
+use crate::dataset::{Dataset, Form, Layout, OpenOptions};
 use crate::error::Result;
 use crate::labels::{Classes, MaskCoding};
 
@@ -16,8 +16,8 @@ use crate::labels::{Classes, MaskCoding};
 pub struct CheckOptions {
     /// The data set.
     pub data: PathBuf,
-    /// A class list; see [`Dataset::open`].
-    pub classes: Option<PathBuf>,
+    /// What is said about it.
+    pub open: OpenOptions,
     /// Only this split.
     pub split: Option<String>,
     /// Images with a shorter side below this are reported, in pixels.
@@ -29,8 +29,8 @@ pub struct CheckOptions {
 pub struct Report {
     /// Whether training on it would be right: no problem of severity `error`.
     pub ok: bool,
-    /// How the data set lies on disk.
-    pub form: Form,
+    /// How the data set lies on disk: the word that `layout` takes.
+    pub layout: Form,
     /// The class list used; a guess where the data set brings none.
     pub classes: Classes,
     /// Everything wrong, errors first.
@@ -45,10 +45,9 @@ pub struct Report {
 /// Only when nothing can be looked at: no data set at the path, an unreadable list or class list, no such split.
 /// Everything else is in the report.
 pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Report> {
-    let listed = ListOptions { classes: options.classes.as_deref() };
-    let layout = Layout::find(&options.data, &listed)?;
-    let named = layout.named_classes(&listed)?;
-    let root = layout.root.clone();
+    let layout = Layout::find(&options.data, &options.open)?;
+    let named = layout.named_classes(&options.open)?;
+    let tree = layout.tree.clone();
     let placeholder = MaskCoding::from(&Classes::named((0..21).map(|id| format!("class_{id}"))));
     let mut dataset = Dataset::from_layout(layout, named.clone().unwrap_or(placeholder));
     if let Some(name) = &options.split {
@@ -60,7 +59,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     if named.is_none() {
         let counts = library.values();
         let explained = explain(&counts);
-        let (message, hint) = describe_missing_classes(&root, &counts, &explained);
+        let (message, hint) = describe_missing_classes(&tree, &counts, &explained);
         problems.push(Problem { code: "no_classes", severity: Severity::Error, id: None, message, hint });
         if let Some(guess) = explained.class_list.as_deref().and_then(|list| MaskCoding::parse(list).ok()) {
             dataset = dataset.recoded(guess);
@@ -78,7 +77,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     problems.sort_by_key(|p| p.severity); // stable: within a severity the order above stays
     Ok(Report {
         ok: problems.iter().all(|p| p.severity != Severity::Error),
-        form: dataset.form,
+        layout: dataset.form,
         classes: dataset.classes,
         problems,
         splits,

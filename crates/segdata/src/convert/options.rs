@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::OpenOptions;
+
 /// Images with a shorter side below this are left out by default: crops of 224 pixels, the input of VGG-16,
 /// are cut from them.
 pub const DEFAULT_MIN_SIZE: usize = 224;
@@ -41,8 +43,8 @@ pub enum ExifPolicy {
 pub struct ConvertOptions {
     /// The data set.
     pub data: PathBuf,
-    /// A class list; see [`Dataset::open`](crate::dataset::Dataset::open).
-    pub classes: Option<PathBuf>,
+    /// What is said about it.
+    pub open: OpenOptions,
     /// The folder to write.
     pub out: PathBuf,
     /// The splits to convert; if empty `train` and `val`, as far as they exist, and every split where neither does.

@@ -14,7 +14,7 @@ use crate::labels::VOID;
 fn options(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
         data: data.to_path_buf(),
-        classes: None,
+        open: Default::default(),
         out: out.to_path_buf(),
         splits: vec!["train".into(), "val".into()],
         shards: 2,

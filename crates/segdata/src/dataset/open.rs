@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::refuse_faults;
 use super::explain::without_classes;
-use super::layout::{Form, Layout, ListOptions};
+use super::layout::{Form, Layout, OpenOptions};
 use super::split::Split;
 use crate::error::{Error, Result};
 use crate::labels::{Classes, MaskCoding};
@@ -23,19 +23,27 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a VOC root, an `images/` + `masks/` folder, a record file, a folder of records, or a glob of records.
+    /// Opens a folder of any layout in [`Form`], a zip or tar archive of one, a record file, or a glob of records.
     ///
-    /// `classes_file` names the classes; without it a `classes.txt` in the folder does, then `dataset.json`, then
-    /// VOC's 21 classes for VOC roots and records. A folder without lists is split into `train` and `val` by a draw that
+    /// `classes_file` names the classes; without it a `classes.txt` in the folder does, or the class list of another
+    /// program (`labelmap.txt`, `class_dict.csv`, `_classes.csv`, `id2label.json`, `data.yaml`), then what the layout says:
+    /// `dataset.json`, the classes of a published set, VOC's 21 for VOC roots and records. A set without lists is split into `train` and `val` by a draw that
     /// depends on the names alone, so that no image moves from one to the other between two commands.
     ///
     /// # Errors
-    /// Nothing recognisable at `path`; an `images/` + `masks/` folder without a class list (the error shows the values
+    /// Nothing recognisable at `path`, or two layouts; a set without a class list (the error shows the values
     /// found and a class list to start from); a class list or record index that cannot be read.
     pub fn open(path: &Path, classes_file: Option<&Path>) -> Result<Dataset> {
-        let options = ListOptions { classes: classes_file };
-        let layout = Layout::find(path, &options)?;
-        let coding = match layout.named_classes(&options)? {
+        Self::open_with(path, &OpenOptions::with_classes(classes_file))
+    }
+
+    /// [`open`](Self::open) where more than a class list is said about the data.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a layout that is said but not there; folders that are said but not there.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+        let layout = Layout::find(path, options)?;
+        let coding = match layout.named_classes(options)? {
             Some(coding) => coding,
             None => return Err(without_classes(&layout)),
         };
@@ -44,7 +52,8 @@ impl Dataset {
 
     pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
-        let splits = layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone()));
+        let splits =
+            layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone(), layout.tree.clone()));
         Dataset { classes: coding.classes.clone(), form: layout.form, splits: splits.collect(), coding }
     }
 

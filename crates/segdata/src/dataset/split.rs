@@ -7,7 +7,7 @@ use super::entry::{Entry, Fault, Listing, Source, fingerprint};
 use super::layouts::records;
 use super::sample::{EncodedSample, Pair, Sample, check_sizes};
 use crate::error::{Error, Result};
-use crate::files::read as file;
+use crate::files::tree::Tree;
 use crate::image::{self, RawMask};
 use crate::labels::MaskCoding;
 
@@ -18,12 +18,19 @@ pub struct Split {
     entries: Arc<[Entry]>,
     faults: Arc<[Fault]>,
     coding: Arc<MaskCoding>,
+    tree: Tree,
 }
 
 impl Split {
-    /// The samples of `listing`, with masks in this `coding`.
-    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>) -> Self {
-        Split { name: listing.name.into(), entries: listing.entries.into(), faults: listing.faults.into(), coding }
+    /// The samples of `listing`, which lie in `tree`, with masks in this `coding`.
+    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>, tree: Tree) -> Self {
+        Split {
+            name: listing.name.into(),
+            entries: listing.entries.into(),
+            faults: listing.faults.into(),
+            coding,
+            tree,
+        }
     }
 
     /// The same files under another class list.
@@ -121,10 +128,16 @@ impl Split {
         })?;
         match &entry.source {
             Source::Files { image, mask } => Ok(Pair {
-                image: read_file(image),
-                mask: read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
+                image: self.read_file(image),
+                mask: self
+                    .read_file(mask)
+                    .and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
             }),
             Source::Record(place) => records::read(place, &entry.id),
+            Source::Row(row) => Ok(Pair {
+                image: row.image(),
+                mask: row.mask().and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
+            }),
         }
     }
 
@@ -133,7 +146,7 @@ impl Split {
     /// checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over the data
     /// at each start.
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.coding.classes, &self.entries)
+        fingerprint(&self.tree, &self.coding.classes, &self.entries)
     }
 
     /// Names the image file, or the record, that `error` is about.
@@ -141,6 +154,7 @@ impl Split {
         match self.entries.get(i).map(|e| &e.source) {
             Some(Source::Files { image: Ok(path), .. }) => error.at(path),
             Some(Source::Record(place)) => place.blame(self.id(i), error),
+            Some(source @ Source::Row(_)) => error.at(source.describe()),
             _ => error,
         }
     }
@@ -151,11 +165,11 @@ impl Split {
             _ => self.placed(i, error),
         }
     }
-}
 
-fn read_file(path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
-    match path {
-        Ok(path) => file::read("the file", path),
-        Err(missing) => Err(Error::data(missing.clone())),
+    fn read_file(&self, path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
+        match path {
+            Ok(path) => self.tree.read("the file", path),
+            Err(missing) => Err(Error::data(missing.clone())),
+        }
     }
 }

@@ -49,6 +49,18 @@ impl From<&Classes> for MaskCoding {
 }
 
 impl MaskCoding {
+    /// `classes` where a mask value is not the class id: the class id, or [`VOID`], of each value that means anything, which
+    /// holds for grey masks in colour files too. 255 is void unless it is given.
+    pub(crate) fn with_values(classes: Classes, ids: impl IntoIterator<Item = (u8, u8)>) -> Self {
+        let mut coding = MaskCoding { id_by_value: vec![None; 256], ..MaskCoding::from(&classes) };
+        coding.id_by_value[usize::from(VOID)] = Some(VOID);
+        for (value, id) in ids {
+            coding.id_by_value[usize::from(value)] = Some(id);
+            coding.id_by_colour.insert([value; 3], id);
+        }
+        coding
+    }
+
     /// Class id or [`VOID`] of a palette index or grey value.
     pub fn id_of_value(&self, value: u16) -> Option<u8> {
         self.id_by_value.get(usize::from(value)).copied().flatten()

@@ -17,6 +17,7 @@ use segdata::dataset::Dataset;
 use segdata::labels::{Classes, MaskCoding};
 
 use crate::flags::crf::CrfFlags;
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
 use crate::report::{self, Progress};
@@ -36,7 +37,7 @@ pub struct Args {
     /// Weights file, checkpoint, or run folder (its best checkpoint)
     #[arg(long, value_name = "FILE", requires = "data", required_unless_present = "predictions")]
     weights: Option<PathBuf>,
-    /// VOC root, folder with images/ and masks/, or records (folder or glob)
+    /// Data set: a folder, zip or tar in any usual layout, or records (folder or glob)
     #[arg(long, requires = "weights")]
     data: Option<PathBuf>,
     /// The split to score
@@ -61,6 +62,8 @@ pub struct Args {
     /// truth, else the 21 classes of PASCAL VOC]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
     #[command(flatten)]
     crf_flags: CrfFlags,
     #[command(flatten)]
@@ -115,7 +118,11 @@ fn score_network(
     global: &Global,
 ) -> Result<Outcome> {
     let predictor = args.inference.predictor(weights, global)?;
-    let split = Dataset::open(data, args.classes.as_deref())?.split(&args.split)?;
+    let dataset = Dataset::open_with(data, &args.data_flags.options(args.classes.clone())?)?;
+    let split = dataset.split(&args.split)?;
+    if !global.quiet {
+        report::note(&dataset.form.line());
+    }
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {
