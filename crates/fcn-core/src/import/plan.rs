@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::convention::Convention;
-use super::names::{LEVEL_WEIGHTS, MEAN_RGB, Scheme};
+use super::names::{MEAN_RGB, Scheme};
 use super::report::{ImportReport, LeftOut, Taken};
 use super::source::Source;
 use crate::network::families::unet::LEVELS;
@@ -149,7 +149,12 @@ impl Plan {
         };
         let metadata = source.metadata();
         let mut remarks = Vec::new();
-        let (left_out, present) = sort_out(scheme, source);
+        remarks
+            .extend(source.key().map(|key| format!("the tensors are those under the key '{key}' of the checkpoint")));
+        if !source.prefix.is_empty() {
+            remarks.push(format!("every name begins with '{}', which is left out", source.prefix));
+        }
+        let (left_out, mut present) = sort_out(scheme, source);
 
         let trunk = trunk_of(scheme, &present);
         let variant = variant_of(&present);
@@ -163,12 +168,12 @@ impl Plan {
         let contents = match variant {
             _ if scheme.is_unet() => {
                 let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
-                Contents::Network(unet_of(&present, classes, trunk.preprocessing)?)
+                Contents::Network(unet_of(scheme, &present, classes, trunk.preprocessing)?)
             }
             None => Contents::Trunk(trunk),
             Some(variant) => {
                 let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
-                Contents::Network(trunk.with_head(variant, geometry_of(scheme, &metadata, options)?, classes))
+                Contents::Network(trunk.with_head(variant, geometry_of(scheme, source, &metadata, options)?, classes))
             }
         };
         if scheme == Scheme::Layers && preprocessing_from == BY_LAYER_NAMES {
@@ -179,7 +184,15 @@ impl Plan {
             );
         }
         let at_once = at_once_of(variant, &metadata, source, options, &mut remarks)?;
-        let recipes = recipes_of(scheme, &contents, at_once, &present);
+        let mut recipes = recipes_of(scheme, &contents, at_once, &present);
+        if contents.network().is_none() && has_features_alone(scheme, &present, source)? {
+            recipes.retain(|recipe| !recipe.spec.name.starts_with("fc"));
+            present.retain(|name, _| !name.starts_with("classifier."));
+            remarks.push(
+                "only the convolutions are here, as in torchvision's IMAGENET1K_FEATURES: fc6 and fc7 start anew"
+                    .to_string(),
+            );
+        }
         fit(scheme, &contents, &recipes, &present)?;
         Ok(Plan { scheme, contents, recipes, left_out, preprocessing_from, remarks })
     }
@@ -305,21 +318,40 @@ fn trunk_of(scheme: Scheme, present: &Shapes) -> TrunkMeta {
 }
 
 /// A U-Net of the width that its channels have, or else of its first layer's.
-fn unet_of(present: &Shapes, classes: Classes, preprocessing: Preprocessing) -> Result<ModelMeta> {
-    let channels = LEVEL_WEIGHTS.map(|name| present.get(name).and_then(|shape| shape.first()).copied().unwrap_or(0));
+fn unet_of(scheme: Scheme, present: &Shapes, classes: Classes, preprocessing: Preprocessing) -> Result<ModelMeta> {
+    let first_weight = |level: usize| scheme.name(&format!("conv_d{level}a-b.weight"));
+    let channels: [usize; LEVELS.len()] = std::array::from_fn(|level| {
+        present.get(&first_weight(level)).and_then(|shape| shape.first()).copied().unwrap_or(0)
+    });
+    let normalised = present.contains_key(&scheme.name("conv_d0a-b.norm.weight"));
     let mut widths = channels.iter().zip(LEVELS).map(|(&found, full)| found as f32 / full as f32);
     let first = channels[0] as f32 / LEVELS[0] as f32;
     let width = widths
-        .find(|&width| width >= MIN_WIDTH && UnetSpec { width, normalised: true }.channels() == channels)
+        .find(|&width| width >= MIN_WIDTH && UnetSpec { width, normalised }.channels() == channels)
         .unwrap_or(first);
     if !(MIN_WIDTH..=MAX_WIDTH).contains(&width) {
         return Err(Error::weights(format!(
             "{} has {} channels; expected {} times a width of {MIN_WIDTH} to {MAX_WIDTH}",
-            LEVEL_WEIGHTS[0], channels[0], LEVELS[0]
+            first_weight(0),
+            channels[0],
+            LEVELS[0]
         )));
     }
-    let architecture = Architecture::Unet(UnetSpec { width, normalised: true });
+    let architecture = Architecture::Unet(UnetSpec { width, normalised });
     Ok(ModelMeta { architecture, classes, preprocessing })
+}
+
+/// Whether torchvision's fully connected layers are missing or NaN, as in the files of which it publishes the convolutions
+/// alone.
+fn has_features_alone(scheme: Scheme, present: &Shapes, source: &mut Source) -> Result<bool> {
+    if !matches!(scheme, Scheme::Torchvision | Scheme::TorchvisionBn) {
+        return Ok(false);
+    }
+    let bias = scheme.name("fc6.bias");
+    if !present.contains_key(&bias) {
+        return Ok(!present.keys().any(|name| name.starts_with("classifier.")));
+    }
+    Ok(source.read(&bias)?.iter().all(|value| value.is_nan()))
 }
 
 /// The variant whose score layers there are; `None` where there are none.
@@ -364,13 +396,19 @@ fn preprocessing_of(
     if let Some(convention) = Convention::of_file(&source.path) {
         return found(convention.preprocessing(), "the file's published name");
     }
-    if scheme == Scheme::Layers && is_network {
+    if scheme == Scheme::Layers && is_network && !may_be_own(source) {
         return found(Convention::Caffe.preprocessing(), BY_LAYER_NAMES);
     }
-    if scheme.is_unet() {
+    if scheme == Scheme::Unet {
         return found(Convention::Unit.preprocessing(), BY_LAYER_NAMES);
     }
     Ok(None)
+}
+
+/// Whether a file with the published layer names may be one of this program's that has lost its metadata: only those have
+/// normalisations, and pytorch-fcn publishes no safetensors.
+fn may_be_own(source: &Source) -> bool {
+    source.format() == "safetensors" || source.tensors.iter().any(|tensor| tensor.name.contains(".norm."))
 }
 
 fn untold_convention() -> Error {
@@ -422,7 +460,12 @@ fn classes_of(
     Ok(Classes::named((0..count).map(|id| format!("class {id}"))))
 }
 
-fn geometry_of(scheme: Scheme, metadata: &BTreeMap<String, String>, options: &ImportOptions) -> Result<Geometry> {
+fn geometry_of(
+    scheme: Scheme,
+    source: &Source,
+    metadata: &BTreeMap<String, String>,
+    options: &ImportOptions,
+) -> Result<Geometry> {
     if let Some(geometry) = options.geometry {
         return Ok(geometry);
     }
@@ -431,7 +474,7 @@ fn geometry_of(scheme: Scheme, metadata: &BTreeMap<String, String>, options: &Im
             .map_err(|e| Error::weights(format!("metadata `geometry` is `{text}`: {e}")));
     }
     match scheme {
-        Scheme::Layers => Ok(Geometry::Caffe),
+        Scheme::Layers if !may_be_own(source) => Ok(Geometry::Caffe),
         _ => Err(Error::usage("nothing tells how this network treats borders")
             .hint("say `geometry` same (padding everywhere) or `geometry` caffe (the published models')")),
     }
