@@ -105,7 +105,7 @@ impl Convention {
         KNOWN_FILES.iter().find(|known| name.contains(known.name)).map(|known| known.convention)
     }
 
-    /// That of a published file under whatever name, by its content, and what tells it.
+    /// That of a published file under whatever name, by its content, and what says so.
     ///
     /// # Errors
     /// What the system refuses.

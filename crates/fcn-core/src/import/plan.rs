@@ -39,7 +39,7 @@ pub struct ImportOptions {
     /// The border treatment of a whole network; overrides what the file says.
     pub geometry: Option<Geometry>,
     /// Whether an FCN-8s was trained at once, with scaled pools. Checkpoints of pytorch-fcn's trainer and published file
-    /// names tell.
+    /// names say so.
     pub at_once: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Description {
     pub metadata: BTreeMap<String, String>,
     /// What a training checkpoint holds besides, in words.
     pub notes: Vec<(String, String)>,
-    /// How its input must be prepared, and what tells it; none where [`import`] would have to be told.
+    /// How its input must be prepared, and what says so; none where [`import`] would have to ask.
     pub preprocessing: Option<(Preprocessing, String)>,
 }
 
@@ -117,7 +117,7 @@ struct Plan {
 ///
 /// # Errors
 /// A file of no known format or damaged; tensors that are missing, unexpected or of another shape, all listed; values
-/// that are not finite, with the tensor's name; an input convention that nothing tells; what the system refuses.
+/// that are not finite, with the tensor's name; an input convention that nothing determines; what the system refuses.
 pub fn import(path: &Path, out: &Path, options: &ImportOptions) -> Result<ImportReport> {
     let mut source = Source::open(path)?;
     let same = |other: &Path| matches!((path.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
@@ -284,7 +284,7 @@ fn sort_out(scheme: Scheme, source: &Source) -> (Vec<LeftOut>, Shapes) {
     (left_out, present)
 }
 
-/// Backbone, width and channels, as far as names and shapes tell them; a missing or odd tensor is found later, by
+/// Backbone, width and channels, as far as names and shapes determine them; a missing or odd tensor is found later, by
 /// comparison with what these ask for.
 fn trunk_of(scheme: Scheme, present: &Shapes) -> TrunkMeta {
     let base = channels_at_width(1.0);
@@ -367,7 +367,7 @@ fn variant_of(present: &Shapes) -> Option<Variant> {
 
 const BY_LAYER_NAMES: &str = "the layer names";
 
-/// How the input must be prepared and what tells it, as far as that is told without hashing the file.
+/// How the input must be prepared and what says so, as far as that is known without hashing the file.
 fn preprocessing_of(
     scheme: Scheme,
     is_network: bool,

@@ -10,7 +10,7 @@ use crate::weights::tensor_file::TensorFile;
 use crate::{Error, ErrorKind, Result};
 use segdata::files::read as file;
 
-/// What stands before every name in files of programs that wrap the network: PyTorch's parallel and averaged modules,
+/// What is before every name in files of programs that wrap the network: PyTorch's parallel and averaged modules,
 /// `torch.compile`, Lightning, and wrappers of one's own.
 const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "backbone.", "net.", "network.", "ema_model."];
 
@@ -28,7 +28,7 @@ const NOT_READ: [(&[u8], &str, &str); 4] = [
 /// A tensor of the file.
 #[derive(Clone, Debug)]
 pub(super) struct SourceTensor {
-    /// Without what stands before every name.
+    /// Without the prefix of all names.
     pub name: String,
     /// In the file.
     stored: String,
@@ -41,7 +41,7 @@ pub(super) struct SourceTensor {
 pub(super) struct Source {
     pub path: PathBuf,
     pub tensors: Vec<SourceTensor>,
-    /// What stands before every name in the file, and is left out in `tensors`.
+    /// The prefix of all names in the file, which is left out in `tensors`.
     pub prefix: String,
     reader: Reader,
 }
@@ -151,7 +151,7 @@ impl Source {
     }
 }
 
-/// Takes away what stands before every name, however many wrappers there were. Scalars such as the counter of an averaged
+/// Takes away the prefix of all names, however many wrappers there were. Scalars such as the counter of an averaged
 /// model may lie beside the network.
 fn without_prefix(tensors: &mut [SourceTensor]) -> String {
     let mut taken = String::new();

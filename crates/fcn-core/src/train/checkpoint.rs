@@ -37,7 +37,7 @@ pub struct Best {
     pub miou: f64,
 }
 
-/// Where a run stands.
+/// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Updates done.

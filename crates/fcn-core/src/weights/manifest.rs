@@ -66,7 +66,7 @@ pub fn weights_file(path: &Path) -> Result<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new(""));
     if file.file_name().is_some_and(|name| name == WEIGHTS) && folder.join(MANIFEST).is_file() {
         verify_file(folder, &read_manifest(folder)?, WEIGHTS)
-            .map_err(|e| e.hint("use another checkpoint of the run; `info` on the run tells which are whole"))?;
+            .map_err(|e| e.hint("use another checkpoint of the run; `info` on the run says which are whole"))?;
     }
     Ok(file)
 }
@@ -92,7 +92,7 @@ fn newest_first(run: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The checkpoint that `best` or `last` of a run stands for: the link itself, or, where a system without links wrote it,
+/// The checkpoint that `best` or `last` of a run means: the link itself, or, where a system without links wrote it,
 /// the path relative to the run that is in the file. A file that names anything else is taken for the checkpoint, and
 /// has no weights in it.
 fn linked(link: &Path) -> PathBuf {

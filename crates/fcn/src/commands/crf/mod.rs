@@ -129,7 +129,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// What goes into the CRF, each part judged before the next one is read.
+/// What goes into the CRF, each part checked before the next one is read.
 struct Input {
     photo: RgbImage,
     classes: usize,
