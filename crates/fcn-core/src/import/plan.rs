@@ -148,12 +148,7 @@ impl Plan {
             ));
         };
         let metadata = source.metadata();
-        let mut remarks = Vec::new();
-        remarks
-            .extend(source.key().map(|key| format!("the tensors are those under the key '{key}' of the checkpoint")));
-        if !source.prefix.is_empty() {
-            remarks.push(format!("every name begins with '{}', which is left out", source.prefix));
-        }
+        let mut remarks = where_the_names_were(source);
         let (left_out, mut present) = sort_out(scheme, source);
 
         let trunk = trunk_of(scheme, &present);
@@ -165,16 +160,16 @@ impl Plan {
         };
         let Some((preprocessing, preprocessing_from)) = told else { return Err(untold_convention()) };
         let trunk = TrunkMeta { preprocessing, ..trunk };
-        let contents = match variant {
-            _ if scheme.is_unet() => {
-                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
-                Contents::Network(unet_of(scheme, &present, classes, trunk.preprocessing)?)
-            }
-            None => Contents::Trunk(trunk),
-            Some(variant) => {
-                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
+        let classes = match is_network {
+            true => Some(classes_of(scheme, &present, &metadata, options, &mut remarks)?),
+            false => None,
+        };
+        let contents = match (classes, variant) {
+            (None, _) => Contents::Trunk(trunk),
+            (Some(classes), Some(variant)) => {
                 Contents::Network(trunk.with_head(variant, geometry_of(scheme, source, &metadata, options)?, classes))
             }
+            (Some(classes), None) => Contents::Network(unet_of(scheme, &present, classes, trunk.preprocessing)?),
         };
         if scheme == Scheme::Layers && preprocessing_from == BY_LAYER_NAMES {
             remarks.push(
@@ -188,10 +183,7 @@ impl Plan {
         if contents.network().is_none() && has_features_alone(scheme, &present, source)? {
             recipes.retain(|recipe| !recipe.spec.name.starts_with("fc"));
             present.retain(|name, _| !name.starts_with("classifier."));
-            remarks.push(
-                "only the convolutions are here, as in torchvision's IMAGENET1K_FEATURES: fc6 and fc7 start anew"
-                    .to_string(),
-            );
+            remarks.push(FEATURES_ALONE.to_string());
         }
         fit(scheme, &contents, &recipes, &present)?;
         Ok(Plan { scheme, contents, recipes, left_out, preprocessing_from, remarks })
@@ -340,6 +332,19 @@ fn unet_of(scheme: Scheme, present: &Shapes, classes: Classes, preprocessing: Pr
     let architecture = Architecture::Unet(UnetSpec { width, normalised });
     Ok(ModelMeta { architecture, classes, preprocessing })
 }
+
+/// What is said of a key that the tensors are under, and of a prefix of all names.
+fn where_the_names_were(source: &Source) -> Vec<String> {
+    let mut said = Vec::new();
+    said.extend(source.key().map(|key| format!("the tensors are those under the key '{key}' of the checkpoint")));
+    if !source.prefix.is_empty() {
+        said.push(format!("every name begins with '{}', which is left out", source.prefix));
+    }
+    said
+}
+
+const FEATURES_ALONE: &str =
+    "only the convolutions are here, as in torchvision's IMAGENET1K_FEATURES: fc6 and fc7 start anew";
 
 /// Whether torchvision's fully connected layers are missing or NaN, as in the files of which it publishes the convolutions
 /// alone.

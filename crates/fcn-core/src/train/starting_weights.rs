@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::import::{IMPORT_VERSION, ImportOptions, import};
+use crate::import::{Convention, IMPORT_VERSION, ImportOptions, import};
 use crate::network::parameter::{belongs_to_classes, layer_of};
 use crate::network::{Architecture, Geometry, ModelMeta, Network, ParameterKind, TrunkMeta};
 use crate::weights::manifest::weights_file;
@@ -67,9 +67,9 @@ impl StartingWeights {
         // What is left open can only be said to `import`.
         let explained = |e: Error| match e.kind == crate::ErrorKind::Usage {
             true => e.hint(format!(
-                "import it once, and start from that: `import {} out WEIGHTS.safetensors input_convention \
-                 torchvision|caffe|caffe-vgg|tf-slim`",
-                path.display()
+                "import it once, and start from that: `import {} out WEIGHTS.safetensors input_convention {}`",
+                path.display(),
+                Convention::words().replace(", ", "|")
             )),
             false => e,
         };

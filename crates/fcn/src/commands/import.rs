@@ -27,8 +27,8 @@ pub struct Args {
     /// Weights file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the weights expect to see: torchvision, caffe, caffe-vgg or tf-slim [default: as the file, its published
-    /// name or its hash says; an error where none does]
+    /// What the weights expect to see: torchvision, caffe, caffe-vgg, tf-slim, torchvision-features or unit [default: as
+    /// the file, its published name or its hash says; an error where none does]
     #[arg(long, value_name = "NAME")]
     input_convention: Option<String>,
     /// Class list of a whole network, `id name [r g b]` a line
