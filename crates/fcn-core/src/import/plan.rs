@@ -417,7 +417,7 @@ fn may_be_own(source: &Source) -> bool {
 }
 
 fn untold_convention() -> Error {
-    Error::usage("nothing tells how the input of these weights must be prepared (channel order, scale, mean)").hint(
+    Error::usage("nothing says how the input of these weights must be prepared (channel order, scale, mean)").hint(
         format!(
             "say `input_convention` {}; torchvision's own weights are `torchvision`, those that come from Caffe \
              (vgg16_from_caffe.pth) are `caffe`",
@@ -480,7 +480,7 @@ fn geometry_of(
     }
     match scheme {
         Scheme::Layers if !may_be_own(source) => Ok(Geometry::Caffe),
-        _ => Err(Error::usage("nothing tells how this network treats borders")
+        _ => Err(Error::usage("nothing says how this network treats borders")
             .hint("say `geometry` same (padding everywhere) or `geometry` caffe (the published models')")),
     }
 }

@@ -78,7 +78,7 @@ fn text(imported: &ImportReport, global: &Global) -> String {
         format!("{}: {}, {}", imported.source.display(), imported.format, imported.names),
         format!("  {what}"),
         format!("  {}, channels {}, {} parameters", word(&imported.backbone), channels.join(" "), imported.parameters),
-        format!("  input: {} (told by {})", formula(&imported.preprocessing), imported.preprocessing_from),
+        format!("  input: {} (by {})", formula(&imported.preprocessing), imported.preprocessing_from),
         format!("taken: {} tensors{}", imported.taken.len(), renamed(imported)),
     ];
     if global.verbose {
