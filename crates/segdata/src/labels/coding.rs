@@ -17,7 +17,8 @@ pub enum MaskValue {
 }
 
 /// What counts in a mask that holds both, a palette index and its colour, or a grey value in three equal channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MaskValues {
     /// The palette index counts. RGB masks are read by their colours, and those of equal channels by their value where that
     /// alone has a meaning. A data set whose palettes contradict this is refused.
@@ -79,6 +80,11 @@ impl MaskCoding {
         MaskCoding { of_ids: true, ..Self::from(classes) }
     }
 
+    /// Whether labels are class ids already.
+    pub fn is_of_ids(&self) -> bool {
+        self.of_ids
+    }
+
     /// What `list` means for labels in this coding: it translates mask values, but only names class ids.
     pub fn renamed(&self, list: MaskCoding) -> Self {
         if self.of_ids { Self::of_ids(&list.classes) } else { list }
@@ -97,11 +103,6 @@ impl MaskCoding {
     /// Whether the class list names colours of its own, so that colours count wherever a mask has them.
     pub fn has_own_colours(&self) -> bool {
         self.own_colours
-    }
-
-    /// The mask value that means class `id`; `None` where none does.
-    pub fn value_of_id(&self, id: u8) -> Option<u8> {
-        self.id_by_value.iter().position(|&known| known == Some(id)).map(|value| value as u8)
     }
 
     /// `id` where it is that of a class, or [`VOID`].
