@@ -1,4 +1,5 @@
-//! The configuration of a training run: a plain struct, a reason for every default.
+//! The configuration of a training run: a plain struct, a reason for every default. The reference system of some of them is
+//! the TensorFlow 1 pipeline (PASCAL VOC, FCN-8s, Adam) that this program succeeds.
 //!
 //! A TOML file sets any of the keys, flags override the file, and the effective values are saved in the run folder.
 //! An unknown key is an error that names the nearest one.

@@ -84,12 +84,14 @@ impl Stored {
             Stored::F32 => {
                 values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
             }
-            Stored::F64 => values.extend(
-                (bytes.chunks_exact(8))
-                    .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32),
-            ),
+            Stored::F64 => values.extend(wide(bytes).map(|value| value as f32)),
         }
     }
+}
+
+/// 64-bit floats.
+fn wide(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
 }
 
 /// IEEE 754 binary16, exactly.
@@ -141,16 +143,40 @@ impl<R: Read> ArrayFile<R> {
     /// # Errors
     /// A file that has become shorter meanwhile, or that the system fails to read.
     pub fn values(mut self) -> Result<Vec<f32>> {
-        let count: usize = self.shape.iter().product();
-        let mut values = Vec::with_capacity(count);
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        let stored = self.stored;
+        self.each_block(|bytes| stored.decode(bytes, &mut values))?;
+        Ok(values)
+    }
+
+    /// Whether the values are stored in 64 bits.
+    pub fn is_f64(&self) -> bool {
+        self.stored == Stored::F64
+    }
+
+    /// Hands the values of an array of 64-bit floats to `take`, in C order; of other arrays nothing.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn each_f64(mut self, mut take: impl FnMut(f64)) -> Result<()> {
+        match self.is_f64() {
+            true => self.each_block(|bytes| wide(bytes).for_each(&mut take)),
+            false => Ok(()),
+        }
+    }
+
+    /// Hands the values as they are stored to `take`, a block at a time.
+    fn each_block(&mut self, mut take: impl FnMut(&[u8])) -> Result<()> {
+        let mut left = self.shape.iter().product::<usize>() * self.stored.bytes();
         let mut block = vec![0; BLOCK_BYTES];
-        while values.len() < count {
-            let bytes = ((count - values.len()) * self.stored.bytes()).min(BLOCK_BYTES);
+        while left > 0 {
+            let bytes = left.min(BLOCK_BYTES);
             (self.rest.read_exact(&mut block[..bytes]))
                 .map_err(|e| Error::new(crate::error::ErrorKind::Io, format!("cannot read the array's values: {e}")))?;
-            self.stored.decode(&block[..bytes], &mut values);
+            take(&block[..bytes]);
+            left -= bytes;
         }
-        Ok(values)
+        Ok(())
     }
 
     /// Reads and validates the header of a file of `length` bytes.
