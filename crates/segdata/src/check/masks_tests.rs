@@ -244,3 +244,34 @@ fn a_class_255_that_is_called_like_void_is_a_warning() {
         assert_eq!(codes, if warned { vec!["void_name"] } else { vec![] }, "{name}");
     }
 }
+
+#[test]
+fn without_a_class_list_the_colours_of_palettes_are_proposed_where_they_were_asked_for() {
+    let red = [200, 10, 10];
+    let masks: [(&[u8], _); 3] = [
+        (&[0, 0, 1, 0], Palette(&[BLACK, [200, 10, 10]])),
+        (&[1, 1, 0, 1], Palette(&[[200, 10, 10], BLACK])),
+        (&[0, 1, 1, 1], Palette(&[BLACK, [200, 10, 10]])),
+    ];
+    let folder = drawn_folder("", &masks);
+    std::fs::remove_file(folder.path().join("classes.txt")).unwrap();
+    let report = look(folder.path(), MaskValues::Colour);
+    assert!(report.write_class_list(&folder.path().join("train.txt")).is_err_and(|e| e.message.contains("exists")));
+    report.write_class_list(&folder.path().join("classes.txt")).unwrap();
+    let report = look(folder.path(), MaskValues::Colour);
+    assert!(report.ok && report.classes.palette == [BLACK, red], "{:?}", report.problems);
+    assert!(report.write_class_list(&folder.path().join("more.txt")).is_err_and(|e| e.hint.is_some()));
+    assert_eq!(labels(folder.path(), MaskValues::Colour), [[0, 0, 1, 0], [0, 0, 1, 0], [0, 1, 1, 1]]);
+}
+
+#[test]
+fn equal_channels_count_as_colours_where_the_class_list_names_colours() {
+    let grey: Vec<[u8; 3]> = (0..=255).map(|v| [v; 3]).collect();
+    let list = "0 background 0 0 0\n1 road 255 255 255";
+    let masks: [&[u8]; 3] = [&[0, 255, 255, 0], &[0, 1, 0, 0], &[255, 0, 0, 0]];
+    let folder = drawn_folder(list, &masks.map(|values| (values, Rgb(&grey))));
+    let split = Dataset::open(folder.path(), None).unwrap().split("train").unwrap();
+    assert_eq!(split.load(0).unwrap().labels.ids, [0, 1, 1, 0]);
+    let refused = split.load(1).unwrap_err();
+    assert!(refused.hint.is_some_and(|hint| hint.contains("`mask_values index`")), "noise is no id");
+}

@@ -80,7 +80,10 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
         dataset.split_as_listed(name)?;
         dataset.retain(name);
     }
-    let library = Library::read(&dataset, named.as_ref(), progress);
+    // Without a class list the values are those of the files, unless colours were asked for.
+    let by_colour = || dataset.coding.clone().with_mask_values(options.mask_values);
+    let reading = named.clone().or_else(|| (options.mask_values == MaskValues::Colour).then(by_colour));
+    let library = Library::read(&dataset, reading.as_ref(), progress);
     let (mut problems, mut class_list) = (Vec::new(), None);
     if named.is_none() {
         let counts = library.values();

@@ -165,6 +165,10 @@ impl RawMask {
         }
     }
 
+    fn has_equal_channels(&self) -> bool {
+        matches!(&self.pixels, MaskPixels::Rgb(rgb) if channels_are_equal(rgb))
+    }
+
     fn unknown_values(&self, coding: &MaskCoding) -> Error {
         let mut unknown: Vec<(MaskValue, u64)> =
             self.histogram().into_iter().filter(|(value, _)| coding.id_of(*value).is_none()).collect();
@@ -180,8 +184,16 @@ impl RawMask {
             100.0 * wrong as f64 / total.max(1) as f64,
             coding.classes.len()
         ))
-        .hint("255 means void; name the classes and their colours in a classes.txt, or correct the mask; `check` explains more")
+        .hint(format!(
+            "255 means void; name the classes and their colours in a classes.txt, or correct the mask; `check` explains \
+             more{}",
+            if self.has_equal_channels() { "; `mask_values index` reads equal channels as values" } else { "" }
+        ))
     }
+}
+
+fn channels_are_equal(rgb: &[u8]) -> bool {
+    rgb.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2])
 }
 
 /// Whether an RGB mask holds values in three equal channels: in a class list without colours of its own every mask of
@@ -189,7 +201,7 @@ impl RawMask {
 fn equal_channels_are_values(rgb: &[u8], coding: &MaskCoding) -> Result<bool> {
     let asked = coding.mask_values() == MaskValues::Index;
     let never = coding.mask_values() == MaskValues::Colour || (coding.has_own_colours() && !asked);
-    if never || rgb.chunks_exact(3).any(|p| p[0] != p[1] || p[1] != p[2]) {
+    if never || !channels_are_equal(rgb) {
         return Ok(false);
     }
     let mut occurs = [false; 256];

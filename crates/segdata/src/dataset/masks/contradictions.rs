@@ -119,8 +119,9 @@ fn differing_palettes(masks: &[MaskFacts], coding: &MaskCoding) -> Option<Contra
     Some(Contradiction {
         code: "palettes_differ",
         message: format!(
-            "palettes differ between the masks: index {index} is {a} in {in_a} and {b} in {in_b} ({indices} indices have \
-             several colours), so an index does not mean one class"
+            "palettes differ between the masks: index {index} is {a} in {in_a} and {b} in {in_b}, so an index does not mean \
+             one class ({indices} of {} indices that occur have several colours)",
+            colours.len()
         ),
         hint: remedy(colours.values().flatten().all(|&rgb| coding.id_of_colour(rgb).is_some())),
     })
