@@ -87,9 +87,10 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref())?;
+    let dataset = Dataset::open_with(&paths.data, paths.classes.as_deref(), options.config.mask_values)?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
+    dataset.refuse_one_class()?;
     let fingerprint = training.fingerprint();
 
     if options.device_name == "cpu" {

@@ -13,7 +13,7 @@ const MAX_FUNCTION: usize = 60;
 const LONG: [(&str, &str, usize, &str); 16] = [
     ("fcn-core", "train", 150, "the training loop, written out from top to bottom"),
     ("fcn-core", "evaluate", 99, "one arm for each ONNX operator"),
-    ("segdata", "meaning", 77, "counts mask values once, for all problems that follow from them"),
+    ("segdata", "contradicting", 71, "a table of cases"),
     ("segdata", "scores_of_small_cases", 63, "a table of cases"),
     ("segdata", "every_kind_of_photograph_is_read_as_rgb", 64, "a table of cases"),
     ("conv-kernels", "forward", 124, "one loop nest, whose buffers are shared by its stages"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Listing;
 use crate::error::Result;
-use crate::labels::MaskCoding;
+use crate::labels::{MaskCoding, MaskValues};
 
 /// Which form a data set has on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +23,8 @@ pub enum Form {
 pub(crate) struct ListOptions<'a> {
     /// The class list that the user named; one beside the data is looked for otherwise.
     pub classes: Option<&'a Path>,
+    /// What counts in masks that hold both an index and a colour.
+    pub mask_values: MaskValues,
 }
 
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
@@ -58,7 +60,8 @@ impl Layout {
             None if beside.is_file() => Some(MaskCoding::read(&beside)?),
             None => self.coding.clone(),
         };
-        // Records hold class ids already: a class list names them, but no longer translates mask values.
-        Ok(coding.map(|c| if self.form == Form::Records { MaskCoding::from(&c.classes) } else { c }))
+        // Of class ids a list changes the names alone.
+        let coding = coding.map(|list| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list)));
+        Ok(coding.map(|coding| coding.with_mask_values(options.mask_values)))
     }
 }

@@ -317,6 +317,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             void: VoidPolicy::Keep,
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
+            mask_values: Default::default(),
             overwrite: true,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();
