@@ -8,6 +8,7 @@ use segdata::convert::DEFAULT_MIN_SIZE;
 
 use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Look for everything that would end in a wrong score, before training
@@ -30,6 +31,11 @@ pub struct Args {
     /// Report images whose shorter side is below this, in pixels
     #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
     min_size: usize,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
+    /// Write the class list that is proposed to this new file
+    #[arg(long, value_name = "FILE")]
+    write_classes: Option<PathBuf>,
 }
 
 /// Problems of one kind that are printed; --verbose and --json show all.
@@ -37,7 +43,7 @@ const SHOWN_OF_A_KIND: usize = 5;
 
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let open = args.data_flags.options(args.classes)?;
+    let open = args.data_flags.options(args.classes, args.mask_values.given())?;
     let options = CheckOptions { data: args.data.clone(), open, split: args.split, min_size: args.min_size };
     let progress = report::Progress::new("check", 0, global);
     let mut found = check(&options, &|done, total| progress.at(done, total))?;
@@ -49,6 +55,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         report::print_line(&found.layout.line());
         found.splits.iter().for_each(|split| report::print_line(&split_text(split)));
         report::print_line(&problems_text(&found, global.verbose));
+    }
+    if let Some(file) = &args.write_classes {
+        found.write_class_list(file)?;
+        report::note(&format!("the proposed class list is in {}", file.display()));
     }
     if found.ok {
         return Ok(());

@@ -11,6 +11,7 @@ use segdata::convert::{
 
 use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Write a data set as TFRecords, with an index
@@ -48,6 +49,8 @@ pub struct Args {
     classes: Option<PathBuf>,
     #[command(flatten)]
     data_flags: DataFlags,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
     /// Replace an earlier conversion
     #[arg(long)]
     force: bool,
@@ -75,7 +78,7 @@ enum Exif {
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: args.data,
-        open: args.data_flags.options(args.classes)?,
+        open: args.data_flags.options(args.classes, args.mask_values.given())?,
         out: args.out,
         splits: args.splits,
         shards: args.shards.into(),

@@ -11,6 +11,7 @@ use fcn_core::{Result, device};
 use crate::flags::choice::choice;
 use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Train a network, with checkpoints, validation pictures and a report in the run folder.
@@ -120,6 +121,8 @@ pub struct Overrides {
     /// Checkpoints kept besides the best [default: 5]
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
 }
 
 impl Overrides {
@@ -166,6 +169,7 @@ impl Overrides {
         set(&mut config.save_every, &self.save_every);
         set(&mut config.validate_every, &self.validate_every);
         set(&mut config.keep, &self.keep);
+        set(&mut config.mask_values, &self.mask_values.given());
         config.validate()
     }
 }
@@ -183,7 +187,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         config,
         paths: RunPaths {
             data: args.data,
-            open: args.data_flags.options(args.classes)?,
+            open: args.data_flags.options(args.classes, None)?,
             run: args.run,
             init: args.init,
         },

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use fcn_core::Result;
 use segdata::dataset::OpenOptions;
+use segdata::labels::MaskValues;
 
 use super::choice::choice;
 
@@ -26,13 +27,14 @@ pub struct DataFlags {
 }
 
 impl DataFlags {
-    /// The flags as options, with this class list.
+    /// The flags as options, with this class list and what counts in masks.
     ///
     /// # Errors
     /// An unknown layout.
-    pub fn options(&self, classes: Option<PathBuf>) -> Result<OpenOptions> {
+    pub fn options(&self, classes: Option<PathBuf>, mask_values: Option<MaskValues>) -> Result<OpenOptions> {
         Ok(OpenOptions {
             classes,
+            mask_values: mask_values.unwrap_or_default(),
             layout: self.layout.as_deref().map(|word| choice("--layout", word)).transpose()?,
             images: self.images.clone(),
             masks: self.masks.clone(),

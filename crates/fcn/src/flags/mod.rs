@@ -8,4 +8,5 @@ pub mod crf;
 pub mod data;
 pub mod global;
 pub mod inference;
+pub mod mask_values;
 pub mod size;

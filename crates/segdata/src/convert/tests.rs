@@ -11,7 +11,7 @@ use crate::image::tests::with_orientation;
 use crate::image::{decode_rgb, encode_mask_png};
 use crate::labels::VOID;
 
-fn options(data: &Path, out: &Path) -> ConvertOptions {
+pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
         data: data.to_path_buf(),
         open: Default::default(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::entry::Listing;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
-use crate::labels::{MaskCoding, class_file};
+use crate::labels::{MaskCoding, MaskValues, class_file};
 
 /// Which layout a data set has on disk; the word of each is what `layout` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -77,6 +77,8 @@ impl std::fmt::Display for Form {
 pub struct OpenOptions {
     /// The class list; one beside the data is looked for otherwise.
     pub classes: Option<PathBuf>,
+    /// What counts in masks that hold both an index and a colour.
+    pub mask_values: MaskValues,
     /// The layout; it is recognised by what is there otherwise.
     pub layout: Option<Form>,
     /// The folder of photographs, below the data set, where no layout names it.
@@ -135,7 +137,8 @@ impl Layout {
             }
             (None, None) => self.coding.clone(),
         };
-        // Records hold class ids already: a class list names them, but no longer translates mask values.
-        Ok(coding.map(|c| if self.form == Form::Records { MaskCoding::from(&c.classes) } else { c }))
+        // Of class ids a list changes the names alone.
+        let coding = coding.map(|list| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list)));
+        Ok(coding.map(|coding| coding.with_mask_values(options.mask_values)))
     }
 }

@@ -1,13 +1,15 @@
 //! Opening a data set: recognise what lies there, list it, settle what its masks mean.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::entry::refuse_faults;
-use super::explain::without_classes;
 use super::layout::{Form, Layout, OpenOptions};
+use super::masks::explain::without_classes;
+use super::masks::{refuse_contradicting_records, refuse_contradictions, refuse_one_class, samples};
 use super::split::Split;
 use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding};
 
 /// An opened data set.
@@ -20,6 +22,9 @@ pub struct Dataset {
     /// How it lies on disk.
     pub form: Form,
     splits: Vec<Split>,
+    tree: Tree,
+    /// Whether the masks contradict each other, once that was looked at.
+    surveyed: Arc<OnceLock<Result<()>>>,
 }
 
 impl Dataset {
@@ -54,7 +59,14 @@ impl Dataset {
         let shared = Arc::new(coding.clone());
         let splits =
             layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone(), layout.tree.clone()));
-        Dataset { classes: coding.classes.clone(), form: layout.form, splits: splits.collect(), coding }
+        Dataset {
+            classes: coding.classes.clone(),
+            form: layout.form,
+            splits: splits.collect(),
+            coding,
+            tree: layout.tree.clone(),
+            surveyed: Arc::default(),
+        }
     }
 
     pub(crate) fn all_splits(&self) -> &[Split] {
@@ -70,7 +82,7 @@ impl Dataset {
     pub(crate) fn recoded(self, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
         let splits = self.splits.into_iter().map(|split| split.recoded(shared.clone())).collect();
-        Dataset { classes: coding.classes.clone(), coding, splits, ..self }
+        Dataset { classes: coding.classes.clone(), coding, splits, surveyed: Arc::default(), ..self }
     }
 
     /// Names of the splits, sorted.
@@ -78,11 +90,12 @@ impl Dataset {
         self.splits.iter().map(|s| s.name().to_string()).collect()
     }
 
-    /// The split called `name`, all of whose images and masks were found at opening.
+    /// The split called `name`, all of whose images and masks were found at opening, and whose masks agree with each
+    /// other and those of the other splits: the headers of all mask files are read once, at the first call.
     ///
     /// # Errors
     /// No such split (the error names those there are); an empty split; missing files, duplicate or unsafe ids (all
-    /// counted, the first ones named).
+    /// counted, the first ones named); masks whose palettes or depths contradict each other or the class list.
     pub fn split(&self, name: &str) -> Result<Split> {
         let split = self.split_as_listed(name)?;
         refuse_faults(name, split.faults())?;
@@ -90,7 +103,31 @@ impl Dataset {
             return Err(Error::data(format!("split `{name}` is empty"))
                 .hint(format!("splits here: {}", self.describe_splits())));
         }
+        self.refuse_contradictions()?;
         Ok(split)
+    }
+
+    /// Refuses masks whose palettes or depths contradict each other or the class list.
+    pub(crate) fn refuse_contradictions(&self) -> Result<()> {
+        let look = || {
+            let (samples, _) = samples(&self.splits);
+            let files = samples.iter().filter_map(|&(split, i)| Some((split.id(i), split.mask_file(i)?)));
+            refuse_contradictions(&self.tree, &files.collect::<Vec<_>>(), &self.coding)?;
+            match self.form {
+                Form::Records | Form::Parquet => refuse_contradicting_records(&samples, &self.coding),
+                _ => Ok(()),
+            }
+        };
+        self.surveyed.get_or_init(look).clone()
+    }
+
+    /// Refuses a data set in whose masks fewer than two classes occur: nothing can be learnt from it, and every score of
+    /// it is perfect. Reads masks until two classes are found.
+    ///
+    /// # Errors
+    /// One class, or void, in all masks.
+    pub fn refuse_one_class(&self) -> Result<()> {
+        refuse_one_class(&self.splits, &self.coding)
     }
 
     /// The split called `name` with everything its list names, present or not; [`Split::faults`] lists what is wrong.

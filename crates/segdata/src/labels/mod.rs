@@ -5,18 +5,19 @@
 //! file means. Scores of a network come in as `[classes, pixels]` floats and become ids by [`most_likely`].
 //!
 //! ```text
-//! class_file -> class_list (text in) -> coding -> classes        map (scores in, ids out)
+//! class_file -> class_line -> class_list (text in) -> coding -> classes        map (scores in, ids out)
 //! ```
 //!
 //! Ids, void and colours are those of PASCAL VOC (Everingham et al., "The PASCAL visual object classes challenge: A
 //! retrospective", IJCV 2015; `VOClabelcolormap.m` of its development kit).
 
 pub(crate) mod class_file;
+mod class_line;
 mod class_list;
 mod classes;
 mod coding;
 mod map;
 
 pub use classes::{Classes, VOC_NAMES, VOID, voc_colour};
-pub use coding::{MaskCoding, MaskValue};
+pub use coding::{MaskCoding, MaskValue, MaskValues};
 pub use map::{LabelMap, most_likely};

@@ -40,7 +40,7 @@ pub struct BenchOptions {
     pub size: [usize; 2],
     /// Images a run.
     pub batch: usize,
-    /// Variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
+    /// Family, variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
     pub config: TrainConfig,
     /// In which form an inferring network holds its weights.
     pub weights: WeightForm,

@@ -109,20 +109,25 @@ impl Archive {
     }
 
     pub fn read(&self, what: &str, path: &Path) -> Result<Vec<u8>> {
+        self.read_start(what, path, u64::MAX)
+    }
+
+    pub fn read_start(&self, what: &str, path: &Path, count: u64) -> Result<Vec<u8>> {
         let member = self.inside(path).and_then(|name| self.files.get(name));
         let member =
             member.ok_or_else(|| Error::new(ErrorKind::Io, format!("{what} is not in the archive")).at(path))?;
-        if member.size > MOST_BYTES {
+        let count = count.min(member.size);
+        if count > MOST_BYTES {
             let message = format!("{what} has {} bytes; at most {MOST_BYTES} are read from an archive", member.size);
             return Err(Error::data(message).at(path).hint("unpack the archive"));
         }
         let read = match &self.source {
-            Source::Zip(reader) => reader.read(*member),
-            Source::Tar => File::open(&self.path).and_then(|opened| tar::read(opened, *member)),
+            Source::Zip(reader) => reader.read(*member, count),
+            Source::Tar => File::open(&self.path).and_then(|opened| tar::read(opened, *member, count)),
         };
         match read {
-            Ok(bytes) if bytes.len() as u64 == member.size => Ok(bytes),
-            Ok(bytes) => Err(damaged(&format!("{what} ends after {} of {} bytes", bytes.len(), member.size)).at(path)),
+            Ok(bytes) if bytes.len() as u64 == count => Ok(bytes),
+            Ok(bytes) => Err(damaged(&format!("{what} ends after {} of {count} bytes", bytes.len())).at(path)),
             Err(e) => Err(damaged(&format!("{what} cannot be read: {e}")).at(path)),
         }
     }

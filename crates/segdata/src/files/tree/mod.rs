@@ -14,12 +14,13 @@ mod member;
 mod tar;
 mod zip;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::archive::{Archive, sniff};
 use super::read as file;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Files below a path, in a folder or an archive. Cheap to clone; every method may be called from any thread.
 #[derive(Clone, Debug)]
@@ -94,6 +95,20 @@ impl Tree {
             Some(archive) => archive.read(what, path),
             None => file::read(what, path),
         }
+    }
+
+    /// The first `count` bytes of the file at `path`, all where it has no more.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_start(&self, what: &str, path: &Path, count: u64) -> Result<Vec<u8>> {
+        if let Some(archive) = &self.archive {
+            return archive.read_start(what, path, count);
+        }
+        let mut start = Vec::new();
+        let opened = file::open(ErrorKind::Data, what, path)?;
+        let read = opened.take(count).read_to_end(&mut start);
+        read.map(|_| start).map_err(|e| Error::io(&format!("read {what}"), path, &e))
     }
 
     /// Bytes of the file at `path`, if there is one.

@@ -36,10 +36,10 @@ pub(super) fn open(path: &Path) -> Result<Vec<(PathBuf, Member)>> {
     Ok(members)
 }
 
-/// The bytes of a member of the archive `opened`.
-pub(super) fn read(mut opened: File, member: Member) -> io::Result<Vec<u8>> {
+/// The first `count` bytes of a member of the archive `opened`.
+pub(super) fn read(mut opened: File, member: Member, count: u64) -> io::Result<Vec<u8>> {
     opened.seek(SeekFrom::Start(member.place))?;
-    let mut bytes = Vec::with_capacity(member.size as usize);
-    opened.take(member.size).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(count as usize);
+    opened.take(count).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

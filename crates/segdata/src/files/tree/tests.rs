@@ -4,7 +4,6 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use super::*;
-use crate::error::ErrorKind;
 
 /// A zip archive of `files`: every second deflated, the others stored.
 pub(crate) fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -57,6 +56,7 @@ fn an_archive_is_listed_and_read_as_the_folder_it_was_made_of() {
             let place = path.join(file);
             assert_eq!(tree.size(&place), Some(bytes.len() as u64));
             assert_eq!(tree.read("the file", &place).unwrap(), bytes, "{name}: {file}");
+            assert_eq!(tree.read_start("the file", &place, 5).unwrap(), bytes[..bytes.len().min(5)]);
         }
         assert_eq!(tree.read("the file", &path.join("set/none")).unwrap_err().kind, ErrorKind::Io);
         assert!(tree.list(&path.join("none")).is_err());

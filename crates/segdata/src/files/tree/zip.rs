@@ -62,12 +62,13 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// The bytes of a member, its checksum verified.
-    pub fn read(&self, member: Member) -> io::Result<Vec<u8>> {
+    /// The first `count` bytes of a member; its checksum is verified where they are all.
+    pub fn read(&self, member: Member, count: u64) -> io::Result<Vec<u8>> {
         let mut zip = self.0.clone();
         let opened = zip.by_index(member.place as usize).map_err(io::Error::other)?;
-        let mut bytes = Vec::with_capacity(member.size as usize);
-        opened.take(member.size + 1).read_to_end(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(count as usize);
+        // One byte more: the checksum is compared at the end of the member.
+        opened.take(if count == member.size { count + 1 } else { count }).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::dataset::drawn::{Foreign, foreign_mask};
 use crate::dataset::{Dataset, Form, OpenOptions};
 use crate::files::tree::tests::{tar_of, zip_of};
-use crate::image::{RgbImage, encode_mask_png};
-use crate::labels::{Classes, LabelMap, VOID};
+use crate::image::RgbImage;
+use crate::labels::VOID;
 use crate::size::Size;
 
 type File = (String, Vec<u8>);
@@ -26,8 +27,7 @@ fn mask(name: &str, values: [u8; 4]) -> File {
         image::codecs::gif::GifEncoder::new(&mut bytes).encode_frame(frame).unwrap();
         return (name.into(), bytes);
     }
-    let labels = LabelMap { width: 2, height: 2, ids: values.to_vec() };
-    (name.into(), encode_mask_png(&labels, &Classes::voc()).unwrap())
+    (name.into(), foreign_mask(2, &values, &Foreign::Grey))
 }
 
 fn text(name: &str, content: &str) -> File {
