@@ -27,5 +27,7 @@ pub use header::{Header, read_header};
 pub use mask::{MaskPixels, RawMask, decode_mask, encode_mask_png};
 pub use photograph::RgbImage;
 
+pub(crate) use decode::{check_size, decode_dynamic};
+
 #[cfg(test)]
 pub(crate) mod tests;
