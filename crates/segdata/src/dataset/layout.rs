@@ -16,6 +16,23 @@ pub enum Form {
     Folder,
     /// TFRecord files.
     Records,
+    /// COCO's JSON: polygons and run lengths.
+    Coco,
+    /// A labelme JSON a picture.
+    Labelme,
+    /// XML of CVAT for images.
+    Cvat,
+    /// Text files of polygons, as Ultralytics' YOLO reads them.
+    Yolo,
+    /// A Supervisely project.
+    Supervisely,
+}
+
+impl Form {
+    /// Whether masks hold class ids when they are read, so that a class list names them, but translates no values.
+    fn holds_ids(self) -> bool {
+        matches!(self, Form::Records | Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
+    }
 }
 
 /// What the caller says about a data set that is to be listed.
@@ -25,10 +42,22 @@ pub(crate) struct ListOptions<'a> {
     pub classes: Option<&'a Path>,
 }
 
+impl ListOptions<'_> {
+    /// The class list that the user named, or `classes.txt` in `root`.
+    pub fn class_list(&self, root: &Path) -> Result<Option<MaskCoding>> {
+        let beside = root.join("classes.txt");
+        match self.classes {
+            Some(file) => MaskCoding::read(file).map(Some),
+            None if beside.is_file() => MaskCoding::read(&beside).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
 pub(crate) trait DataSetLayout: Sync {
     /// The root of the data set at `path`, where it lies in this way, whole or not; `None` where it does not. Looks at
-    /// names only, and never fails: what keeps the data from being listed, [`list`](Self::list) reports.
+    /// names, and at the first bytes of files that any name may have, and never fails: what keeps the data from being listed, [`list`](Self::list) reports.
     fn recognise(&self, path: &Path) -> Option<PathBuf>;
 
     /// Lists the samples of a data set that was recognised at `path`. No image is decoded.
@@ -52,13 +81,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// The mask coding from `options.classes`, `classes.txt`, or the data set itself, in this order.
     pub fn named_classes(&self, options: &ListOptions<'_>) -> Result<Option<MaskCoding>> {
-        let beside = self.root.join("classes.txt");
-        let coding = match options.classes {
-            Some(file) => Some(MaskCoding::read(file)?),
-            None if beside.is_file() => Some(MaskCoding::read(&beside)?),
-            None => self.coding.clone(),
-        };
-        // Records hold class ids already: a class list names them, but no longer translates mask values.
-        Ok(coding.map(|c| if self.form == Form::Records { MaskCoding::from(&c.classes) } else { c }))
+        let coding = options.class_list(&self.root)?.or_else(|| self.coding.clone());
+        Ok(coding.map(|c| if self.form.holds_ids() { MaskCoding::from(&c.classes) } else { c }))
     }
 }

@@ -109,13 +109,15 @@ impl Drawing {
             hasher.update(&n.to_le_bytes());
         };
         let size = self.size.unwrap_or(Size::new(0, 0));
-        [size.width as u64, size.height as u64, self.background.into(), self.shapes.len() as u64].map(&mut number);
+        [size.width as u64, size.height as u64, self.background.into(), self.shapes.len() as u64]
+            .into_iter()
+            .for_each(&mut number);
         for Shape { id, area } in &self.shapes {
             number(u64::from(*id));
             match area {
                 Area::Outlines { inside, holes } => {
                     for (kind, polygons) in [(0, inside), (1, holes)] {
-                        [kind, polygons.len() as u64].map(&mut number);
+                        [kind, polygons.len() as u64].into_iter().for_each(&mut number);
                         for polygon in polygons {
                             number(polygon.corners().len() as u64);
                             polygon.corners().iter().flatten().for_each(|&v| number(v as u64));
@@ -123,16 +125,18 @@ impl Drawing {
                     }
                 }
                 Area::Fractions(points) => {
-                    [2, points.len() as u64].map(&mut number);
+                    [2, points.len() as u64].into_iter().for_each(&mut number);
                     points.iter().flatten().for_each(|v| number(v.to_bits()));
                 }
                 Area::Runs(runs) => {
-                    [3, runs.size().width as u64, runs.size().height as u64].map(&mut number);
+                    [3, runs.size().width as u64, runs.size().height as u64].into_iter().for_each(&mut number);
                     runs.counts().iter().for_each(|&n| number(n.into()));
                 }
                 Area::Patch(patch) => {
                     let size = patch.size;
-                    [4, patch.left as u64, patch.top as u64, size.width as u64, size.height as u64].map(&mut number);
+                    [4, patch.left as u64, patch.top as u64, size.width as u64, size.height as u64]
+                        .into_iter()
+                        .for_each(&mut number);
                     patch.counts.iter().for_each(|&n| number(n.into()));
                 }
             }

@@ -12,6 +12,7 @@
 //! | `folder` | `images/` and `masks/`, with lists or without: this project's own |
 //! | [`records`] | TFRecord files of `tf.train.Example`, as in the TensorFlow models repository (`deeplab`) |
 
+pub(in crate::dataset) mod annotations;
 mod drawn_split;
 mod folder;
 pub mod records;

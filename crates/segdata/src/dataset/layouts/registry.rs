@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use super::annotations::{Coco, Cvat, Labelme, Supervisely, Yolo};
 use super::folder::Folder;
 use super::records::Records;
 use super::voc::Voc;
 use crate::dataset::layout::{DataSetLayout, Layout, ListOptions};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The first that recognises a path lists it. A file is records, whatever it holds, so records come first; a folder
-/// with `images/` is the least specific, so it comes last.
-static LAYOUTS: [&dyn DataSetLayout; 3] = [&Records, &Voc, &Folder];
+/// The first that recognises a path lists it. Files of labels are recognised by what they hold, so they come first; any
+/// other file is records; a folder with `images/` is the least specific, so it comes last.
+static LAYOUTS: [&dyn DataSetLayout; 8] = [&Coco, &Labelme, &Cvat, &Supervisely, &Yolo, &Records, &Voc, &Folder];
 
 impl Layout {
     /// Recognises and lists what lies at `path`.
