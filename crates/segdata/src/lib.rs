@@ -29,7 +29,7 @@
 //! A module uses those to its left, never those to its right:
 //!
 //! ```text
-//! error  size  rng | files  labels | image | shapes | dataset  metrics  pictures  synthetic | check  convert  report
+//! error  size  rng | files  labels | image | dataset  metrics  pictures  synthetic | check  convert  report
 //! ```
 //!
 //! Every draw is a function of a seed ([`rng`]), and no result depends on the number of threads.
@@ -47,7 +47,6 @@ pub mod metrics;
 pub mod pictures;
 pub mod report;
 pub mod rng;
-pub mod shapes;
 pub mod size;
 pub mod synthetic;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::files::read as file;
+use crate::image::shapes::Drawing;
 use crate::labels::Classes;
-use crate::shapes::Drawing;
 
 /// Something wrong with a list or a shard, found without reading an image.
 #[derive(Clone, Debug)]

@@ -23,7 +23,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a VOC root, an `images/` + `masks/` folder, a record file, a folder of records, or a glob of records.
+    /// Opens a VOC root, an `images/` + `masks/` folder, labels of COCO, labelme, CVAT, YOLO or Supervisely with their
+    /// photographs, a record file, a folder of records, or a glob of records.
     ///
     /// `classes_file` names the classes; without it a `classes.txt` in the folder does, then `dataset.json`, then
     /// VOC's 21 classes for VOC roots and records. A folder without lists is split into `train` and `val` by a draw that

@@ -9,9 +9,9 @@ use super::layouts::records;
 use super::sample::{EncodedSample, Pair, Sample, check_sizes, mask_of_ids};
 use crate::error::{Error, Result};
 use crate::files::read as file;
+use crate::image::shapes::Drawing;
 use crate::image::{self, RawMask};
 use crate::labels::MaskCoding;
-use crate::shapes::Drawing;
 
 /// One list of samples. Cheap to clone; every method may be called from any thread.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 //! ```text
 //! bytes -> format -> header -> decode -> RgbImage        (jpeg: markers of ITU-T T.81, strict decoding)
 //!                           \> mask   -> RawMask -> LabelMap, by a MaskCoding
+//! polygons, run lengths, bitmaps -> shapes -> LabelMap
 //! RgbImage -> preprocessing -> [3, H, W] floats
 //! ```
 //!
@@ -20,6 +21,7 @@ mod jpeg;
 mod mask;
 mod photograph;
 pub mod preprocessing;
+pub mod shapes;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_rgb, decode_rgb_within, verify};
 pub use format::{Format, IMAGE_EXTENSIONS, guess_format};

@@ -32,7 +32,8 @@ impl Layout {
 
 fn not_a_dataset(path: &Path) -> Error {
     let forms = "expected a VOC root (JPEGImages/, SegmentationClass/, ImageSets/Segmentation/*.txt), \
-                 a folder with images/ and masks/, or TFRecord files";
+                 a folder with images/ and masks/, COCO's JSON, labelme, CVAT, YOLO or Supervisely labels with their \
+                 photographs, or TFRecord files";
     let below = ["VOCdevkit/VOC2012", "VOC2012", "VOC2007"].map(|sub| path.join(sub));
     let hint = match below.iter().find(|sub| Voc.recognise(sub).is_some()) {
         Some(root) => format!("did you mean {}?", root.display()),

@@ -15,7 +15,7 @@ use super::samples::{Annotated, Photographs, listings, split_of_name};
 use crate::dataset::entry::Fault;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::error::{Error, Result};
-use crate::shapes::{Drawing, Shape};
+use crate::image::shapes::{Drawing, Shape};
 
 /// The folder in which COCO keeps its JSON files.
 const ANNOTATIONS: &str = "annotations";

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 
 use super::document::{Key, Whole};
 use crate::error::Error;
-use crate::shapes::{Area, Polygon, RunLength};
+use crate::image::shapes::{Area, Polygon, RunLength};
 use crate::size::Size;
 
 /// The three lists of a file; further keys are passed over.

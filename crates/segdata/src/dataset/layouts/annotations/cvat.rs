@@ -12,7 +12,7 @@ use super::document::start_of;
 use super::samples::{Annotated, Photographs, listings, split_of_name};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::error::{Error, Result};
-use crate::shapes::{Drawing, Shape};
+use crate::image::shapes::{Drawing, Shape};
 
 /// The name that CVAT gives its file.
 const FILE: &str = "annotations.xml";

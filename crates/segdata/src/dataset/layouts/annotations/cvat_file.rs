@@ -9,7 +9,7 @@ use quick_xml::{Reader, XmlVersion};
 use super::class_names::{Label, hex_colour};
 use super::document::read_bytes;
 use crate::error::{Error, Result};
-use crate::shapes::{Area, Patch, Polygon};
+use crate::image::shapes::{Area, Patch, Polygon};
 use crate::size::Size;
 
 /// What a file holds.

@@ -20,7 +20,7 @@ use super::samples::{Annotated, Photographs, listings, split_of_name};
 use crate::dataset::entry::Photograph;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::error::{Error, Result};
-use crate::shapes::{Area, Drawing, Patch, Polygon, Shape};
+use crate::image::shapes::{Area, Drawing, Patch, Polygon, Shape};
 use crate::size::Size;
 
 /// What a file holds, without the photograph.
@@ -49,7 +49,7 @@ struct LabelmeShape {
 pub(in crate::dataset::layouts) struct Labelme;
 
 impl DataSetLayout for Labelme {
-    /// A folder with labelme's files in it, or in folders named after the splits.
+    /// A folder with labelme's files in it, in folders named after the splits, or in `annotations/` and the like.
     fn recognise(&self, path: &Path) -> Option<PathBuf> {
         (!labelme_files(path, 1).is_empty()).then(|| path.to_path_buf())
     }
@@ -78,7 +78,11 @@ impl DataSetLayout for Labelme {
     }
 }
 
-/// The first `at_most` of labelme's files in `root` and in its folders that are named after splits, sorted.
+/// Folders in which labelme's files are kept apart from the photographs.
+const APART: [&str; 4] = ["annotations", "labels", "json", "masks"];
+
+/// The first `at_most` of labelme's files in `root`, in its folders that are named after splits, and in those that hold
+/// annotations, sorted.
 fn labelme_files(root: &Path, at_most: usize) -> Vec<(PathBuf, Option<&'static str>)> {
     let entries = |folder: &Path| {
         let mut paths: Vec<PathBuf> =
@@ -88,9 +92,13 @@ fn labelme_files(root: &Path, at_most: usize) -> Vec<(PathBuf, Option<&'static s
     };
     let mut files: Vec<(PathBuf, Option<&'static str>)> = Vec::new();
     for path in entries(root) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
-            let Some(split) = split_of_name(&path.file_name().unwrap_or_default().to_string_lossy()) else { continue };
-            files.extend(entries(&path).into_iter().filter(|p| is_labelme(p)).take(at_most).map(|p| (p, Some(split))));
+            let split = split_of_name(&name);
+            if split.is_none() && !APART.contains(&name.to_lowercase().as_str()) {
+                continue;
+            }
+            files.extend(entries(&path).into_iter().filter(|p| is_labelme(p)).take(at_most).map(|p| (p, split)));
         } else if is_labelme(&path) {
             files.push((path, None));
         }

@@ -1,6 +1,6 @@
 //! Layouts whose labels are shapes in text files: one file a layout.
 //!
-//! A mask is drawn when a sample is read, by [`shapes`](crate::shapes): every format by the same rule. Of overlapping
+//! A mask is drawn when a sample is read, by [`shapes`](crate::image::shapes): every format by the same rule. Of overlapping
 //! shapes the later one in the file covers the earlier; pixels without a shape are background, which is class 0 unless a
 //! class list says otherwise. A class list that the user gives decides ids by the names of labels; labels called
 //! `__ignore__`, `void` or `ignore` are void.

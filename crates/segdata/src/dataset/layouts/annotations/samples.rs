@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dataset::entry::{Entry, Fault, Listing, Photograph, Source};
 use crate::dataset::layouts::drawn_split::drawn_val;
 use crate::dataset::listing::{stem_of_image_name, unsafe_id};
-use crate::shapes::Drawing;
+use crate::image::shapes::Drawing;
 
 /// One annotated picture.
 pub(super) struct Annotated {

@@ -17,7 +17,7 @@ use super::document::{Whole, read_json};
 use super::samples::{Annotated, Photographs, listings, split_of_name};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::error::{Error, Result};
-use crate::shapes::{Area, Drawing, Patch, Polygon, Shape};
+use crate::image::shapes::{Area, Drawing, Patch, Polygon, Shape};
 use crate::size::Size;
 
 const META: &str = "meta.json";

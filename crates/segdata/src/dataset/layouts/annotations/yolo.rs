@@ -19,7 +19,7 @@ use crate::dataset::entry::Photograph;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
 use crate::dataset::listing::stem_of_image_name;
 use crate::error::{Error, Result};
-use crate::shapes::{Area, Drawing, Shape};
+use crate::image::shapes::{Area, Drawing, Shape};
 
 const IMAGES: &str = "images";
 
@@ -35,13 +35,15 @@ const MAX_POINTS: usize = 1 << 20;
 pub(in crate::dataset::layouts) struct Yolo;
 
 impl DataSetLayout for Yolo {
-    /// A `data.yaml`, a folder with one, or `images/` beside `labels/` with text files.
+    /// A `data.yaml`, a folder with one and without masks, or `images/` beside `labels/` with text files.
     fn recognise(&self, path: &Path) -> Option<PathBuf> {
         if path.is_file() {
             let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
             return yaml.then(|| path.parent().unwrap_or(Path::new(".")).to_path_buf());
         }
-        (Config::beside(path).is_some() || !found_folders(path).is_empty()).then(|| path.to_path_buf())
+        let masks = || ["masks", "JPEGImages"].iter().any(|folder| path.join(folder).is_dir());
+        let configured = || Config::beside(path).is_some() && !masks();
+        (!found_folders(path).is_empty() || configured()).then(|| path.to_path_buf())
     }
 
     fn list(&self, path: &Path, options: &ListOptions<'_>) -> Result<Layout> {

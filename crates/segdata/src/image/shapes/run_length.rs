@@ -203,7 +203,7 @@ impl RunLength {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shapes::Polygon;
+    use crate::image::shapes::Polygon;
 
     #[derive(serde::Deserialize)]
     struct Golden {
@@ -227,7 +227,7 @@ mod tests {
 
     /// Written by `reference/coco_golden.py` with pycocotools.
     fn golden() -> Golden {
-        serde_json::from_str(include_str!("../../../../testdata/shapes/coco.json")).unwrap()
+        serde_json::from_str(include_str!("../../../../../testdata/shapes/coco.json")).unwrap()
     }
 
     #[test]
