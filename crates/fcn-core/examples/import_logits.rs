@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             fcn
         }
     };
-    // It is the import that is judged here, not the rounding of fast convolutions.
+    // It is the import that is compared here, not the rounding of fast convolutions.
     fcn.options.algorithm = Algorithm::Direct;
     let photograph: Vec<u8> = (0..SHAPE[0] * SHAPE[1] * 3).map(|i| ((7 * i * i + 13 * i) % 251) as u8).collect();
     let planes = Normaliser::new(&fcn.meta.preprocessing).planes(&photograph);

@@ -63,3 +63,8 @@ pub use network::{Algorithm, Architecture, Backbone, FcnSpec, Geometry, ModelMet
 pub use network::{Variant, WeightForm};
 pub use segdata::{Error, ErrorKind, Result};
 pub use train::{Event, RunPaths, StopSignal, TrainConfig, TrainOptions, TrainReport, train};
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -155,7 +155,7 @@ fn strip_cross_entropy(logits: &[&[f32]], labels: &[u8], gradient: &mut [&mut [f
     let mut largest = logits[0].to_vec();
     for plane in &logits[1..] {
         for (largest, &value) in largest.iter_mut().zip(*plane) {
-            // Written so that a value that is not a number wins and the loss shows it.
+            // Written so that NaN wins and the loss shows it.
             *largest = if value <= *largest { *largest } else { value };
         }
     }

@@ -1,6 +1,6 @@
 //! The networks against PyTorch, FCN in every variant, backbone and geometry, and U-Net: logits, losses, gradients, and ten steps of
 //! SGD and of Adam. The golden values are those of `reference/parity.py`, in double precision; what is compared, and how
-//! far apart the two were last time, stands in docs/numerics.md.
+//! far apart the two were last time, is in docs/numerics.md.
 
 #![allow(clippy::unwrap_used)] // in a test a failure may be loud
 

@@ -11,9 +11,9 @@ pub enum Purpose {
     Initialise = 1,
     /// The order of the samples; key: epoch.
     Shuffle = 2,
-    /// Scale, crop and flip; key: epoch and sample index.
+    /// Scale, crop and flip; key: epoch and index of the sample in the split.
     Augment = 3,
-    /// Dropout masks; key: step, layer and sample.
+    /// Dropout masks; key: step, number of the dropout in the network, and position of the sample among those of the step.
     Dropout = 4,
     /// The split of a folder that brings no lists.
     Split = 5,

@@ -15,8 +15,25 @@ use crate::pickle::machine::{MAX_PICKLE_BYTES, run};
 use crate::pickle::value::{Arena, Id, Value};
 use crate::tensor::{Storage, View};
 
-/// Keys under which training scripts keep the state dict, in the order in which they are looked for.
-const STATE_DICT_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
+/// Keys under which training scripts keep the state dict, in the order in which they are looked for; averaged weights come
+/// last.
+const STATE_DICT_KEYS: [&str; 12] = [
+    "model_state_dict",
+    "state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "model_ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "ema",
+];
+
+/// Dictionaries within dictionaries that are looked into.
+const MAX_NESTED_KEYS: usize = 3;
 
 /// The two containers of `torch.save`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +87,7 @@ pub struct TorchFile<R = File> {
     views: Vec<View>,
     numbers: HashMap<String, usize>,
     storages: Vec<Storage>,
+    state_dict_key: Option<String>,
     notes: Vec<Note>,
     values: Values,
 }
@@ -125,6 +143,7 @@ impl<R: Read + Seek> TorchFile<R> {
             views: vec![],
             numbers: HashMap::new(),
             storages: std::mem::take(&mut arena.storages),
+            state_dict_key: None,
             notes: vec![],
             values,
         };
@@ -145,6 +164,12 @@ impl<R: Read + Seek> TorchFile<R> {
     /// The tensors of the state dict, in its order.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
+    }
+
+    /// The key under which the state dict lies in a training checkpoint, with dots where it is nested; `None` where the file
+    /// is the state dict itself.
+    pub fn state_dict_key(&self) -> Option<&str> {
+        self.state_dict_key.as_deref()
     }
 
     /// What is beside the tensors: epoch, architecture, the optimiser's state in words.
@@ -235,17 +260,20 @@ impl<R: Read + Seek> TorchFile<R> {
                 expected: "a dictionary of tensors: torch.save(model.state_dict(), 'weights.pth') instead of the whole model",
             });
         };
-        let key = |id: Id| arena.text(id).map(|text| text.into_owned());
-        let nested = STATE_DICT_KEYS.iter().find_map(|wanted| {
-            let found = pairs.iter().find(|(id, _)| arena.text(*id).as_deref() == Some(wanted));
-            found.map(|(_, value)| *value).filter(|value| matches!(arena.get(*value), Value::Dict(_)))
-        });
-        let Some(nested) = nested else { return Ok(root) };
-        for (id, value) in pairs.iter().filter(|(_, value)| *value != nested) {
-            let key = key(*id).unwrap_or_else(|| arena.describe(*id));
-            self.notes.push(Note { key, value: scalar(arena, *value) });
+        let (mut pairs, mut state, mut path) = (pairs, root, Vec::new());
+        while path.len() < MAX_NESTED_KEYS
+            && let Some((key, nested)) = keyed_dict(arena, pairs)
+            && let Value::Dict(inner) = arena.get(nested)
+        {
+            for (id, value) in pairs.iter().filter(|(_, value)| *value != nested) {
+                let key = arena.text(*id).map_or_else(|| arena.describe(*id), |text| text.into_owned());
+                self.notes.push(Note { key, value: scalar(arena, *value) });
+            }
+            path.push(key);
+            (state, pairs) = (nested, inner);
         }
-        Ok(nested)
+        self.state_dict_key = (!path.is_empty()).then(|| path.join("."));
+        Ok(state)
     }
 
     fn collect_tensors(&mut self, arena: &Arena, state: Id) -> Result<(), TorchError> {
@@ -284,6 +312,18 @@ impl<R: Read + Seek> TorchFile<R> {
         }
         Ok(())
     }
+}
+
+/// The dictionary under the first of the known keys, unless there are tensors beside it.
+fn keyed_dict(arena: &Arena, pairs: &[(Id, Id)]) -> Option<(&'static str, Id)> {
+    if pairs.iter().any(|(_, value)| matches!(arena.get(*value), Value::Tensor(_))) {
+        return None;
+    }
+    STATE_DICT_KEYS.iter().find_map(|wanted| {
+        let of_key = pairs.iter().filter(|(id, _)| arena.text(*id).as_deref() == Some(wanted));
+        let mut dicts = of_key.map(|(_, value)| *value).filter(|value| matches!(arena.get(*value), Value::Dict(_)));
+        dicts.next().map(|dict| (*wanted, dict))
+    })
 }
 
 fn scalar(arena: &Arena, id: Id) -> Scalar {

@@ -144,6 +144,32 @@ fn archive(pickle: &[u8], storage: &[u8]) -> Zip {
 }
 
 #[test]
+fn a_state_dict_is_found_under_the_keys_of_trainers_and_wrappers() {
+    let sound = pickle(6, 0, [2, 3], [3, 1]);
+    let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    // The dictionary without the pickle's header and its end, as the value of a key, beside a number.
+    let under = |key: &str, dict: &[u8]| {
+        let length = (key.len() as u32).to_le_bytes();
+        [b"}X", &length[..], key.as_bytes(), dict, b"sX\x05\0\0\0epochK\x07s"].concat()
+    };
+    let whole = |dict: &[u8]| [b"\x80\x02", dict, b"."].concat();
+    let dict = &sound[2..sound.len() - 1];
+    let cases = [
+        (dict.to_vec(), None, 0),
+        (under("state_dict", dict), Some("state_dict"), 1),
+        (under("net", dict), Some("net"), 1),
+        (under("model_ema", dict), Some("model_ema"), 1),
+        (under("model", &under("state_dict", dict)), Some("model.state_dict"), 2),
+    ];
+    for (dict, key, notes) in cases {
+        let bytes = archive(&whole(&dict), &storage).finish();
+        let mut file = TorchFile::new(Cursor::new(bytes)).unwrap();
+        assert_eq!((file.state_dict_key(), file.notes().len()), (key, notes));
+        assert_eq!(file.read_f32("w").unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    }
+}
+
+#[test]
 fn archives_that_lie_are_refused_for_the_right_reason() {
     let sound = pickle(6, 0, [2, 3], [3, 1]);
     let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();

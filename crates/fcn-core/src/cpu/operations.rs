@@ -34,8 +34,8 @@ pub fn conv_transpose2d(
     stride: usize,
     padding: usize,
 ) -> Tensor<4> {
-    if is_host(&x) && weight.dims()[2] == 2 * stride && bias.is_none() {
-        return transposed::conv_transpose2d(x, weight, stride, padding);
+    if is_host(&x) && transposed::computes(weight.dims()[2], stride, padding) {
+        return transposed::conv_transpose2d(x, weight, bias, stride, padding);
     }
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
     module::conv_transpose2d(x, weight, bias, options)
@@ -108,26 +108,43 @@ mod tests {
     }
 
     #[test]
-    fn a_learnt_enlargement_is_the_engine_s_transposed_convolution_forward_and_backward() {
+    fn transposed_convolutions_are_the_engine_s_forward_and_backward() {
         let device = Device::flex().autodiff();
-        let drawn = |shape: [usize; 4], step: f32| {
+        let values = |shape: &[usize], step: f32| -> TensorData {
             let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * step).sin()).collect();
-            Tensor::<4>::from_data(TensorData::new(values, shape), &device).require_grad()
+            TensorData::new(values, shape.to_vec())
         };
-        for (stride, padding, [height, width]) in [(2, 1, [3, 5]), (8, 4, [4, 2]), (2, 0, [2, 3])] {
-            let run = |operation: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
-                let (x, weight) = (drawn([2, 3, height, width], 0.7), drawn([3, 4, 2 * stride, 2 * stride], 0.3));
-                let y = operation(x.clone(), weight.clone());
-                let gradients = (y.clone() * drawn(y.dims(), 1.1)).sum().backward();
-                [y, x.grad(&gradients).unwrap().autodiff(), weight.grad(&gradients).unwrap().autodiff()]
+        let maps = |shape: [usize; 4], step| Tensor::<4>::from_data(values(&shape, step), &device).require_grad();
+        // Taps, stride, padding, whether with a bias, and the input's size.
+        let cases = [
+            (4, 2, 1, false, [3, 5]),
+            (4, 2, 1, true, [3, 5]),
+            (16, 8, 4, false, [4, 2]),
+            (4, 2, 0, false, [2, 3]),
+            (2, 2, 0, true, [3, 5]),
+            (2, 2, 0, false, [1, 4]),
+            (3, 3, 0, true, [2, 2]),
+            (3, 2, 1, true, [2, 3]),
+        ];
+        for (taps, stride, padding, biased, [height, width]) in cases {
+            let run = |operation: &dyn Fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>) -> Tensor<4>| {
+                let (x, weight) = (maps([2, 3, height, width], 0.7), maps([3, 4, taps, taps], 0.3));
+                let bias = biased.then(|| Tensor::<1>::from_data(values(&[4], 1.9), &device).require_grad());
+                let y = operation(x.clone(), weight.clone(), bias.clone());
+                let gradients = (y.clone() * maps(y.dims(), 1.1)).sum().backward();
+                let mut found = vec![y.flatten::<1>(0, 3).inner()];
+                found.extend([x, weight].map(|tensor| tensor.grad(&gradients).unwrap().flatten::<1>(0, 3)));
+                found.extend(bias.map(|bias| bias.grad(&gradients).unwrap()));
+                found
             };
-            let ours = run(&|x, weight| conv_transpose2d(x, weight, None, stride, padding));
+            let ours = run(&|x, weight, bias| conv_transpose2d(x, weight, bias, stride, padding));
             let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
-            let engine = run(&|x, weight| module::conv_transpose2d(x, weight, None, options.clone()));
-            for ((ours, engine), name) in ours.into_iter().zip(engine).zip(["y", "dx", "dw"]) {
-                assert_eq!(ours.dims(), engine.dims(), "{name}, stride {stride}");
+            let engine = run(&|x, weight, bias| module::conv_transpose2d(x, weight, bias, options.clone()));
+            for ((ours, engine), name) in ours.into_iter().zip(engine).zip(["y", "dx", "dw", "db"]) {
+                let case = format!("{name}, {taps} taps, stride {stride}, padding {padding}");
+                assert_eq!(ours.dims(), engine.dims(), "{case}");
                 let worst: f32 = (ours - engine).abs().max().into_scalar();
-                assert!(worst < 1e-4, "{name}, stride {stride}, padding {padding}: {worst}");
+                assert!(worst < 1e-4, "{case}: {worst}");
             }
         }
     }

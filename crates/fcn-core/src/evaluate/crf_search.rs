@@ -182,7 +182,7 @@ mod tests {
         assert_ne!(sets[2..], parameter_sets(&options(4, 40))[2..]);
         for (i, set) in sets.iter().enumerate() {
             set.validate().unwrap();
-            assert!(!sets[..i].contains(set), "set {i} stands twice");
+            assert!(!sets[..i].contains(set), "set {i} occurs twice");
         }
         let own = CrfParams { iterations: 7, ..CrfParams::default() };
         let first = parameter_sets(&SearchOptions { first: own, ..options(0, 1) });

@@ -1,6 +1,6 @@
 //! What an evaluation ends with.
 
-use segdata::metrics::Scores;
+use segdata::metrics::{FolderScores, Scores, Skipped};
 
 /// The scores of a set of images.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -14,11 +14,8 @@ pub struct Evaluation {
     pub skipped: Vec<Skipped>,
 }
 
-/// An image that was not scored.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Skipped {
-    /// Sample id: the file name without folder and extension.
-    pub id: String,
-    /// What is wrong with it.
-    pub reason: String,
+impl From<FolderScores> for Evaluation {
+    fn from(folder: FolderScores) -> Self {
+        Evaluation { scores: folder.scores, loss: None, skipped: folder.skipped }
+    }
 }

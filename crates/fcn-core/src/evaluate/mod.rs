@@ -1,17 +1,18 @@
-//! Evaluation: how good a network, or a folder of masks, is against the truth of a data set.
+//! Evaluation: how good a network is against the truth of a data set.
 //!
-//! In: a [`Predictor`](crate::infer::predictor::Predictor) and a split, or two folders of masks. Out: one confusion matrix of
+//! In: a [`Predictor`](crate::infer::predictor::Predictor) and a split. Out: one confusion matrix of
 //! integers over the whole set, and what [`segdata::metrics`] computes from it. `network` scores networks, with the CRF
-//! and without it; `folders` scores masks; `crf_search` tries parameters of the CRF on one pass through the network.
+//! and without it; `save` writes predictions, which [`segdata::metrics::evaluate_predictions`] scores too; `crf_search` tries parameters of the CRF on one pass through the network.
 
 mod crf_search;
 mod crf_tally;
 mod evaluation;
-mod folders;
 mod network;
+mod save;
 
 pub use crf_search::{SearchOptions, SearchReport, Trial, search};
 pub use crf_tally::{CrfComparison, CrfTally};
-pub use evaluation::{Evaluation, Skipped};
-pub use folders::{evaluate_predictions, save_prediction};
+pub use evaluation::Evaluation;
 pub use network::{Scored, evaluate, evaluate_with_crf};
+pub use save::save_prediction;
+pub use segdata::metrics::Skipped;

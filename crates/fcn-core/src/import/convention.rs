@@ -23,16 +23,19 @@ pub enum Convention {
     CaffeVgg,
     /// TF-slim: RGB minus 123.68/116.78/103.94.
     TfSlim,
+    /// torchvision's `IMAGENET1K_FEATURES`, which came from Caffe: RGB divided by 255, minus .48235/.45882/.40784, times 255.
+    TorchvisionFeatures,
     /// RGB divided by 255, as most U-Nets take it.
     Unit,
 }
 
 /// Every convention, with the word for it.
-pub const CONVENTIONS: [(&str, Convention); 5] = [
+pub const CONVENTIONS: [(&str, Convention); 6] = [
     ("torchvision", Convention::Torchvision),
     ("caffe", Convention::Caffe),
     ("caffe-vgg", Convention::CaffeVgg),
     ("tf-slim", Convention::TfSlim),
+    ("torchvision-features", Convention::TorchvisionFeatures),
     ("unit", Convention::Unit),
 ];
 
@@ -53,8 +56,13 @@ enum Hash {
 }
 
 /// torchvision's `models/vgg.py`, jcjohnson/pytorch-vgg, and wkentaro/pytorch-fcn's `torchfcn/models/vgg.py`.
-const KNOWN_FILES: [Published; 4] = [
+const KNOWN_FILES: [Published; 5] = [
     Published { name: "vgg16-397923af", hash: Hash::Sha256("397923af"), convention: Convention::Torchvision },
+    Published {
+        name: "vgg16_features-amdegroot-88682ab5",
+        hash: Hash::Sha256("88682ab5"),
+        convention: Convention::TorchvisionFeatures,
+    },
     Published { name: "vgg16_bn-6c64b313", hash: Hash::Sha256("6c64b313"), convention: Convention::Torchvision },
     Published { name: "vgg16-00b39a1b", hash: Hash::Sha256("00b39a1b"), convention: Convention::CaffeVgg },
     Published {
@@ -81,6 +89,12 @@ impl Convention {
             Convention::Caffe => minus(Channels::Bgr, [104.006_99, 116.668_77, 122.678_92]),
             Convention::CaffeVgg => minus(Channels::Bgr, [103.939, 116.779, 123.68]),
             Convention::TfSlim => minus(Channels::Rgb, [123.68, 116.78, 103.94]),
+            Convention::TorchvisionFeatures => Preprocessing {
+                channels: Channels::Rgb,
+                scale: 1.0 / 255.0,
+                mean: [0.48235, 0.45882, 0.40784],
+                std: [1.0 / 255.0; 3],
+            },
             Convention::Unit => Preprocessing { scale: 1.0 / 255.0, ..minus(Channels::Rgb, [0.0; 3]) },
         }
     }
@@ -91,7 +105,7 @@ impl Convention {
         KNOWN_FILES.iter().find(|known| name.contains(known.name)).map(|known| known.convention)
     }
 
-    /// That of a published file under whatever name, by its content, and what tells it.
+    /// That of a published file under whatever name, by its content, and what says so.
     ///
     /// # Errors
     /// What the system refuses.

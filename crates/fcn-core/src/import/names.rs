@@ -20,6 +20,8 @@ pub(crate) enum Scheme {
     Layers,
     /// milesial/Pytorch-UNet's `UNet` without bilinear upsampling: a U-Net with batch normalisation.
     Unet,
+    /// The layer names of the published Caffe U-Net: this program's U-Nets.
+    UnetLayers,
 }
 
 /// Layers of the trunk in their order, with torchvision's position of each in `features` or `classifier`: of vgg16, and
@@ -58,8 +60,11 @@ impl Scheme {
         };
         // Of equal ones the last: convolutions alone are torchvision's of today.
         let all = [Scheme::Slim, Scheme::TorchvisionOld, torchvision, Scheme::Layers];
-        if names.iter().any(|name| LEVEL_WEIGHTS[0] == *name || UNET_SCORE == *name) {
+        if names.contains(UNET_FIRST) || names.contains(UNET_SCORE) {
             return Some(Scheme::Unet);
+        }
+        if names.contains("conv_d0a-b.weight") {
+            return Some(Scheme::UnetLayers);
         }
         let best = all.into_iter().max_by_key(|scheme| known(*scheme));
         best.filter(|scheme| known(*scheme) > 0)
@@ -74,6 +79,7 @@ impl Scheme {
             Scheme::TorchvisionBn => "torchvision vgg16_bn",
             Scheme::Layers => "published layer names (pytorch-fcn, fcn)",
             Scheme::Unet => "Pytorch-UNet",
+            Scheme::UnetLayers => "layer names of the Caffe U-Net (fcn)",
         }
     }
 
@@ -110,7 +116,7 @@ impl Scheme {
 
     /// Whether it names the layers of a U-Net.
     pub fn is_unet(self) -> bool {
-        self == Scheme::Unet
+        matches!(self, Scheme::Unet | Scheme::UnetLayers)
     }
 
     /// Whether kernels are `[height, width, in, out]`.
@@ -137,20 +143,14 @@ impl Scheme {
                 Some(IMAGENET)
             }
             Scheme::Layers if name.starts_with("fc8.") => Some(IMAGENET),
-            _ if name.ends_with(".num_batches_tracked") => Some("a counter"),
+            _ if name.ends_with(".num_batches_tracked") || name == "n_averaged" => Some("a counter"),
             _ => None,
         }
     }
 }
 
-/// The first weight of each level going down, and the scores', in Pytorch-UNet.
-pub(super) const LEVEL_WEIGHTS: [&str; LEVELS.len()] = [
-    "inc.double_conv.0.weight",
-    "down1.maxpool_conv.1.double_conv.0.weight",
-    "down2.maxpool_conv.1.double_conv.0.weight",
-    "down3.maxpool_conv.1.double_conv.0.weight",
-    "down4.maxpool_conv.1.double_conv.0.weight",
-];
+/// The first weight and the scores' in Pytorch-UNet.
+const UNET_FIRST: &str = "inc.double_conv.0.weight";
 const UNET_SCORE: &str = "outc.conv.weight";
 
 /// Pytorch-UNet's name of a parameter of ours. Its blocks are `inc`, `down1` to `down4` and `up1` to `up4` in the order of the

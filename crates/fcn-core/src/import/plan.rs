@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::convention::Convention;
-use super::names::{LEVEL_WEIGHTS, MEAN_RGB, Scheme};
+use super::names::{MEAN_RGB, Scheme};
 use super::report::{ImportReport, LeftOut, Taken};
 use super::source::Source;
 use crate::network::families::unet::LEVELS;
@@ -39,7 +39,7 @@ pub struct ImportOptions {
     /// The border treatment of a whole network; overrides what the file says.
     pub geometry: Option<Geometry>,
     /// Whether an FCN-8s was trained at once, with scaled pools. Checkpoints of pytorch-fcn's trainer and published file
-    /// names tell.
+    /// names say so.
     pub at_once: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Description {
     pub metadata: BTreeMap<String, String>,
     /// What a training checkpoint holds besides, in words.
     pub notes: Vec<(String, String)>,
-    /// How its input must be prepared, and what tells it; none where [`import`] would have to be told.
+    /// How its input must be prepared, and what says so; none where [`import`] would have to ask.
     pub preprocessing: Option<(Preprocessing, String)>,
 }
 
@@ -117,7 +117,7 @@ struct Plan {
 ///
 /// # Errors
 /// A file of no known format or damaged; tensors that are missing, unexpected or of another shape, all listed; values
-/// that are not finite, with the tensor's name; an input convention that nothing tells; what the system refuses.
+/// that are not finite, with the tensor's name; an input convention that nothing determines; what the system refuses.
 pub fn import(path: &Path, out: &Path, options: &ImportOptions) -> Result<ImportReport> {
     let mut source = Source::open(path)?;
     let same = |other: &Path| matches!((path.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
@@ -148,8 +148,8 @@ impl Plan {
             ));
         };
         let metadata = source.metadata();
-        let mut remarks = Vec::new();
-        let (left_out, present) = sort_out(scheme, source);
+        let mut remarks = where_the_names_were(source);
+        let (left_out, mut present) = sort_out(scheme, source);
 
         let trunk = trunk_of(scheme, &present);
         let variant = variant_of(&present);
@@ -160,16 +160,16 @@ impl Plan {
         };
         let Some((preprocessing, preprocessing_from)) = told else { return Err(untold_convention()) };
         let trunk = TrunkMeta { preprocessing, ..trunk };
-        let contents = match variant {
-            _ if scheme.is_unet() => {
-                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
-                Contents::Network(unet_of(&present, classes, trunk.preprocessing)?)
+        let classes = match is_network {
+            true => Some(classes_of(scheme, &present, &metadata, options, &mut remarks)?),
+            false => None,
+        };
+        let contents = match (classes, variant) {
+            (None, _) => Contents::Trunk(trunk),
+            (Some(classes), Some(variant)) => {
+                Contents::Network(trunk.with_head(variant, geometry_of(scheme, source, &metadata, options)?, classes))
             }
-            None => Contents::Trunk(trunk),
-            Some(variant) => {
-                let classes = classes_of(scheme, &present, &metadata, options, &mut remarks)?;
-                Contents::Network(trunk.with_head(variant, geometry_of(scheme, &metadata, options)?, classes))
-            }
+            (Some(classes), None) => Contents::Network(unet_of(scheme, &present, classes, trunk.preprocessing)?),
         };
         if scheme == Scheme::Layers && preprocessing_from == BY_LAYER_NAMES {
             remarks.push(
@@ -179,7 +179,12 @@ impl Plan {
             );
         }
         let at_once = at_once_of(variant, &metadata, source, options, &mut remarks)?;
-        let recipes = recipes_of(scheme, &contents, at_once, &present);
+        let mut recipes = recipes_of(scheme, &contents, at_once, &present);
+        if contents.network().is_none() && has_features_alone(scheme, &present, source)? {
+            recipes.retain(|recipe| !recipe.spec.name.starts_with("fc"));
+            present.retain(|name, _| !name.starts_with("classifier."));
+            remarks.push(FEATURES_ALONE.to_string());
+        }
         fit(scheme, &contents, &recipes, &present)?;
         Ok(Plan { scheme, contents, recipes, left_out, preprocessing_from, remarks })
     }
@@ -271,7 +276,7 @@ fn sort_out(scheme: Scheme, source: &Source) -> (Vec<LeftOut>, Shapes) {
     (left_out, present)
 }
 
-/// Backbone, width and channels, as far as names and shapes tell them; a missing or odd tensor is found later, by
+/// Backbone, width and channels, as far as names and shapes determine them; a missing or odd tensor is found later, by
 /// comparison with what these ask for.
 fn trunk_of(scheme: Scheme, present: &Shapes) -> TrunkMeta {
     let base = channels_at_width(1.0);
@@ -305,21 +310,53 @@ fn trunk_of(scheme: Scheme, present: &Shapes) -> TrunkMeta {
 }
 
 /// A U-Net of the width that its channels have, or else of its first layer's.
-fn unet_of(present: &Shapes, classes: Classes, preprocessing: Preprocessing) -> Result<ModelMeta> {
-    let channels = LEVEL_WEIGHTS.map(|name| present.get(name).and_then(|shape| shape.first()).copied().unwrap_or(0));
+fn unet_of(scheme: Scheme, present: &Shapes, classes: Classes, preprocessing: Preprocessing) -> Result<ModelMeta> {
+    let first_weight = |level: usize| scheme.name(&format!("conv_d{level}a-b.weight"));
+    let channels: [usize; LEVELS.len()] = std::array::from_fn(|level| {
+        present.get(&first_weight(level)).and_then(|shape| shape.first()).copied().unwrap_or(0)
+    });
+    let normalised = present.contains_key(&scheme.name("conv_d0a-b.norm.weight"));
     let mut widths = channels.iter().zip(LEVELS).map(|(&found, full)| found as f32 / full as f32);
     let first = channels[0] as f32 / LEVELS[0] as f32;
     let width = widths
-        .find(|&width| width >= MIN_WIDTH && UnetSpec { width, normalised: true }.channels() == channels)
+        .find(|&width| width >= MIN_WIDTH && UnetSpec { width, normalised }.channels() == channels)
         .unwrap_or(first);
     if !(MIN_WIDTH..=MAX_WIDTH).contains(&width) {
         return Err(Error::weights(format!(
             "{} has {} channels; expected {} times a width of {MIN_WIDTH} to {MAX_WIDTH}",
-            LEVEL_WEIGHTS[0], channels[0], LEVELS[0]
+            first_weight(0),
+            channels[0],
+            LEVELS[0]
         )));
     }
-    let architecture = Architecture::Unet(UnetSpec { width, normalised: true });
+    let architecture = Architecture::Unet(UnetSpec { width, normalised });
     Ok(ModelMeta { architecture, classes, preprocessing })
+}
+
+/// What is said of a key that the tensors are under, and of a prefix of all names.
+fn where_the_names_were(source: &Source) -> Vec<String> {
+    let mut said = Vec::new();
+    said.extend(source.key().map(|key| format!("the tensors are those under the key '{key}' of the checkpoint")));
+    if !source.prefix.is_empty() {
+        said.push(format!("every name begins with '{}', which is left out", source.prefix));
+    }
+    said
+}
+
+const FEATURES_ALONE: &str =
+    "only the convolutions are here, as in torchvision's IMAGENET1K_FEATURES: fc6 and fc7 start anew";
+
+/// Whether torchvision's fully connected layers are missing or NaN, as in the files of which it publishes the convolutions
+/// alone.
+fn has_features_alone(scheme: Scheme, present: &Shapes, source: &mut Source) -> Result<bool> {
+    if !matches!(scheme, Scheme::Torchvision | Scheme::TorchvisionBn) {
+        return Ok(false);
+    }
+    let bias = scheme.name("fc6.bias");
+    if !present.contains_key(&bias) {
+        return Ok(!present.keys().any(|name| name.starts_with("classifier.")));
+    }
+    Ok(source.read(&bias)?.iter().all(|value| value.is_nan()))
 }
 
 /// The variant whose score layers there are; `None` where there are none.
@@ -335,7 +372,7 @@ fn variant_of(present: &Shapes) -> Option<Variant> {
 
 const BY_LAYER_NAMES: &str = "the layer names";
 
-/// How the input must be prepared and what tells it, as far as that is told without hashing the file.
+/// How the input must be prepared and what says so, as far as that is known without hashing the file.
 fn preprocessing_of(
     scheme: Scheme,
     is_network: bool,
@@ -364,17 +401,23 @@ fn preprocessing_of(
     if let Some(convention) = Convention::of_file(&source.path) {
         return found(convention.preprocessing(), "the file's published name");
     }
-    if scheme == Scheme::Layers && is_network {
+    if scheme == Scheme::Layers && is_network && !may_be_own(source) {
         return found(Convention::Caffe.preprocessing(), BY_LAYER_NAMES);
     }
-    if scheme.is_unet() {
+    if scheme == Scheme::Unet {
         return found(Convention::Unit.preprocessing(), BY_LAYER_NAMES);
     }
     Ok(None)
 }
 
+/// Whether a file with the published layer names may be one of this program's that has lost its metadata: only those have
+/// normalisations, and pytorch-fcn publishes no safetensors.
+fn may_be_own(source: &Source) -> bool {
+    source.format() == "safetensors" || source.tensors.iter().any(|tensor| tensor.name.contains(".norm."))
+}
+
 fn untold_convention() -> Error {
-    Error::usage("nothing tells how the input of these weights must be prepared (channel order, scale, mean)").hint(
+    Error::usage("nothing says how the input of these weights must be prepared (channel order, scale, mean)").hint(
         format!(
             "say `input_convention` {}; torchvision's own weights are `torchvision`, those that come from Caffe \
              (vgg16_from_caffe.pth) are `caffe`",
@@ -422,7 +465,12 @@ fn classes_of(
     Ok(Classes::named((0..count).map(|id| format!("class {id}"))))
 }
 
-fn geometry_of(scheme: Scheme, metadata: &BTreeMap<String, String>, options: &ImportOptions) -> Result<Geometry> {
+fn geometry_of(
+    scheme: Scheme,
+    source: &Source,
+    metadata: &BTreeMap<String, String>,
+    options: &ImportOptions,
+) -> Result<Geometry> {
     if let Some(geometry) = options.geometry {
         return Ok(geometry);
     }
@@ -431,8 +479,8 @@ fn geometry_of(scheme: Scheme, metadata: &BTreeMap<String, String>, options: &Im
             .map_err(|e| Error::weights(format!("metadata `geometry` is `{text}`: {e}")));
     }
     match scheme {
-        Scheme::Layers => Ok(Geometry::Caffe),
-        _ => Err(Error::usage("nothing tells how this network treats borders")
+        Scheme::Layers if !may_be_own(source) => Ok(Geometry::Caffe),
+        _ => Err(Error::usage("nothing says how this network treats borders")
             .hint("say `geometry` same (padding everywhere) or `geometry` caffe (the published models')")),
     }
 }

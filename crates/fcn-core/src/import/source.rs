@@ -10,8 +10,9 @@ use crate::weights::tensor_file::TensorFile;
 use crate::{Error, ErrorKind, Result};
 use segdata::files::read as file;
 
-/// What PyTorch's parallel module puts before every name.
-const PARALLEL_PREFIX: &str = "module.";
+/// What is before every name in files of programs that wrap the network: PyTorch's parallel and averaged modules,
+/// `torch.compile`, Lightning, and wrappers of one's own.
+const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "backbone.", "net.", "network.", "ema_model."];
 
 /// The last eight bytes of a TensorFlow V1 checkpoint, which is a table of LevelDB's kind.
 const TABLE_MAGIC: [u8; 8] = 0xdb47_7524_8b80_fb57u64.to_le_bytes();
@@ -27,7 +28,10 @@ const NOT_READ: [(&[u8], &str, &str); 4] = [
 /// A tensor of the file.
 #[derive(Clone, Debug)]
 pub(super) struct SourceTensor {
+    /// Without the prefix of all names.
     pub name: String,
+    /// In the file.
+    stored: String,
     /// `F32` and the like.
     pub dtype: String,
     pub shape: Vec<usize>,
@@ -37,8 +41,8 @@ pub(super) struct SourceTensor {
 pub(super) struct Source {
     pub path: PathBuf,
     pub tensors: Vec<SourceTensor>,
-    /// Stood before every name in the file, and is left out in `tensors`.
-    prefix: &'static str,
+    /// The prefix of all names in the file, which is left out in `tensors`.
+    pub prefix: String,
     reader: Reader,
 }
 
@@ -55,8 +59,12 @@ impl Source {
     /// A folder, pipe or device; none of the formats; what the format's reader refuses; what the system refuses.
     pub fn open(path: &Path) -> Result<Source> {
         let reader = reader(path)?;
-        let tensor =
-            |name: &str, dtype: String, shape: &[usize]| SourceTensor { name: name.into(), dtype, shape: shape.into() };
+        let tensor = |name: &str, dtype: String, shape: &[usize]| SourceTensor {
+            name: name.into(),
+            stored: name.into(),
+            dtype,
+            shape: shape.into(),
+        };
         let mut tensors: Vec<SourceTensor> = match &reader {
             Reader::TensorFlow(file) => {
                 file.tensors().iter().map(|t| tensor(&t.name, format!("{:?}", t.dtype), &t.shape)).collect()
@@ -68,12 +76,16 @@ impl Source {
                 file.tensors().zip(file.dtypes()).map(|((name, shape), dtype)| tensor(name, dtype, shape)).collect()
             }
         };
-        let parallel = !tensors.is_empty() && tensors.iter().all(|t| t.name.starts_with(PARALLEL_PREFIX));
-        let prefix = if parallel { PARALLEL_PREFIX } else { "" };
-        for tensor in &mut tensors {
-            tensor.name.drain(..prefix.len());
-        }
+        let prefix = without_prefix(&mut tensors);
         Ok(Source { path: path.to_path_buf(), tensors, prefix, reader })
+    }
+
+    /// The key of a training checkpoint under which the tensors are, if they are under one.
+    pub fn key(&self) -> Option<&str> {
+        match &self.reader {
+            Reader::Torch(file) => file.state_dict_key(),
+            _ => None,
+        }
     }
 
     /// For people and scripts.
@@ -116,11 +128,11 @@ impl Source {
     /// # Errors
     /// As the reader of the format.
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
-        let name = format!("{}{name}", self.prefix);
+        let name = self.tensors.iter().find(|tensor| tensor.name == name).map_or(name, |tensor| &tensor.stored);
         let result = match &mut self.reader {
-            Reader::TensorFlow(file) => file.read_f32(&name).map_err(|e| Error::weights(e.fault.to_string())),
-            Reader::Torch(file) => file.read_f32(&name).map_err(torch_error),
-            Reader::Safetensors(file) => file.read(&name),
+            Reader::TensorFlow(file) => file.read_f32(name).map_err(|e| Error::weights(e.fault.to_string())),
+            Reader::Torch(file) => file.read_f32(name).map_err(torch_error),
+            Reader::Safetensors(file) => file.read(name),
         };
         result.map_err(|e| e.at(&self.path))
     }
@@ -137,6 +149,23 @@ impl Source {
             _ => Err(Error::internal("only TensorFlow's kernels have the outputs last")),
         }
     }
+}
+
+/// Takes away the prefix of all names, however many wrappers there were. Scalars such as the counter of an averaged
+/// model may lie beside the network.
+fn without_prefix(tensors: &mut [SourceTensor]) -> String {
+    let mut taken = String::new();
+    let is_part = |tensor: &SourceTensor| !tensor.shape.is_empty();
+    while let Some(prefix) = PREFIXES.iter().find(|prefix| {
+        tensors.iter().any(is_part)
+            && tensors.iter().filter(|tensor| is_part(tensor)).all(|tensor| tensor.name.starts_with(**prefix))
+    }) {
+        for tensor in tensors.iter_mut().filter(|tensor| tensor.name.starts_with(*prefix)) {
+            tensor.name.drain(..prefix.len());
+        }
+        taken.push_str(prefix);
+    }
+    taken
 }
 
 fn torch_error(fault: TorchError) -> Error {

@@ -13,9 +13,12 @@ use crate::{Error, ErrorKind, Result};
 use segdata::image::RgbImage;
 use segdata::labels::{LabelMap, most_likely};
 
+/// [`CLIP`] as it is for probabilities of 64 bits.
+const CLIP_F64: f64 = 1e-5;
+
 /// Probabilities are raised to at least this before their logarithm is taken, so that no class is ruled out by rounding
 /// (pydensecrf's `unary_from_softmax`).
-pub const CLIP: f32 = 1e-5;
+pub const CLIP: f32 = CLIP_F64 as f32;
 
 /// Iterations that may be asked for. Mean field has usually settled after ten.
 pub const MAX_ITERATIONS: usize = 1000;
@@ -155,7 +158,22 @@ pub struct Refined {
 /// Parameters out of range; sizes that do not go together, or values that are no probabilities; a
 /// photograph that needs more memory than there is.
 pub fn refine(params: &CrfParams, photo: &RgbImage, classes: usize, probabilities: &[f32]) -> Result<Refined> {
-    refine_within(params, photo, classes, probabilities, memory_limit())
+    refine_within(params, photo, classes, Unaries { probabilities, energies: None }, memory_limit())
+}
+
+/// What the CRF gets of each class and pixel, `[K, H, W]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Unaries<'a> {
+    /// Probabilities.
+    pub probabilities: &'a [f32],
+    /// Their energies ([`energy_of`]), where they were known more exactly than in 32 bits.
+    pub energies: Option<&'a [f32]>,
+}
+
+/// The energy of a probability of 64 bits, as pydensecrf's `unary_from_softmax` computes it of such an array: clipped, the
+/// logarithm in 64 bits, then rounded.
+pub fn energy_of(probability: f64) -> f32 {
+    -(probability.clamp(CLIP_F64, 1.0).ln()) as f32
 }
 
 /// [`refine`] within `limit_bytes`, the probabilities that went in and those that come out included.
@@ -166,9 +184,10 @@ pub fn refine_within(
     params: &CrfParams,
     photo: &RgbImage,
     classes: usize,
-    probabilities: &[f32],
+    unaries: Unaries,
     limit_bytes: u64,
 ) -> Result<Refined> {
+    let Unaries { probabilities, energies } = unaries;
     params.validate()?;
     let (width, height) = (photo.width, photo.height);
     let left = memory_left(params, [width, height], classes, limit_bytes)?;
@@ -177,10 +196,9 @@ pub fn refine_within(
         let ids = most_likely(probabilities, classes).ok_or_else(|| Error::internal("a probability is not finite"))?;
         return Ok(Refined { labels: LabelMap { width, height, ids }, probabilities: probabilities.to_vec() });
     }
+    let unary = energies.map_or(Unary::from_probabilities(probabilities, CLIP), Unary::from_energies);
     let marginals = DenseCrf::new(width, height, classes)
-        .and_then(|crf| {
-            crf.mode(params.mode()).memory_limit(left).unary(Unary::from_probabilities(probabilities, CLIP))
-        })
+        .and_then(|crf| crf.mode(params.mode()).memory_limit(left).unary(unary))
         .and_then(|crf| params.add_kernels(crf, &photo.rgb_hwc))
         .and_then(|crf| crf.inference(params.iterations))
         .map_err(fault)?;
@@ -365,6 +383,24 @@ mod tests {
     }
 
     #[test]
+    fn energies_of_64_bits_are_pydensecrf_s() {
+        // pydensecrf2 1.1 and numpy 2.4.6: unary_from_softmax of an array of float64.
+        let cases: [(f64, u32); 8] = [
+            (0.0, 0x4138_34f1),
+            (1e-6, 0x4138_34f1),
+            (1e-5, 0x4138_34f1),
+            (1.0 / 3.0, 0x3f8c_9f54),
+            (0.1, 0x4013_5d8e),
+            (0.5, 0x3f31_7218),
+            (0.999_999_999, 0x3089_705f),
+            (1.0, 0x8000_0000),
+        ];
+        for (probability, bits) in cases {
+            assert_eq!(energy_of(probability).to_bits(), bits, "{probability}");
+        }
+    }
+
+    #[test]
     fn no_iteration_and_no_weight_change_nothing() {
         let (photo, chw) = scene(17, 9, 4);
         let none = CrfParams { iterations: 0, ..CrfParams::default() };
@@ -470,7 +506,8 @@ mod tests {
         assert_eq!(memory_left(&fine, [10, 10], 0, 16 << 30).unwrap_err().kind, ErrorKind::Data);
         // Enough for the arrays, too little for the lattices.
         let (photo, chw) = scene(64, 64, 2);
-        let error = refine_within(&fine, &photo, 2, &chw, 400_000).unwrap_err();
+        let error =
+            refine_within(&fine, &photo, 2, Unaries { probabilities: &chw, energies: None }, 400_000).unwrap_err();
         assert_eq!((error.kind, error.hint.as_deref()), (ErrorKind::OutOfMemory, Some(SMALLER)));
     }
 

@@ -10,5 +10,5 @@ pub(crate) mod crf;
 pub(crate) mod predictor;
 
 pub use crf::{CrfParams, CrfPreset, MAX_CLASSES, Refined, changed_pixels, refine, refine_within};
-pub use crf::{check_shape, fault, memory_left, memory_limit};
+pub use crf::{Unaries, check_shape, energy_of, fault, memory_left, memory_limit};
 pub use predictor::{Extra, Prediction, Predictor, SummedLoss};

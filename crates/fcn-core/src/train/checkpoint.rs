@@ -37,7 +37,7 @@ pub struct Best {
     pub miou: f64,
 }
 
-/// Where a run stands.
+/// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Updates done.
@@ -376,6 +376,10 @@ mod tests {
             assert_eq!(weights_file(run.path()).ok(), of_step(step), "{text:?}");
         }
         assert_eq!(find_weights(&run.path().join("last")), of_step("step-00000020"), "the link itself");
+        for name in ["best", "last"] {
+            fs::remove_file(run.path().join(name)).unwrap();
+        }
+        assert_eq!(find_weights(run.path()), of_step("step-00000020"), "a run that was copied without its links");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The configuration of a training run: a plain struct, a reason for every default.
+//! The configuration of a training run: a plain struct, a reason for every default. The reference system of some of them is
+//! the TensorFlow 1 pipeline (PASCAL VOC, FCN-8s, Adam) that this program succeeds.
 //!
 //! A TOML file sets any of the keys, flags override the file, and the effective values are saved in the run folder.
 //! An unknown key is an error that names the nearest one.
@@ -16,6 +17,7 @@ use crate::train::optim::{OptimizerKind, OptimizerOptions};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::{Error, Result};
 use segdata::image::preprocessing::Preprocessing;
+use segdata::labels::MaskValues;
 
 /// A family of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,8 @@ pub struct TrainConfig {
     /// mean: a rate then means the same for every crop size. `sum` takes the paper's rates as published.
     pub loss: Reduction,
 
+    /// stored: the index counts in palette masks; `colour` or `index` where the masks of the data set contradict it.
+    pub mask_values: MaskValues,
     /// 0: the only source of randomness.
     pub seed: u64,
     /// 10: steps between log lines.
@@ -163,6 +167,7 @@ impl Default for TrainConfig {
             warmup_steps: 0,
             clip_norm: 0.0,
             loss: Reduction::Mean,
+            mask_values: MaskValues::Stored,
             seed: 0,
             log_every: 10,
             save_every: 100,

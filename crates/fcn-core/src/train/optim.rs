@@ -151,7 +151,7 @@ impl Optimizer {
     /// One update of all weights with `gradients` (by parameter, of a loss summed over pixels) times `scale`.
     ///
     /// # Errors
-    /// A weight that became infinite or not a number, by name. The weights are then spoiled and must not be saved.
+    /// A weight that became infinite or NaN, by name. The weights are then spoiled and must not be saved.
     pub fn step(&mut self, fcn: &mut Network, gradients: &[Option<Tensor<1>>], rate: f64, scale: f64) -> Result<()> {
         self.updates += 1;
         let t = self.updates as f64;
@@ -185,10 +185,7 @@ impl Optimizer {
             if !finite {
                 return Err(Error::new(
                     ErrorKind::NonFinite,
-                    format!(
-                        "{} became infinite or not a number in update {} at rate {rate:e}",
-                        parameter.name, self.updates
-                    ),
+                    format!("{} became infinite or NaN in update {} at rate {rate:e}", parameter.name, self.updates),
                 )
                 .hint("lower `lr`; the last checkpoint is intact"));
             }

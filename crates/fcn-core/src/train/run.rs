@@ -82,14 +82,15 @@ pub struct TrainReport {
 /// # Errors
 /// See the catalogue of [`ErrorKind`]: unusable data, weights that do not fit, a folder in use or with another run, a
 /// loss that is not finite, a signal. Whatever the fault, what was saved stays whole.
-pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Event)) -> Result<TrainReport> {
+pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Event)) -> Result<TrainReport> {
     let paths = &options.paths;
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open(&paths.data, paths.classes.as_deref())?;
+    let dataset = Dataset::open_with(&paths.data, paths.classes.as_deref(), options.config.mask_values)?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
+    dataset.refuse_one_class()?;
     let fingerprint = training.fingerprint();
 
     if options.device_name == "cpu" {
@@ -98,7 +99,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
 
     let shared = training.ids_in(&validation);
     if let Some(first) = shared.first() {
-        tell(Event::Remark(format!(
+        emit(Event::Remark(format!(
             "warning: {} images are in train and in val ({first}, ...): the scores will be too good; `check` lists them",
             shared.len()
         )));
@@ -110,7 +111,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
     let mut config = options.config.clone();
     let before = if fresh { None } else { Some(TrainConfig::read(&paths.run.join("config.toml"))?) };
     let start = match &paths.init {
-        Some(path) if fresh => Some(StartingWeights::open(path, &paths.run, &mut |text| tell(Event::Remark(text)))?),
+        Some(path) if fresh => Some(StartingWeights::open(path, &paths.run, &mut |text| emit(Event::Remark(text)))?),
         _ => None,
     };
     // The input convention belongs to the weights that a run starts or once started from.
@@ -125,15 +126,15 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
 
     // ---- model, optimiser, and where we stand
     let mut run = match &before {
-        None => begin(options, config, start, &dataset, &fingerprint, tell)?,
-        Some(before) => resume(options, config, before, &dataset, &fingerprint, &checkpoints, tell)?,
+        None => begin(options, config, start, &dataset, &fingerprint, emit)?,
+        Some(before) => resume(options, config, before, &dataset, &fingerprint, &checkpoints, emit)?,
     };
     write_text(&paths.run.join("config.toml"), &saved_config)?;
     Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
     let mut log = RunLog::open(&paths.run, run.state.step)?;
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
-    tell(Event::Start {
+    emit(Event::Start {
         config,
         parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],
@@ -153,16 +154,16 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         let step = run.state.step;
         let mut save = moved && (step.is_multiple_of(config.save_every) || step >= config.steps);
         if let Some(due) = run.validation_due(config) {
-            save |= run.validate(due, &mut validator, &mut log, stop, tell)?;
+            save |= run.validate(due, &mut validator, &mut log, stop, emit)?;
         }
         save |= stop.requested().is_some() && (moved || run.last.is_none());
         if save {
             let path = checkpoints.save(&run.fcn, &run.optimizer, &run.state)?;
-            tell(Event::Saved(&path));
+            emit(Event::Saved(&path));
             run.last = Some(path);
         }
         if let Some(fault) = log.take_fault() {
-            tell(Event::Remark(format!("TensorBoard's event file cannot be written; training goes on: {fault}")));
+            emit(Event::Remark(format!("TensorBoard's event file cannot be written; training goes on: {fault}")));
         }
         if let Some(kind) = stop.requested() {
             return Err(Error::new(kind, format!("stopped by a signal; step {step} is saved"))
@@ -208,7 +209,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Eve
         if step.is_multiple_of(config.log_every) || step == config.steps {
             let line = pace.line(step, config.steps, loss, rate, norm);
             log.step(&line)?;
-            tell(Event::Step(&line));
+            emit(Event::Step(&line));
         }
         moved = true;
     }
@@ -263,10 +264,10 @@ impl Run {
         validator: &mut Validator,
         log: &mut RunLog,
         stop: &StopSignal,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Result<bool> {
-        let Some(validation) = validator.run(step, &self.fcn, log, stop, tell)? else { return Ok(false) };
-        tell(Event::Validation(&validation));
+        let Some(validation) = validator.run(step, &self.fcn, log, stop, emit)? else { return Ok(false) };
+        emit(Event::Validation(&validation));
         self.state.validated = Some(step);
         // Without a single labelled pixel there is no score, and no best.
         let Some(miou) = validation.miou() else { return Ok(false) };
@@ -301,7 +302,7 @@ fn begin(
     start: Option<StartingWeights>,
     dataset: &Dataset,
     fingerprint: &str,
-    tell: &mut dyn FnMut(Event),
+    emit: &mut dyn FnMut(Event),
 ) -> Result<Run> {
     let mut meta = network(config, dataset);
     let fcn_options = config.network_options();
@@ -312,7 +313,7 @@ fn begin(
             spec.trunk = own.trunk;
         }
         if let Some(theirs) = start.geometry().filter(|theirs| *theirs != config.geometry) {
-            tell(Event::Remark(format!(
+            emit(Event::Remark(format!(
                 "the weights to start from were trained with the geometry {theirs:?}, not {:?}; `geometry` keeps theirs",
                 config.geometry
             )));
@@ -322,10 +323,10 @@ fn begin(
     if let Some(start) = start {
         let adopted = start.adopt(&mut fcn)?;
         if !adopted.fresh.is_empty() {
-            tell(Event::Remark(format!("these layers start anew: {}", adopted.fresh.join(", "))));
+            emit(Event::Remark(format!("these layers start anew: {}", adopted.fresh.join(", "))));
         }
         if !adopted.unused.is_empty() {
-            tell(Event::Remark(format!(
+            emit(Event::Remark(format!(
                 "of the weights to start from these are not used: {}",
                 adopted.unused.join(", ")
             )));
@@ -354,7 +355,7 @@ fn resume(
     dataset: &Dataset,
     fingerprint: &str,
     checkpoints: &Checkpoints,
-    tell: &mut dyn FnMut(Event),
+    emit: &mut dyn FnMut(Event),
 ) -> Result<Run> {
     if let Some((key, now, then)) = config.differences(before).into_iter().next() {
         return Err(Error::usage(format!("{key} is {now}, but the run to resume has {then}"))
@@ -363,7 +364,7 @@ fn resume(
     }
     let found = checkpoints.newest()?;
     for (path, fault) in &found.passed_over {
-        tell(Event::Remark(format!("passed over {}: {fault}", path.display())));
+        emit(Event::Remark(format!("passed over {}: {fault}", path.display())));
     }
     if found.state.data_fingerprint != fingerprint {
         return Err(Error::data("the training data is not what this run was trained on: its fingerprint has changed")
@@ -380,7 +381,7 @@ fn resume(
         .at(&found.path));
     }
     fcn.options = config.network_options();
-    tell(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
+    emit(Event::Remark(format!("resuming at step {} from {}", found.state.step, found.path.display())));
     Ok(Run { fcn, optimizer, state: found.state, last: Some(found.path) })
 }
 

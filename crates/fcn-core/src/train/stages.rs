@@ -20,7 +20,7 @@ use segdata::files::write::write_bytes_atomically;
 ///
 /// # Errors
 /// Those of [`train`], and a configuration without stages.
-pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn FnMut(Event)) -> Result<TrainReport> {
+pub fn train_stages(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Event)) -> Result<TrainReport> {
     let (config, run) = (&options.config, &options.paths.run);
     config.validate()?;
     std::fs::create_dir_all(run).map_err(|e| Error::io("create the run folder", run, &e))?;
@@ -35,7 +35,7 @@ pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn Fn
     let mut reports: Vec<TrainReport> = Vec::new();
     for (index, stage) in stages(options).into_iter().enumerate() {
         let (variant, rate) = (stage.config.variant, stage.config.lr);
-        tell(Event::Remark(format!(
+        emit(Event::Remark(format!(
             "stage {} of {}: FCN-{} in {}, rate {rate:.1e}{}",
             index + 1,
             config.stages.len(),
@@ -43,7 +43,7 @@ pub fn train_stages(options: &TrainOptions, stop: &StopSignal, tell: &mut dyn Fn
             stage.paths.run.display(),
             stage.paths.init.as_ref().map_or(String::new(), |init| format!(", from {}", init.display()))
         )));
-        reports.push(train(&stage, stop, tell)?);
+        reports.push(train(&stage, stop, emit)?);
     }
     let last = reports.last().cloned().ok_or_else(|| Error::usage("there are no stages to train"))?;
     Ok(TrainReport { stages: reports, ..last })

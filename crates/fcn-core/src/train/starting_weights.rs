@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::import::{IMPORT_VERSION, ImportOptions, import};
+use crate::import::{Convention, IMPORT_VERSION, ImportOptions, import};
 use crate::network::parameter::{belongs_to_classes, layer_of};
 use crate::network::{Architecture, Geometry, ModelMeta, Network, ParameterKind, TrunkMeta};
 use crate::weights::manifest::weights_file;
@@ -37,11 +37,11 @@ pub struct Adopted {
 impl StartingWeights {
     /// Opens what `path` names: a weights file, a checkpoint or run folder, or a file that can be imported. A conversion
     /// is kept beside its source, or in `run` where that folder takes no file; its name holds the source's hash, so
-    /// that another file under the same name is converted anew. `tell` gets a line about it.
+    /// that another file under the same name is converted anew. `emit` gets a line about it.
     ///
     /// # Errors
     /// Those of the reader and of the import.
-    pub fn open(path: &Path, run: &Path, tell: &mut dyn FnMut(String)) -> Result<StartingWeights> {
+    pub fn open(path: &Path, run: &Path, emit: &mut dyn FnMut(String)) -> Result<StartingWeights> {
         let path = &weights_file(path)?;
         let own = |path: &Path| -> Result<StartingWeights> {
             let file = TensorFile::open(path)?;
@@ -59,7 +59,7 @@ impl StartingWeights {
             if kept.is_file()
                 && let Ok(found) = own(kept)
             {
-                tell(format!("starting from {}, imported before from {}", kept.display(), path.display()));
+                emit(format!("starting from {}, imported before from {}", kept.display(), path.display()));
                 return Ok(found);
             }
         }
@@ -67,9 +67,9 @@ impl StartingWeights {
         // What is left open can only be said to `import`.
         let explained = |e: Error| match e.kind == crate::ErrorKind::Usage {
             true => e.hint(format!(
-                "import it once, and start from that: `import {} out WEIGHTS.safetensors input_convention \
-                 torchvision|caffe|caffe-vgg|tf-slim`",
-                path.display()
+                "import it once, and start from that: `import {} out WEIGHTS.safetensors input_convention {}`",
+                path.display(),
+                Convention::words().replace(", ", "|")
             )),
             false => e,
         };
@@ -81,7 +81,7 @@ impl StartingWeights {
             }
             Err(e) => return Err(explained(e)),
         };
-        tell(format!(
+        emit(format!(
             "imported {} ({}, {}) as {}; input convention: {}",
             path.display(),
             report.format,
@@ -89,7 +89,7 @@ impl StartingWeights {
             kept.display(),
             report.preprocessing_from
         ));
-        report.remarks.into_iter().for_each(tell);
+        report.remarks.into_iter().for_each(emit);
         own(&kept)
     }
 

@@ -60,7 +60,7 @@ impl Validator {
         fcn: &Network,
         log: &mut RunLog,
         stop: &StopSignal,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Result<Option<Validation>> {
         let classes = &fcn.meta.classes;
         let predictor = Predictor::new(fcn.clone());
@@ -68,12 +68,12 @@ impl Validator {
         let mut tally = CrfTally::new(classes.len());
         let mut crf_secs = 0.0;
         let evaluation = evaluate(&predictor, &self.split, &mut |scored| {
-            tell(Event::Validating(scored.index + 1, self.split.len()));
+            emit(Event::Validating(scored.index + 1, self.split.len()));
             if self.pictured.contains(&scored.index) {
                 let started = Instant::now();
                 // A photograph that is too large for the CRF is no reason to end a run.
                 let refined = self.refined(&predictor, scored.sample).unwrap_or_else(|e| {
-                    tell(Event::Remark(format!("{}: no CRF: {e}", scored.sample.id)));
+                    emit(Event::Remark(format!("{}: no CRF: {e}", scored.sample.id)));
                     None
                 });
                 crf_secs += started.elapsed().as_secs_f64();

@@ -207,14 +207,14 @@ fn text<'a>(header: &'a BTreeMap<String, String>, key: &str) -> Result<&'a str> 
     })
 }
 
-/// A value that stands in the header as bare text.
+/// A value that is bare text in the header.
 fn named<T: serde::de::DeserializeOwned>(header: &BTreeMap<String, String>, key: &str) -> Result<T> {
     let found = text(header, key)?;
     serde_json::from_value(serde_json::Value::String(found.to_string()))
         .map_err(|e| Error::weights(format!("metadata `{key}` is `{found}`: {e}")))
 }
 
-/// A value that stands in the header as JSON.
+/// A value that is JSON in the header.
 fn parsed<T: serde::de::DeserializeOwned>(header: &BTreeMap<String, String>, key: &str) -> Result<T> {
     let found = text(header, key)?;
     serde_json::from_str(found).map_err(|e| Error::weights(format!("metadata `{key}` is `{found}`: {e}")))

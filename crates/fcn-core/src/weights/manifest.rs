@@ -52,8 +52,8 @@ pub struct FileEntry {
     pub blake3: String,
 }
 
-/// The weights file that a path to weights means: a file itself, a checkpoint's, or a run's best (its last
-/// where it has none yet). Where a manifest lies beside it, the file has been verified against that.
+/// The weights file that a path to weights means: a file itself, a checkpoint's, or a run's best (its last where it has none
+/// yet, its newest checkpoint where links to neither came with it). Where a manifest lies beside it, the file has been verified against that.
 ///
 /// # Errors
 /// A folder without weights; a manifest that is damaged or does not fit the weights beside it.
@@ -66,7 +66,7 @@ pub fn weights_file(path: &Path) -> Result<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new(""));
     if file.file_name().is_some_and(|name| name == WEIGHTS) && folder.join(MANIFEST).is_file() {
         verify_file(folder, &read_manifest(folder)?, WEIGHTS)
-            .map_err(|e| e.hint("use another checkpoint of the run; `info` on the run tells which are whole"))?;
+            .map_err(|e| e.hint("use another checkpoint of the run; `info` on the run says which are whole"))?;
     }
     Ok(file)
 }
@@ -74,14 +74,25 @@ pub fn weights_file(path: &Path) -> Result<PathBuf> {
 /// The file that [`weights_file`] verifies; `None` for a folder without weights.
 pub fn find_weights(path: &Path) -> Option<PathBuf> {
     let path = &linked(path);
-    let folders = || std::iter::once(path.to_path_buf()).chain(["best", "last"].map(|name| linked(&path.join(name))));
+    let linked = ["best", "last"].map(|name| linked(&path.join(name)));
+    let folders = std::iter::once(path.to_path_buf()).chain(linked).chain(newest_first(path));
     match path.is_dir() {
-        true => folders().map(|folder| folder.join(WEIGHTS)).find(|file| file.is_file()),
+        true => folders.map(|folder| folder.join(WEIGHTS)).find(|file| file.is_file()),
         false => Some(path.to_path_buf()),
     }
 }
 
-/// The checkpoint that `best` or `last` of a run stands for: the link itself, or, where a system without links wrote it,
+/// The checkpoints of a run, for one that was copied without its links.
+fn newest_first(run: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
+    folders.sort();
+    folders.reverse();
+    folders
+}
+
+/// The checkpoint that `best` or `last` of a run means: the link itself, or, where a system without links wrote it,
 /// the path relative to the run that is in the file. A file that names anything else is taken for the checkpoint, and
 /// has no weights in it.
 fn linked(link: &Path) -> PathBuf {

@@ -93,7 +93,7 @@ fn finite_values(file: &TensorFile, name: &str, path: &Path) -> Result<Vec<f32>>
     Ok(values)
 }
 
-/// Refuses values that are infinite or not a number.
+/// Refuses values that are infinite or NaN.
 ///
 /// # Errors
 /// The first such value, with the tensor's name.
@@ -105,7 +105,7 @@ pub fn refuse_not_finite(name: &str, values: &[f32]) -> Result<()> {
     }
 }
 
-/// Where the first value is that is infinite or not a number.
+/// Where the first value is that is infinite or NaN.
 fn first_not_finite(values: &[f32]) -> Option<usize> {
     /// Looked at as a whole, so that the loop over it has no exit and runs in vectors.
     const BLOCK: usize = 1 << 14;

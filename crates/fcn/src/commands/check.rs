@@ -7,6 +7,7 @@ use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check
 use segdata::convert::DEFAULT_MIN_SIZE;
 
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Look for everything that would end in a wrong score, before training
@@ -27,6 +28,11 @@ pub struct Args {
     /// Report images whose shorter side is below this, in pixels
     #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
     min_size: usize,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
+    /// Write the class list that is proposed to this new file
+    #[arg(long, value_name = "FILE")]
+    write_classes: Option<PathBuf>,
 }
 
 /// Problems of one kind that are printed; --verbose and --json show all.
@@ -34,8 +40,13 @@ const SHOWN_OF_A_KIND: usize = 5;
 
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let options =
-        CheckOptions { data: args.data.clone(), classes: args.classes, split: args.split, min_size: args.min_size };
+    let options = CheckOptions {
+        data: args.data.clone(),
+        classes: args.classes,
+        split: args.split,
+        min_size: args.min_size,
+        mask_values: args.mask_values.given().unwrap_or_default(),
+    };
     let progress = report::Progress::new("check", 0, global);
     let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -45,6 +56,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     } else {
         found.splits.iter().for_each(|split| report::print_line(&split_text(split)));
         report::print_line(&problems_text(&found, global.verbose));
+    }
+    if let Some(file) = &args.write_classes {
+        found.write_class_list(file)?;
+        report::note(&format!("the proposed class list is in {}", file.display()));
     }
     if found.ok {
         return Ok(());

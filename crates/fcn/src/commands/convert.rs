@@ -10,6 +10,7 @@ use segdata::convert::{
 };
 
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Write a data set as TFRecords, with an index
@@ -45,6 +46,8 @@ pub struct Args {
     /// Class list, `id name [r g b]` a line [default: classes.txt in DATA]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
     /// Replace an earlier conversion
     #[arg(long)]
     force: bool,
@@ -89,6 +92,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             Exif::Stored => ExifPolicy::Stored,
             Exif::Upright => ExifPolicy::Upright,
         },
+        mask_values: args.mask_values.given().unwrap_or_default(),
         overwrite: args.force,
     };
     let started = std::time::Instant::now();

@@ -27,8 +27,8 @@ pub struct Args {
     /// Weights file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the weights expect to see: torchvision, caffe, caffe-vgg or tf-slim [default: as the file, its published
-    /// name or its hash says; an error where none does]
+    /// What the weights expect to see: torchvision, caffe, caffe-vgg, tf-slim, torchvision-features or unit [default: as
+    /// the file, its published name or its hash says; an error where none does]
     #[arg(long, value_name = "NAME")]
     input_convention: Option<String>,
     /// Class list of a whole network, `id name [r g b]` a line
@@ -78,7 +78,7 @@ fn text(imported: &ImportReport, global: &Global) -> String {
         format!("{}: {}, {}", imported.source.display(), imported.format, imported.names),
         format!("  {what}"),
         format!("  {}, channels {}, {} parameters", word(&imported.backbone), channels.join(" "), imported.parameters),
-        format!("  input: {} (told by {})", formula(&imported.preprocessing), imported.preprocessing_from),
+        format!("  input: {} (by {})", formula(&imported.preprocessing), imported.preprocessing_from),
         format!("taken: {} tensors{}", imported.taken.len(), renamed(imported)),
     ];
     if global.verbose {

@@ -126,7 +126,13 @@ fn say(global: &Global, text: &str) {
 }
 
 fn check_drawn(data: &Path, global: &Global) -> Result<()> {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 0 };
+    let options = CheckOptions {
+        data: data.to_path_buf(),
+        classes: None,
+        split: None,
+        min_size: 0,
+        mask_values: Default::default(),
+    };
     let progress = Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -150,6 +156,7 @@ fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
+        mask_values: Default::default(),
         overwrite: false,
     };
     let progress = Progress::new("convert", 0, global);

@@ -10,6 +10,7 @@ use fcn_core::{Result, device};
 
 use crate::flags::choice::choice;
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
 /// Train a network, with checkpoints, validation pictures and a report in the run folder.
@@ -117,6 +118,8 @@ pub struct Overrides {
     /// Checkpoints kept besides the best [default: 5]
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
 }
 
 impl Overrides {
@@ -163,6 +166,7 @@ impl Overrides {
         set(&mut config.save_every, &self.save_every);
         set(&mut config.validate_every, &self.validate_every);
         set(&mut config.keep, &self.keep);
+        set(&mut config.mask_values, &self.mask_values.given());
         config.validate()
     }
 }

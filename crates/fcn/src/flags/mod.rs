@@ -7,4 +7,5 @@ pub mod choice;
 pub mod crf;
 pub mod global;
 pub mod inference;
+pub mod mask_values;
 pub mod size;

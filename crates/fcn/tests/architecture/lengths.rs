@@ -10,10 +10,10 @@ const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 60;
 
 /// Functions that may be longer: crate, name, the most lines, and why.
-const LONG: [(&str, &str, usize, &str); 17] = [
+const LONG: [(&str, &str, usize, &str); 16] = [
     ("fcn-core", "train", 150, "the training loop, written out from top to bottom"),
     ("fcn-core", "evaluate", 99, "one arm for each ONNX operator"),
-    ("segdata", "meaning", 77, "counts mask values once, for all problems that follow from them"),
+    ("segdata", "contradicting", 71, "a table of cases"),
     ("segdata", "scores_of_small_cases", 63, "a table of cases"),
     ("segdata", "every_kind_of_photograph_is_read_as_rgb", 64, "a table of cases"),
     ("conv-kernels", "forward", 124, "one loop nest, whose buffers are shared by its stages"),
@@ -23,7 +23,6 @@ const LONG: [(&str, &str, usize, &str); 17] = [
     ("conv-kernels", "run", 70, "a test with a line for each vector operation"),
     ("conv-kernels", "forward_and_gradients_agree_with_f64_on_every_instruction_set", 61, "a table of cases"),
     ("conv-kernels", "products_agree_with_the_definition_on_every_instruction_set", 63, "a table of cases"),
-    ("fcn", "text", 66, "one table and its verdict"),
     ("fcn", "no_file_costs_more_than_a_second_and_64_mib", 64, "a table of cases"),
     ("fcn", "every_fault_of_the_input_has_its_exit_code_and_its_remedy", 83, "a table of cases"),
     ("torchio", "step", 111, "one arm for each opcode of pickle"),

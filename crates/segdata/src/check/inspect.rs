@@ -1,5 +1,6 @@
 //! The inspection of each sample: what is in its files, whatever it means.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::problem::{Problem, Severity};
-use crate::dataset::explain::ValueCounts;
+use crate::dataset::masks::explain::ValueCounts;
+use crate::dataset::masks::{MaskFacts, samples};
 use crate::dataset::{Dataset, Split, check_sizes};
 use crate::error::Error;
 use crate::image::{self, Format, Header, RawMask};
-use crate::labels::MaskValue;
+use crate::labels::{MaskCoding, MaskValue};
 
 /// Distinct values kept of one mask: more are no classes, and would cost memory.
 const MOST_VALUES: usize = 4096;
@@ -26,8 +28,8 @@ pub(super) struct Inspection {
     pub content: Option<[u8; 32]>,
     /// Pixels by mask value; empty when the mask could not be read.
     pub values: BTreeMap<MaskValue, u64>,
-    /// The mask file's palette.
-    pub palette: Option<Vec<[u8; 3]>>,
+    /// What the mask says beside its pixels; none where its numbers cannot be mistaken.
+    pub facts: Option<MaskFacts>,
     /// What is wrong with this sample alone.
     pub faults: Vec<Problem>,
 }
@@ -39,21 +41,13 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Looks at every sample of every split, in parallel.
-    pub fn read(dataset: &Dataset, progress: &(dyn Fn(usize, usize) + Sync)) -> Library {
-        let mut at = HashMap::new();
-        let mut samples: Vec<(&Split, usize)> = Vec::new();
-        for split in dataset.all_splits() {
-            for i in 0..split.len() {
-                at.entry(key(split, i)).or_insert_with(|| {
-                    samples.push((split, i));
-                    samples.len() - 1
-                });
-            }
-        }
+    /// Looks at every sample of every split, in parallel. Mask values are those that `coding` reads; without one they are
+    /// those of the file.
+    pub fn read(dataset: &Dataset, coding: Option<&MaskCoding>, progress: &(dyn Fn(usize, usize) + Sync)) -> Library {
+        let (samples, at) = samples(dataset.all_splits());
         let (done, total) = (AtomicUsize::new(0), samples.len());
         let look = |&(split, i): &(&Split, usize)| {
-            let seen = inspect(split, i);
+            let seen = inspect(split, i, coding);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             seen
         };
@@ -67,7 +61,7 @@ impl Library {
 
     /// The samples of one split, in its order.
     pub fn of<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = &'a Inspection> {
-        (0..split.len()).filter_map(|i| self.at.get(&key(split, i)).and_then(|&n| self.seen.get(n)))
+        (0..split.len()).filter_map(|i| self.at.get(&split.key(i)).and_then(|&n| self.seen.get(n)))
     }
 
     /// Values over all masks.
@@ -78,12 +72,7 @@ impl Library {
     }
 }
 
-/// Two mentions with the same files, or the same record, are one sample.
-fn key(split: &Split, i: usize) -> String {
-    format!("{}\0{}", split.id(i), split.source(i))
-}
-
-fn inspect(split: &Split, i: usize) -> Inspection {
+fn inspect(split: &Split, i: usize, coding: Option<&MaskCoding>) -> Inspection {
     let mut seen = Inspection { id: split.id(i).to_string(), ..Inspection::default() };
     let pair = match split.pair(i) {
         Ok(pair) => pair,
@@ -98,7 +87,7 @@ fn inspect(split: &Split, i: usize) -> Inspection {
         Err(e) => seen.fault("unreadable_image", Severity::Error, &e),
     }
     match pair.mask {
-        Ok(mask) => seen.look_at_mask(mask, &split.source(i)),
+        Ok(mask) => seen.look_at_mask(&mask, coding, &split.source(i)),
         Err(e) if e.path.is_none() && split.lacks_file(i) => {}
         Err(e) => seen.fault("unreadable_mask", Severity::Error, &e),
     }
@@ -128,8 +117,12 @@ impl Inspection {
         }
     }
 
-    fn look_at_mask(&mut self, mask: RawMask, source: &str) {
-        self.values = mask.histogram();
+    fn look_at_mask(&mut self, mask: &RawMask, coding: Option<&MaskCoding>, source: &str) {
+        self.facts = MaskFacts::of_mask(&self.id, mask);
+        match coding.map_or(Ok(Cow::Borrowed(mask)), |coding| mask.under(coding)) {
+            Ok(mask) => self.values = mask.histogram(),
+            Err(e) => self.fault("mask_values", Severity::Error, &e),
+        }
         while self.values.len() > MOST_VALUES {
             self.values.pop_last();
         }
@@ -145,7 +138,6 @@ impl Inspection {
                 Error::data(what).at(source).hint("look whether mask and stored pixels agree, then drop the EXIF tag");
             self.fault("exif_orientation", Severity::Warning, &e);
         }
-        self.palette = mask.palette;
     }
 
     /// Whether image and mask could be read and agree in size.

@@ -20,4 +20,6 @@ pub use problem::{Problem, Severity};
 pub use run::{CheckOptions, Report, check};
 
 #[cfg(test)]
+mod masks_tests;
+#[cfg(test)]
 mod tests;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::count::SplitReport;
-use super::inspect::{Inspection, Library};
+use super::inspect::Library;
 use super::problem::{Problem, Severity};
-use crate::dataset::explain::{Count, ValueCounts, explain};
+use crate::dataset::masks::explain::{Count, ValueCounts, explain};
+use crate::dataset::masks::{MaskFacts, contradictions, named_like_void, only_one_class};
 use crate::dataset::{Dataset, Split};
 use crate::labels::{MaskValue, VOID};
 
@@ -42,7 +43,7 @@ pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
     ] {
         if dataset.all_splits().iter().all(|split| split.name() != name) {
             let message = format!("there is no split `{name}`, which training reads");
-            problems.push(Problem::new("no_split", Severity::Warning, None, message, hint));
+            problems.push(Problem::new("no_split", Severity::Error, None, message, hint));
         }
     }
 }
@@ -109,35 +110,32 @@ pub(super) fn meaning(dataset: &Dataset, library: &Library, named: bool, problem
                 "it teaches nothing: leave it out",
             ));
         }
-        palette_order(dataset, seen, problems);
     }
     if !named || all.masks == 0 {
         return;
     }
-    let classes = dataset.classes.len();
     if !unknown.is_empty() {
-        let masks = unknown.values().map(|c| c.masks).max().unwrap_or(0);
-        let shares = ValueCounts { by_value: unknown, masks };
-        let share = 100.0 * shares.total_pixels() as f64 / all.total_pixels().max(1) as f64;
-        let message = format!(
-            "{} mask values have no class among the {classes} named, {share:.1} % of all pixels: {}; all masks together hold {}",
-            shares.by_value.len(),
-            shares.describe(12),
-            all.describe(12)
-        );
-        let explained = explain(&all);
-        let list = explained
-            .class_list
-            .map_or(String::new(), |l| format!("; a class list that covers them:\n{}", l.trim_end()));
-        problems.push(Problem::new(
-            "unknown_values",
-            Severity::Error,
-            None,
-            message,
-            &format!("{}{list}", explained.meaning),
-        ));
+        unknown_values(unknown, &all, dataset.classes.len(), problems);
     }
     absences(dataset, &all, &pixels_by_class, void_pixels, problems);
+}
+
+/// Values without a class over all masks, with what they probably mean.
+fn unknown_values(unknown: BTreeMap<MaskValue, Count>, all: &ValueCounts, classes: usize, problems: &mut Vec<Problem>) {
+    let masks = unknown.values().map(|c| c.masks).max().unwrap_or(0);
+    let shares = ValueCounts { by_value: unknown, masks };
+    let share = 100.0 * shares.total_pixels() as f64 / all.total_pixels().max(1) as f64;
+    let message = format!(
+        "{} mask values have no class among the {classes} named, {share:.1} % of all pixels: {}; all masks together hold {}",
+        shares.by_value.len(),
+        shares.describe(12),
+        all.describe(12)
+    );
+    let explained = explain(all);
+    let list =
+        explained.class_list.map_or(String::new(), |l| format!("; a class list that covers them:\n{}", l.trim_end()));
+    let hint = format!("{}{list}", explained.meaning);
+    problems.push(Problem::new("unknown_values", Severity::Error, None, message, &hint));
 }
 
 /// One class alone, classes that never occur, and much void.
@@ -146,24 +144,9 @@ fn absences(dataset: &Dataset, all: &ValueCounts, pixels: &[u64], void_pixels: u
     let absent: Vec<&str> = names.iter().zip(pixels).filter(|(_, n)| **n == 0).map(|(name, _)| name.as_str()).collect();
     let void_share = void_pixels as f64 / all.total_pixels().max(1) as f64;
     if absent.len() + 1 >= names.len() {
-        let present: Vec<&str> =
-            names.iter().zip(pixels).filter(|(_, n)| **n > 0).map(|(name, _)| name.as_str()).collect();
-        let message = format!(
-            "only {} occurs in any mask, so there is nothing to distinguish; the masks hold {}",
-            present.first().map_or("void".into(), |name| format!("class `{name}`")),
-            all.describe(12)
-        );
-        let explained = explain(all);
-        let list = explained
-            .class_list
-            .map_or(String::new(), |l| format!("; a class list that reads them so:\n{}", l.trim_end()));
-        problems.push(Problem::new(
-            "one_class",
-            Severity::Error,
-            None,
-            message,
-            &format!("{}{list}", explained.meaning),
-        ));
+        let present = names.iter().zip(pixels).find(|(_, n)| **n > 0).map(|(name, _)| name.as_str());
+        let (message, hint) = only_one_class(present, all);
+        problems.push(Problem::new("one_class", Severity::Error, None, message, &hint));
         return;
     }
     if !absent.is_empty() {
@@ -202,26 +185,16 @@ pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>
     }
 }
 
-/// A palette whose colours at the used indices are those of other classes: a tool has sorted the palette, and the
-/// index no longer is the class.
-fn palette_order(dataset: &Dataset, seen: &Inspection, problems: &mut Vec<Problem>) {
-    let Some(palette) = &seen.palette else { return };
-    let coding = &dataset.coding;
-    let moved: Vec<String> = seen
-        .values
-        .keys()
-        .filter_map(|value| {
-            let MaskValue::Index(index) = *value else { return None };
-            let by_colour = coding.id_of_colour(*palette.get(usize::from(index))?)?;
-            let by_index = coding.id_of_value(index);
-            (by_index != Some(by_colour)).then(|| format!("index {index} has the colour of class {by_colour}"))
-        })
-        .collect();
-    // One coincidence means nothing: grey ramps pass through black.
-    if moved.len() > 1 {
-        let message = format!("{}: {}", seen.id, moved.join(", "));
-        let hint = "the index counts, not the colour; if a program reordered the palette, save the mask as RGB in the class colours";
-        problems.push(Problem::new("palette_order", Severity::Warning, Some(&seen.id), message, hint));
+/// Masks whose palettes or depths contradict each other or the class list, and a class that is named like void.
+pub(super) fn contradicting(dataset: &Dataset, library: &Library, problems: &mut Vec<Problem>) {
+    let facts: Vec<MaskFacts> = library.all().filter_map(|seen| seen.facts.clone()).collect();
+    for found in contradictions(&facts, &dataset.coding) {
+        problems.push(Problem::new(found.code, Severity::Error, None, found.message, &found.hint));
+    }
+    if let Some(name) = named_like_void(&dataset.coding) {
+        let message = format!("255 is class `{name}`, which is learnt and scored like every other class");
+        let hint = format!("if these pixels have no label, write `255 void` instead of `255 {name}` in the class list");
+        problems.push(Problem::new("void_name", Severity::Warning, None, message, &hint));
     }
 }
 

@@ -3,13 +3,19 @@
 use std::path::Path;
 
 use super::*;
-use crate::dataset::drawn::{DrawnVoc, mask};
+use crate::dataset::drawn::{DrawnVoc, Foreign, foreign_mask, mask};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
 
 fn look(data: &Path) -> Report {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 24 };
+    let options = CheckOptions {
+        data: data.to_path_buf(),
+        classes: None,
+        split: None,
+        min_size: 24,
+        mask_values: Default::default(),
+    };
     check(&options, &|_, _| {}).unwrap()
 }
 
@@ -88,20 +94,21 @@ fn a_class_that_never_occurs_in_train_is_reported() {
 
 #[test]
 fn masks_that_mean_something_else_are_explained() {
-    let drawn = DrawnVoc::new(2, 0, 40, 30);
+    let drawn = DrawnVoc::new(2, 1, 40, 30);
     // 0/255 read under a class list in which 255 is void: every labelled pixel is background.
-    for id in ["a0", "a1"] {
-        let mut labels = mask(40, 30);
-        labels.ids.iter_mut().for_each(|v| *v = if *v == 8 { VOID } else { 0 });
-        std::fs::write(drawn.mask(id), encode_mask_png(&labels, &Classes::voc()).unwrap()).unwrap();
+    for id in ["a0", "a1", "b0"] {
+        let values: Vec<u8> = mask(40, 30).ids.iter().map(|&id| if id == 8 { 255 } else { 0 }).collect();
+        std::fs::write(drawn.mask(id), foreign_mask(40, &values, &Foreign::Grey)).unwrap();
     }
     let report = look(drawn.root());
     let trap = report.problems.iter().find(|p| p.code == "one_class").unwrap();
     assert!(trap.message.contains("only class `background` occurs"), "{}", trap.message);
     assert!(trap.hint.contains("255 is the foreground") && trap.hint.contains("255 foreground"), "{}", trap.hint);
     std::fs::write(drawn.root().join("classes.txt"), "0 background\n255 foreground\n").unwrap();
-    std::fs::remove_file(drawn.root().join("ImageSets/Segmentation/val.txt")).unwrap();
     assert!(look(drawn.root()).ok);
+    std::fs::remove_file(drawn.root().join("ImageSets/Segmentation/val.txt")).unwrap();
+    let report = look(drawn.root());
+    assert!(!report.ok && codes(&report) == [("no_split", None)], "{:?}", report.problems);
 }
 
 #[test]

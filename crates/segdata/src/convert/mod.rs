@@ -20,4 +20,6 @@ pub use report::{ConvertReport, ConvertedSplit, skipped_error};
 pub use run::convert;
 
 #[cfg(test)]
+mod class_lists_tests;
+#[cfg(test)]
 mod tests;

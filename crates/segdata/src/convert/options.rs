@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::labels::MaskValues;
+
 /// Images with a shorter side below this are left out by default: crops of 224 pixels, the input of VGG-16,
 /// are cut from them.
 pub const DEFAULT_MIN_SIZE: usize = 224;
@@ -57,6 +59,8 @@ pub struct ConvertOptions {
     pub on_error: OnError,
     /// How EXIF orientation is treated.
     pub exif: ExifPolicy,
+    /// What counts in masks that hold both an index and a colour.
+    pub mask_values: MaskValues,
     /// Whether an earlier conversion in `out` is replaced.
     pub overwrite: bool,
 }

@@ -16,15 +16,17 @@ const BATCH_PER_THREAD: usize = 16;
 /// Converts a data set. `progress` is called with the samples done and their number.
 ///
 /// # Errors
-/// `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
+/// Masks that contradict each other or hold one class alone; `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
 /// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
-    let dataset = Dataset::open(&options.data, options.classes.as_deref())?;
+    let dataset = Dataset::open_with(&options.data, options.classes.as_deref(), options.mask_values)?;
     let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
     let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
     if splits.is_empty() || options.shards == 0 {
         return Err(Error::usage("nothing to convert: at least one split and one shard are needed"));
     }
+    dataset.refuse_contradictions()?;
+    dataset.refuse_one_class()?;
     let mut folder = Folder::begin(&options.out, options.overwrite)?;
     let total = splits.iter().map(Split::len).sum();
     let (mut done, mut bad) = (0, Vec::new());

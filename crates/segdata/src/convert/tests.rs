@@ -11,7 +11,7 @@ use crate::image::tests::with_orientation;
 use crate::image::{decode_rgb, encode_mask_png};
 use crate::labels::VOID;
 
-fn options(data: &Path, out: &Path) -> ConvertOptions {
+pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
         data: data.to_path_buf(),
         classes: None,
@@ -22,6 +22,7 @@ fn options(data: &Path, out: &Path) -> ConvertOptions {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
+        mask_values: Default::default(),
         overwrite: false,
     }
 }

@@ -1,7 +1,8 @@
 //! One random draw scales, crops and mirrors image and mask together.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::sample::Sample;
 use crate::error::{Error, Result};
@@ -116,9 +117,12 @@ impl Cropper {
     fn resized(&mut self, sample: &Sample, [x, y]: [&Visible; 2], ratio: [f64; 2]) -> Result<Vec<u8>> {
         let image = &sample.image;
         let fault = |what: &str| Error::internal(format!("cannot resize {}: {what}", sample.id));
-        let source = ImageRef::new(image.width as u32, image.height as u32, &image.rgb_hwc, PixelType::U8x3)
+        // Images of one type of pixel: the others would be compiled here too, which takes a minute.
+        let source = TypedImageRef::<U8x3>::from_buffer(image.width as u32, image.height as u32, &image.rgb_hwc)
             .map_err(|e| fault(&e.to_string()))?;
-        let mut target = Image::new(x.len as u32, y.len as u32, PixelType::U8x3);
+        let mut pixels = vec![0; 3 * x.len * y.len];
+        let mut target = TypedImage::<U8x3>::from_buffer(x.len as u32, y.len as u32, &mut pixels)
+            .map_err(|e| fault(&e.to_string()))?;
         // Rounding must not push the window over the edge.
         let inside = |start: usize, len: usize, ratio: f64, side: usize| {
             let start = (start as f64 * ratio).min(side as f64);
@@ -129,8 +133,8 @@ impl Cropper {
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .crop(left, top, width, height);
-        self.resizer.resize(&source, &mut target, &options).map_err(|e| fault(&e.to_string()))?;
-        Ok(target.into_vec())
+        self.resizer.resize_typed(&source, &mut target, &options).map_err(|e| fault(&e.to_string()))?;
+        Ok(pixels)
     }
 }
 

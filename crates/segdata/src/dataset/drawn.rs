@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
 use crate::rng::{Purpose, Rng};
+use crate::size::Size;
 
 /// A VOC root in a temporary folder.
 pub(crate) struct DrawnVoc {
@@ -52,6 +53,64 @@ impl DrawnVoc {
         std::fs::write(self.image(id), RgbImage { width, height, rgb_hwc }.to_jpeg(90).unwrap()).unwrap();
         std::fs::write(self.mask(id), encode_mask_png(&mask(width, height), &Classes::voc()).unwrap()).unwrap();
     }
+}
+
+/// How a program that is not this one writes a mask.
+pub(crate) enum Foreign<'a> {
+    /// Grey of 8 bits.
+    Grey,
+    /// Grey of 1 bit.
+    OneBit,
+    /// A palette of these colours.
+    Palette(&'a [[u8; 3]]),
+    /// The colours at these indices.
+    Rgb(&'a [[u8; 3]]),
+}
+
+/// A PNG mask of `width` pixels a row that holds `values`, without a word on what these are.
+pub(crate) fn foreign_mask(width: usize, values: &[u8], how: &Foreign<'_>) -> Vec<u8> {
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, width as u32, (values.len() / width) as u32);
+    let mut samples = values.to_vec();
+    match how {
+        Foreign::Grey => encoder.set_color(png::ColorType::Grayscale),
+        Foreign::OneBit => {
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.set_depth(png::BitDepth::One);
+            let pack = |bits: &[u8]| bits.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum();
+            samples = values.chunks(width).flat_map(|row| row.chunks(8).map(pack).collect::<Vec<u8>>()).collect();
+        }
+        Foreign::Palette(palette) => {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_palette(palette.concat());
+        }
+        Foreign::Rgb(colours) => {
+            encoder.set_color(png::ColorType::Rgb);
+            samples = values.iter().flat_map(|&value| colours[usize::from(value)]).collect();
+        }
+    }
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&samples).unwrap();
+    writer.finish().unwrap();
+    png
+}
+
+/// A folder of `images/` and `masks/` with a class list, one pair for each mask: `a0`, `a1`, ... of which the last is
+/// in val.txt, the others are in train.txt. Masks are 4 pixels wide.
+pub(crate) fn drawn_folder(classes: &str, masks: &[(&[u8], Foreign<'_>)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: String| folder.path().join(name);
+    ["images", "masks"].iter().for_each(|name| std::fs::create_dir(path(name.to_string())).unwrap());
+    std::fs::write(path("classes.txt".into()), classes).unwrap();
+    for (i, (values, how)) in masks.iter().enumerate() {
+        std::fs::write(path(format!("masks/a{i}.png")), foreign_mask(4, values, how)).unwrap();
+        let image = RgbImage::filled(Size::new(4, values.len() / 4), [i as u8 + 1; 3]);
+        std::fs::write(path(format!("images/a{i}.png")), image.to_png().unwrap()).unwrap();
+    }
+    let ids = |range: std::ops::Range<usize>| range.map(|i| format!("a{i}\n")).collect::<String>();
+    std::fs::write(path("train.txt".into()), ids(0..masks.len() - 1)).unwrap();
+    std::fs::write(path("val.txt".into()), ids(masks.len() - 1..masks.len())).unwrap();
+    folder
 }
 
 /// Background above, one row of void, cat (8) below.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Listing;
 use crate::error::Result;
-use crate::labels::MaskCoding;
+use crate::labels::{MaskCoding, MaskValues};
 
 /// Which form a data set has on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -28,18 +28,13 @@ pub enum Form {
     Supervisely,
 }
 
-impl Form {
-    /// Whether masks hold class ids when they are read, so that a class list names them, but translates no values.
-    fn holds_ids(self) -> bool {
-        matches!(self, Form::Records | Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
-    }
-}
-
 /// What the caller says about a data set that is to be listed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListOptions<'a> {
     /// The class list that the user named; one beside the data is looked for otherwise.
     pub classes: Option<&'a Path>,
+    /// What counts in masks that hold both an index and a colour.
+    pub mask_values: MaskValues,
 }
 
 impl ListOptions<'_> {
@@ -57,7 +52,8 @@ impl ListOptions<'_> {
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
 pub(crate) trait DataSetLayout: Sync {
     /// The root of the data set at `path`, where it lies in this way, whole or not; `None` where it does not. Looks at
-    /// names, and at the first bytes of files that any name may have, and never fails: what keeps the data from being listed, [`list`](Self::list) reports.
+    /// names, and at the first bytes of files that any tool may have written, and never fails: what keeps the data from
+    /// being listed, [`list`](Self::list) reports.
     fn recognise(&self, path: &Path) -> Option<PathBuf>;
 
     /// Lists the samples of a data set that was recognised at `path`. No image is decoded.
@@ -81,7 +77,10 @@ pub(crate) struct Layout {
 impl Layout {
     /// The mask coding from `options.classes`, `classes.txt`, or the data set itself, in this order.
     pub fn named_classes(&self, options: &ListOptions<'_>) -> Result<Option<MaskCoding>> {
-        let coding = options.class_list(&self.root)?.or_else(|| self.coding.clone());
-        Ok(coding.map(|c| if self.form.holds_ids() { MaskCoding::from(&c.classes) } else { c }))
+        let listed = options.class_list(&self.root)?;
+        // Of class ids a list changes the names alone.
+        let renamed = |list: MaskCoding| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list));
+        let coding = listed.map(renamed).or_else(|| self.coding.clone());
+        Ok(coding.map(|coding| coding.with_mask_values(options.mask_values)))
     }
 }

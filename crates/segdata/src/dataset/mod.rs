@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path -> layouts (which layout is it?) -> Layout: lists of entries, with their faults
-//!      -> open    (what do mask values mean?) -> Dataset -> Split
+//!      -> open    (what do mask values mean, and do the masks agree?) -> Dataset -> Split
 //!      -> Split::load(i) -> Sample -> augment -> loader -> Batch
 //! ```
 //!
@@ -15,11 +15,11 @@
 
 pub mod augment;
 mod entry;
-pub(crate) mod explain;
 mod layout;
 pub mod layouts;
 mod listing;
 pub mod loader;
+pub(crate) mod masks;
 mod open;
 mod sample;
 mod split;

@@ -1,14 +1,15 @@
 //! Opening a data set: recognise what lies there, list it, settle what its masks mean.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::entry::refuse_faults;
-use super::explain::without_classes;
 use super::layout::{Form, Layout, ListOptions};
+use super::masks::explain::without_classes;
+use super::masks::{refuse_contradicting_records, refuse_contradictions, refuse_one_class, samples};
 use super::split::Split;
 use crate::error::{Error, Result};
-use crate::labels::{Classes, MaskCoding};
+use crate::labels::{Classes, MaskCoding, MaskValues};
 
 /// An opened data set.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Dataset {
     /// How it lies on disk.
     pub form: Form,
     splits: Vec<Split>,
+    /// Whether the masks contradict each other, once that was looked at.
+    surveyed: Arc<OnceLock<Result<()>>>,
 }
 
 impl Dataset {
@@ -34,7 +37,15 @@ impl Dataset {
     /// Nothing recognisable at `path`; an `images/` + `masks/` folder without a class list (the error shows the values
     /// found and a class list to start from); a class list or record index that cannot be read.
     pub fn open(path: &Path, classes_file: Option<&Path>) -> Result<Dataset> {
-        let options = ListOptions { classes: classes_file };
+        Self::open_with(path, classes_file, MaskValues::Stored)
+    }
+
+    /// As [`open`](Self::open), where `mask_values` says what counts in masks that hold both an index and a colour.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_with(path: &Path, classes_file: Option<&Path>, mask_values: MaskValues) -> Result<Dataset> {
+        let options = ListOptions { classes: classes_file, mask_values };
         let layout = Layout::find(path, &options)?;
         let coding = match layout.named_classes(&options)? {
             Some(coding) => coding,
@@ -46,7 +57,13 @@ impl Dataset {
     pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
         let splits = layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone()));
-        Dataset { classes: coding.classes.clone(), form: layout.form, splits: splits.collect(), coding }
+        Dataset {
+            classes: coding.classes.clone(),
+            form: layout.form,
+            splits: splits.collect(),
+            coding,
+            surveyed: Arc::default(),
+        }
     }
 
     pub(crate) fn all_splits(&self) -> &[Split] {
@@ -62,7 +79,7 @@ impl Dataset {
     pub(crate) fn recoded(self, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
         let splits = self.splits.into_iter().map(|split| split.recoded(shared.clone())).collect();
-        Dataset { classes: coding.classes.clone(), coding, splits, ..self }
+        Dataset { classes: coding.classes.clone(), coding, splits, surveyed: Arc::default(), ..self }
     }
 
     /// Names of the splits, sorted.
@@ -70,11 +87,12 @@ impl Dataset {
         self.splits.iter().map(|s| s.name().to_string()).collect()
     }
 
-    /// The split called `name`, all of whose images and masks were found at opening.
+    /// The split called `name`, all of whose images and masks were found at opening, and whose masks agree with each
+    /// other and those of the other splits: the headers of all mask files are read once, at the first call.
     ///
     /// # Errors
     /// No such split (the error names those there are); an empty split; missing files, duplicate or unsafe ids (all
-    /// counted, the first ones named).
+    /// counted, the first ones named); masks whose palettes or depths contradict each other or the class list.
     pub fn split(&self, name: &str) -> Result<Split> {
         let split = self.split_as_listed(name)?;
         refuse_faults(name, split.faults())?;
@@ -82,7 +100,31 @@ impl Dataset {
             return Err(Error::data(format!("split `{name}` is empty"))
                 .hint(format!("splits here: {}", self.describe_splits())));
         }
+        self.refuse_contradictions()?;
         Ok(split)
+    }
+
+    /// Refuses masks whose palettes or depths contradict each other or the class list.
+    pub(crate) fn refuse_contradictions(&self) -> Result<()> {
+        let look = || {
+            let (samples, _) = samples(&self.splits);
+            let files = samples.iter().filter_map(|&(split, i)| Some((split.id(i), split.mask_file(i)?)));
+            refuse_contradictions(&files.collect::<Vec<_>>(), &self.coding)?;
+            match self.form {
+                Form::Records => refuse_contradicting_records(&samples, &self.coding),
+                _ => Ok(()),
+            }
+        };
+        self.surveyed.get_or_init(look).clone()
+    }
+
+    /// Refuses a data set in whose masks fewer than two classes occur: nothing can be learnt from it, and every score of
+    /// it is perfect. Reads masks until two classes are found.
+    ///
+    /// # Errors
+    /// One class, or void, in all masks.
+    pub fn refuse_one_class(&self) -> Result<()> {
+        refuse_one_class(&self.splits, &self.coding)
     }
 
     /// The split called `name` with everything its list names, present or not; [`Split::faults`] lists what is wrong.

@@ -57,5 +57,6 @@ pub(crate) fn check_sizes(header: &Header, mask: Size) -> Result<()> {
 
 /// The mask of a record, or any other array of class ids, as a mask file would be seen.
 pub(crate) fn mask_of_ids(size: Size, ids: Vec<u8>) -> RawMask {
-    RawMask { width: size.width, height: size.height, pixels: MaskPixels::Index8(ids), palette: None }
+    let Size { width, height } = size;
+    RawMask { width, height, pixels: MaskPixels::Index8(ids), palette: None, bits: 8, class_ids: false }
 }

@@ -1,6 +1,6 @@
 //! One list of samples, and reading them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::{Entry, Fault, Listing, Photograph, Source, fingerprint};
@@ -115,16 +115,35 @@ impl Split {
         Ok(EncodedSample { id: self.id(i).to_string(), encoded, header, labels })
     }
 
+    /// What distinguishes sample `i` from others: its id, and its files or record.
+    pub(crate) fn key(&self, i: usize) -> String {
+        format!("{}\0{}", self.id(i), self.source(i))
+    }
+
+    /// The mask file of sample `i`, if it has one.
+    pub(super) fn mask_file(&self, i: usize) -> Option<&Path> {
+        self.entries.get(i)?.source.mask().map(PathBuf::as_path)
+    }
+
+    /// Reads the mask of sample `i` as it lies on disk.
+    pub(super) fn mask(&self, i: usize) -> Result<RawMask> {
+        match self.entries.get(i).map(|entry| &entry.source) {
+            Some(Source::Files { mask, .. }) => self.read_mask(i, mask),
+            _ => self.pair(i)?.mask,
+        }
+    }
+
+    fn read_mask(&self, i: usize, mask: &std::result::Result<PathBuf, String>) -> Result<RawMask> {
+        read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e)))
+    }
+
     /// Reads sample `i` as it lies on disk.
     pub(crate) fn pair(&self, i: usize) -> Result<Pair> {
         let entry = self.entries.get(i).ok_or_else(|| {
             Error::internal(format!("sample {i} of split `{}` was asked for, it has {}", self.name, self.len()))
         })?;
         match &entry.source {
-            Source::Files { image, mask } => Ok(Pair {
-                image: read_file(image),
-                mask: read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
-            }),
+            Source::Files { image, mask } => Ok(Pair { image: read_file(image), mask: self.read_mask(i, mask) }),
             Source::Record(place) => records::read(place, &entry.id),
             Source::Shapes { image, drawing, .. } => {
                 let image = read_photograph(image);
@@ -185,5 +204,5 @@ fn draw(drawing: &std::result::Result<Arc<Drawing>, String>, image: &Result<Vec<
         (None, Ok(encoded)) => image::read_header(encoded)?.upright_size(),
         (None, Err(e)) => return Err(e.clone()),
     };
-    Ok(mask_of_ids(size, drawing.draw(size)?.ids))
+    Ok(RawMask { class_ids: true, ..mask_of_ids(size, drawing.draw(size)?.ids) })
 }

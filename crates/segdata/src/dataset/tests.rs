@@ -1,11 +1,11 @@
 //! Data sets drawn in temporary folders, whole and broken.
 
-use super::drawn::DrawnVoc;
+use super::drawn::{DrawnVoc, Foreign, foreign_mask};
 use std::path::Path;
 
 use super::*;
 use crate::image::{RgbImage, encode_mask_png};
-use crate::labels::{Classes, LabelMap, VOID};
+use crate::labels::{Classes, LabelMap};
 use crate::size::Size;
 use tfio::{Example, RecordWriter};
 
@@ -49,19 +49,17 @@ fn the_fingerprint_follows_masks_and_ids_and_survives_a_move() {
 #[test]
 fn a_folder_draws_its_splits_and_wants_classes() {
     let dir = tempfile::tempdir().unwrap();
-    let classes = Classes::named(["background", "cell"]);
     for folder in ["images", "masks"] {
         std::fs::create_dir(dir.path().join(folder)).unwrap();
     }
     for i in 0..10 {
-        let labels = LabelMap { width: 4, height: 4, ids: vec![(i % 2) * VOID; 16] };
+        let mask = foreign_mask(4, &[(i % 2) * 255; 16], &Foreign::Grey);
         std::fs::write(
             dir.path().join(format!("images/{i} ü.png")),
             RgbImage::filled(Size::new(4, 4), [i; 3]).to_png().unwrap(),
         )
         .unwrap();
-        std::fs::write(dir.path().join(format!("masks/{i} ü.png")), encode_mask_png(&labels, &classes).unwrap())
-            .unwrap();
+        std::fs::write(dir.path().join(format!("masks/{i} ü.png")), mask).unwrap();
     }
     let refused = Dataset::open(dir.path(), None).unwrap_err();
     assert!(refused.message.contains("255 is the foreground"), "{refused}");

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use half::f16;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::write::write_atomically;
 
@@ -80,31 +82,18 @@ impl Stored {
     /// Appends the values of `bytes`, whose length is a multiple of [`bytes`](Self::bytes).
     fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
         match self {
-            Stored::F16 => values.extend(bytes.chunks_exact(2).map(|b| from_half(u16::from_le_bytes([b[0], b[1]])))),
+            Stored::F16 => values.extend(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())),
             Stored::F32 => {
                 values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
             }
-            Stored::F64 => values.extend(
-                (bytes.chunks_exact(8))
-                    .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32),
-            ),
+            Stored::F64 => values.extend(wide(bytes).map(|value| value as f32)),
         }
     }
 }
 
-/// IEEE 754 binary16, exactly.
-fn from_half(bits: u16) -> f32 {
-    let magnitude = u32::from(bits & 0x7fff);
-    let sign = u32::from(bits & 0x8000) << 16;
-    let value = match magnitude {
-        // Infinity and NaN keep their payload; the exponent is all ones in both formats.
-        0x7c00.. => f32::from_bits(0x7f80_0000 | (magnitude & 0x03ff) << 13),
-        // The exponent's bias is 15 there and 127 here.
-        0x0400.. => f32::from_bits((magnitude << 13) + ((127 - 15) << 23)),
-        // Subnormal: a multiple of 2^-24.
-        _ => magnitude as f32 * (1.0 / (1u32 << 24) as f32),
-    };
-    f32::from_bits(value.to_bits() | sign)
+/// 64-bit floats.
+fn wide(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
 }
 
 /// An array file whose header has been read and whose size fits it; the values have not been touched.
@@ -141,16 +130,40 @@ impl<R: Read> ArrayFile<R> {
     /// # Errors
     /// A file that has become shorter meanwhile, or that the system fails to read.
     pub fn values(mut self) -> Result<Vec<f32>> {
-        let count: usize = self.shape.iter().product();
-        let mut values = Vec::with_capacity(count);
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        let stored = self.stored;
+        self.each_block(|bytes| stored.decode(bytes, &mut values))?;
+        Ok(values)
+    }
+
+    /// Whether the values are stored in 64 bits.
+    pub fn is_f64(&self) -> bool {
+        self.stored == Stored::F64
+    }
+
+    /// Hands the values of an array of 64-bit floats to `take`, in C order; of other arrays nothing.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn each_f64(mut self, mut take: impl FnMut(f64)) -> Result<()> {
+        match self.is_f64() {
+            true => self.each_block(|bytes| wide(bytes).for_each(&mut take)),
+            false => Ok(()),
+        }
+    }
+
+    /// Hands the values as they are stored to `take`, a block at a time.
+    fn each_block(&mut self, mut take: impl FnMut(&[u8])) -> Result<()> {
+        let mut left = self.shape.iter().product::<usize>() * self.stored.bytes();
         let mut block = vec![0; BLOCK_BYTES];
-        while values.len() < count {
-            let bytes = ((count - values.len()) * self.stored.bytes()).min(BLOCK_BYTES);
+        while left > 0 {
+            let bytes = left.min(BLOCK_BYTES);
             (self.rest.read_exact(&mut block[..bytes]))
                 .map_err(|e| Error::new(crate::error::ErrorKind::Io, format!("cannot read the array's values: {e}")))?;
-            self.stored.decode(&block[..bytes], &mut values);
+            take(&block[..bytes]);
+            left -= bytes;
         }
-        Ok(values)
+        Ok(())
     }
 
     /// Reads and validates the header of a file of `length` bytes.
@@ -305,17 +318,5 @@ mod tests {
             let values = ArrayFile::parse(&bytes[..], bytes.len() as u64).unwrap().values().unwrap();
             assert_eq!(values, expected);
         }
-        // Every finite half is its fraction times a power of two.
-        for bits in 0..0x7c00u16 {
-            let (exponent, fraction) = (i32::from(bits >> 10), f64::from(bits & 0x3ff));
-            let expected = match exponent {
-                0 => fraction * 2f64.powi(-24),
-                _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
-            };
-            assert_eq!(f64::from(from_half(bits)), expected, "{bits:#06x}");
-            assert_eq!(f64::from(from_half(bits | 0x8000)), -expected, "{bits:#06x}");
-        }
-        assert!(from_half(0x7c00) == f32::INFINITY && from_half(0xfc00) == f32::NEG_INFINITY);
-        assert!(from_half(0x7e01).is_nan());
     }
 }

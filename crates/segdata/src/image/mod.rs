@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> format -> header -> decode -> RgbImage        (jpeg: markers of ITU-T T.81, strict decoding)
-//!                           \> mask   -> RawMask -> LabelMap, by a MaskCoding
+//!                           \> mask, mask_png -> RawMask -> LabelMap, by a MaskCoding
 //! polygons, run lengths, bitmaps -> shapes -> LabelMap
 //! RgbImage -> preprocessing -> [3, H, W] floats
 //! ```
@@ -19,15 +19,20 @@ mod format;
 mod header;
 mod jpeg;
 mod mask;
+mod mask_png;
 mod photograph;
 pub mod preprocessing;
+mod raw_mask;
 pub mod shapes;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_rgb, decode_rgb_within, verify};
 pub use format::{Format, IMAGE_EXTENSIONS, guess_format};
 pub use header::{Header, read_header};
-pub use mask::{MaskPixels, RawMask, decode_mask, encode_mask_png};
+pub use mask::decode_mask;
+pub(crate) use mask_png::MaskHeader;
+pub use mask_png::encode_mask_png;
 pub use photograph::RgbImage;
+pub use raw_mask::{MaskPixels, RawMask};
 
 pub(crate) use decode::{check_size, decode_dynamic};
 

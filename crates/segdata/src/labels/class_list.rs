@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::class_line::{CLASS_LIST_HINT, ClassLine, is_comment};
 use super::classes::{Classes, VOID, voc_colour};
-use super::coding::MaskCoding;
+use super::coding::{MaskCoding, MaskValues};
 use crate::error::{Error, Result};
 use crate::files::read as file;
 
@@ -17,12 +18,14 @@ impl MaskCoding {
         Self::parse(&text).map_err(|e| e.at(path))
     }
 
-    /// Parses a class list, one class a line: `id name [r g b]`, or `r g b name` with ids in the order of the lines.
+    /// Parses a class list, one class a line: `id name [r g b]`, `id r g b name`, or `r g b name` with ids in the order of
+    /// the lines. Colours are also read as `r,g,b`, `(r, g, b)`, `[r, g, b]` and `#rrggbb`.
     ///
-    /// The id is the value in the masks. Names may contain spaces. Empty lines and lines starting with `#` are
-    /// skipped. A class named `void` or `ignore` is void and takes no class id, whatever its value or colour; several
-    /// such lines are allowed. 255 is void unless a class claims it. Values must have no gaps apart from 255; where void
-    /// lines lie between classes, later classes move up. Classes without a colour get VOC's.
+    /// The id is the value in the masks. Names may contain spaces. Empty lines, lines starting with `#` and comments after
+    /// ` # ` are skipped. A class named `void` or `ignore` is void and takes no class id, whatever its value or colour;
+    /// several such lines are allowed. 255 is void unless a class claims it. Values must have no gaps apart from 255; where
+    /// void lines lie between classes, later classes move up. A line without a colour has that of its value in VOC's
+    /// colour map, so that masks in these colours and masks of these values mean the same.
     pub fn parse(text: &str) -> Result<Self> {
         let mut lines = Vec::new();
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -34,7 +37,7 @@ impl MaskCoding {
                 ))
                 .hint("save the list as plain text"));
             }
-            if !line.is_empty() && !line.starts_with('#') {
+            if !line.is_empty() && !is_comment(line) {
                 lines.push(ClassLine::parse(number + 1, line, lines.len())?);
             }
         }
@@ -48,96 +51,50 @@ impl MaskCoding {
 
     fn assemble(lines: &[ClassLine]) -> Result<Self> {
         let classes = || lines.iter().filter(|l| !l.is_void());
-        let palette = classes().enumerate().map(|(id, l)| l.rgb.unwrap_or(voc_colour(id as u8))).collect();
+        let colour = |l: &ClassLine| l.rgb.unwrap_or(voc_colour(l.value));
         let mut coding = MaskCoding {
-            classes: Classes { names: classes().map(|l| l.name.clone()).collect(), palette },
+            classes: Classes {
+                names: classes().map(|l| l.name.clone()).collect(),
+                palette: classes().map(colour).collect(),
+            },
             id_by_value: vec![None; 256],
             id_by_colour: HashMap::new(),
+            own_colours: lines.iter().any(|l| colour(l) != voc_colour(l.value)),
+            mask_values: MaskValues::Stored,
+            of_ids: false,
         };
         coding.id_by_value[usize::from(VOID)] = Some(VOID);
-        let mut next = 0;
-        for line in lines {
-            let (id, rgb) = if line.is_void() {
-                (VOID, line.rgb)
-            } else {
-                next += 1;
-                (next - 1, Some(coding.classes.palette[usize::from(next - 1)]))
-            };
-            coding.id_by_value[usize::from(line.value)] = Some(id);
-            if let Some(rgb) = rgb
-                && let Some(other) = coding.id_by_colour.insert(rgb, id)
-                && other != id
-            {
-                return Err(line
-                    .error(format!("colour {rgb:?} is given to two classes"))
-                    .hint("give each class its own colour: `id name r g b`"));
+        for (id, line) in classes().enumerate() {
+            coding.id_by_value[usize::from(line.value)] = Some(id as u8);
+            coding.add_colour(line, colour(line), id as u8)?;
+        }
+        let voids = || lines.iter().filter(|l| l.is_void());
+        voids().for_each(|line| coding.id_by_value[usize::from(line.value)] = Some(VOID));
+        for line in voids() {
+            if let Some(rgb) = line.rgb {
+                coding.add_colour(line, rgb, VOID)?;
             }
         }
-        coding.id_by_colour.entry(voc_colour(VOID)).or_insert(VOID);
+        // What no line says goes without saying only where no line says otherwise.
+        let implied = voids().map(|line| voc_colour(line.value)).chain([voc_colour(VOID)]);
+        implied.for_each(|rgb| {
+            coding.id_by_colour.entry(rgb).or_insert(VOID);
+        });
         Ok(coding)
+    }
+
+    fn add_colour(&mut self, line: &ClassLine, rgb: [u8; 3], id: u8) -> Result<()> {
+        match self.id_by_colour.insert(rgb, id) {
+            Some(other) if other != id => Err(line
+                .error(format!("colour {rgb:?} is given to two classes"))
+                .hint("give each class its own colour: `id name r g b`")),
+            _ => Ok(()),
+        }
     }
 }
 
 /// The longest class list: 256 classes with names as long as pages.
 const MAX_LIST_BYTES: u64 = 1 << 20;
-
-const CLASS_LIST_HINT: &str =
-    "one class a line: `id name` or `id name r g b`, for example `0 background` and `1 cat 64 0 0`";
-
-/// One line of a class list.
-struct ClassLine {
-    number: usize,
-    value: u8,
-    name: String,
-    rgb: Option<[u8; 3]>,
-}
-
-impl ClassLine {
-    fn parse(number: usize, line: &str, position: usize) -> Result<Self> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let integers: Vec<Option<i64>> = words.iter().map(|w| w.parse().ok()).collect();
-        let mut parsed = ClassLine { number, value: 0, name: String::new(), rgb: None };
-        let n = words.len();
-        let leading = integers.iter().take_while(|i| i.is_some()).count();
-        if leading == 3 && n >= 4 {
-            parsed.rgb = Some(parsed.colour(&words[..3])?);
-            parsed.value = u8::try_from(position).map_err(|_| parsed.error("more than 256 classes".into()))?;
-            parsed.name = words[3..].join(" ");
-            return Ok(parsed);
-        }
-        parsed.value = match (integers[0], words[0].parse()) {
-            (_, Ok(value)) => value,
-            (Some(_), _) => return Err(parsed.error(format!("id {} is not in 0-255", words[0]))),
-            (None, _) => return Err(parsed.error(format!("`{}` is not a number", words[0])).hint(CLASS_LIST_HINT)),
-        };
-        let coloured = n >= 5 && integers[n - 3..].iter().all(Option::is_some);
-        let name_end = if coloured { n - 3 } else { n };
-        if coloured {
-            parsed.rgb = Some(parsed.colour(&words[n - 3..])?);
-        }
-        parsed.name = words[1..name_end].join(" ");
-        if parsed.name.is_empty() || integers[1..].iter().all(Option::is_some) {
-            return Err(parsed.error(format!("`{line}` has no class name")).hint(CLASS_LIST_HINT));
-        }
-        Ok(parsed)
-    }
-
-    fn colour(&self, words: &[&str]) -> Result<[u8; 3]> {
-        let mut rgb = [0; 3];
-        for (channel, word) in rgb.iter_mut().zip(words) {
-            *channel = word.parse().map_err(|_| self.error(format!("colour value {word} is not in 0-255")))?;
-        }
-        Ok(rgb)
-    }
-
-    fn is_void(&self) -> bool {
-        self.name.eq_ignore_ascii_case("void") || self.name.eq_ignore_ascii_case("ignore")
-    }
-
-    fn error(&self, what: String) -> Error {
-        Error::data(format!("line {}: {what}", self.number))
-    }
-}
 
 /// Refuses duplicates and gaps; `lines` are sorted by value.
 fn check_values(lines: &[ClassLine]) -> Result<()> {
@@ -197,9 +154,15 @@ mod tests {
                 "0 background\n255 cell",
                 &["background", "cell"],
                 &[(0, Some(0)), (255, Some(1)), (1, None)],
-                &[([128, 0, 0], Some(1))],
+                &[([128, 0, 0], None), ([224, 224, 192], Some(1))],
             ),
-            ("0 void\n1 a\n2 b", &["a", "b"], &[(0, Some(VOID)), (1, Some(0)), (2, Some(1)), (255, Some(VOID))], &[]),
+            (
+                "0 void\n1 a\n2 b",
+                &["a", "b"],
+                &[(0, Some(VOID)), (1, Some(0)), (2, Some(1)), (255, Some(VOID))],
+                // Colours without a line go by the value, as in masks with VOC's palette.
+                &[([0; 3], Some(VOID)), ([128, 0, 0], Some(0)), ([0, 128, 0], Some(1)), ([128, 128, 0], None)],
+            ),
             ("0 a\n1 ignore\n2 b\n", &["a", "b"], &[(1, Some(VOID)), (2, Some(1))], &[]),
             (
                 "# CamVid\n64 128 64\tAnimal\n0 0 0\tVoid\n0 0 192 Side walk",
@@ -237,6 +200,56 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_read_in_every_notation_and_names_keep_their_punctuation() {
+        // line, name, colour
+        let cases: [(&str, &str, Option<[u8; 3]>); 22] = [
+            ("1 road 128 64 128", "road", Some([128, 64, 128])),
+            ("1 road 128,64,128", "road", Some([128, 64, 128])),
+            ("1 road 128, 64, 128", "road", Some([128, 64, 128])),
+            ("1 road (128, 64, 128)", "road", Some([128, 64, 128])),
+            ("1 road [128,64,128]", "road", Some([128, 64, 128])),
+            ("1 road rgb(128,64,128)", "road", Some([128, 64, 128])),
+            ("1 road #804080", "road", Some([128, 64, 128])),
+            ("1 road 128 64 128 # paved", "road", Some([128, 64, 128])),
+            ("1 road # paved 1 2 3", "road", None),
+            ("1 128 64 128 road", "road", Some([128, 64, 128])),
+            ("1 (128, 64, 128) road side", "road side", Some([128, 64, 128])),
+            ("1 #804080 road", "road", Some([128, 64, 128])),
+            ("1,road,128,64,128", "road", Some([128, 64, 128])),
+            ("1;road;128;64;128", "road", Some([128, 64, 128])),
+            ("1, road", "road", None),
+            ("1: road", "road", None),
+            ("1 255 0 0 1 1 1 \"Vessel\"", "Vessel", Some([255, 0, 0])),
+            ("1 building, edifice", "building, edifice", None),
+            ("1 road (paved)", "road (paved)", None),
+            ("1 lane 2", "lane 2", None),
+            ("1 3 wheeler", "3 wheeler", None),
+            ("1 t-junction", "t-junction", None),
+        ];
+        let mut failures = Vec::new();
+        for (line, name, rgb) in cases {
+            match ClassLine::parse(2, line, 1) {
+                Ok(found) if (found.value, found.name.as_str(), found.rgb) == (1, name, rgb) => {}
+                Ok(found) => failures.push(format!("{line:?}: {} {:?} {:?}", found.value, found.name, found.rgb)),
+                Err(e) => failures.push(format!("{line:?}: {e}")),
+            }
+        }
+        for (line, name) in [("128,64,128 road", "road"), ("#804080 road", "road"), ("(128,64,128)\troad", "road")] {
+            match ClassLine::parse(2, line, 1) {
+                Ok(found) if (found.value, found.name.as_str(), found.rgb) == (1, name, Some([128, 64, 128])) => {}
+                other => failures.push(format!("{line:?}: {:?}", other.map(|found| found.name))),
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn a_list_whose_class_has_the_colour_of_void_survives_writing_too() {
+        let coding = MaskCoding::parse("0 background\n255 cell").unwrap();
+        assert_eq!(MaskCoding::parse(&coding.classes.to_text()).unwrap(), MaskCoding::from(&coding.classes));
+    }
+
+    #[test]
     fn wrong_class_lists_are_refused_with_the_line() {
         let cases = [
             ("", "names no class"),
@@ -249,6 +262,14 @@ mod tests {
             ("0 a\nb 1", "line 2: `b` is not a number"),
             ("0 a\n1", "line 2: `1` has no class name"),
             ("0 a\n1 b 300 0 0", "line 2: colour value 300 is not in 0-255"),
+            ("0 a\n1 b 0.5 0.25 0.5", "line 2: `0.5 0.25 0.5` is no colour"),
+            ("0 a\n1 b 1 2 3 255", "line 2: 4 numbers follow the name"),
+            ("0 a\n1 b (1, 2, 3, 255)", "line 2: a colour of 4 numbers"),
+            ("0 a\n1 b [1, 2]", "line 2: a colour of 2 numbers"),
+            ("0 a\n1 b #12345", "line 2: `#12345` is neither a colour nor a comment"),
+            ("0 a\n1 1 2 3 4 b", "line 2: 5 numbers lie before the name"),
+            ("0 a\n1 (1, 2, 3) b 4 5 6", "line 2: `1 (1, 2, 3) b 4 5 6` gives two colours"),
+            ("0 a\n1 (1, 2, 300) b", "line 2: colour value 300 is not in 0-255"),
             ("0 a 1 2 3\n1 b 1 2 3", "line 2: colour [1, 2, 3] is given to two classes"),
         ];
         let mut failures = Vec::new();

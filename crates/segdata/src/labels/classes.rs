@@ -82,7 +82,10 @@ impl Classes {
         let line = |id: usize, name: &str, [r, g, b]: [u8; 3]| format!("{id} {name} {r} {g} {b}\n");
         let classes = self.names.iter().zip(&self.palette).enumerate();
         let mut text: String = classes.map(|(id, (name, &rgb))| line(id, name, rgb)).collect();
-        text.push_str(&line(VOID.into(), "void", voc_colour(VOID)));
+        match self.palette.contains(&voc_colour(VOID)) {
+            true => text.push_str(&format!("{VOID} void\n")), // its colour is that of a class
+            false => text.push_str(&line(VOID.into(), "void", voc_colour(VOID))),
+        }
         text
     }
 }

@@ -5,17 +5,20 @@
 //! file means. Scores of a network come in as `[classes, pixels]` floats and become ids by [`most_likely`].
 //!
 //! ```text
-//! classes -> coding -> class_list (text in)        map (scores in, ids out)
+//! classes -> coding -> class_list, class_line (text in)        map (scores in, ids out)
 //! ```
 //!
 //! Ids, void and colours are those of PASCAL VOC (Everingham et al., "The PASCAL visual object classes challenge: A
 //! retrospective", IJCV 2015; `VOClabelcolormap.m` of its development kit).
 
+mod class_line;
 mod class_list;
 mod classes;
 mod coding;
 mod map;
 
 pub use classes::{Classes, VOC_NAMES, VOID, voc_colour};
-pub use coding::{MaskCoding, MaskValue};
+pub use coding::{MaskCoding, MaskValue, MaskValues};
 pub use map::{LabelMap, most_likely};
+
+pub(crate) use class_line::is_void_name;

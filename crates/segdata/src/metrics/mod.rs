@@ -4,7 +4,7 @@
 //! (truth, prediction) -> confusion, boundary -> tally (any number of images, merged in any order) -> Scores
 //! ```
 //!
-//! Pairs of label maps come in, integers are counted, [`Scores`] go out. All sums are sums of integers, so a score has
+//! Pairs of label maps, or of folders with masks ([`evaluate_predictions`]), come in, integers are counted, [`Scores`] go out. All sums are sums of integers, so a score has
 //! the same bits for any number of threads and any order of the images. A class that occurs neither in the truth nor in
 //! the predictions has no IoU: it is `None`, left out of the means, and counted as absent.
 //!
@@ -19,11 +19,13 @@
 
 mod boundary;
 mod confusion;
+mod folders;
 mod ratio;
 mod tally;
 
 pub use boundary::{BoundaryCounts, band_radius_px};
 pub use confusion::ConfusionMatrix;
+pub use folders::{FolderScores, Skipped, evaluate_predictions};
 pub use tally::{ClassScore, Scores, Tally};
 
 #[cfg(test)]

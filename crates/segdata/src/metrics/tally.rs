@@ -128,6 +128,22 @@ pub struct Scores {
     pub confusion: Vec<Vec<u64>>,
 }
 
+impl Scores {
+    /// What makes these scores meaningless: a truth in which fewer than two classes occur. `None` where two or more do.
+    pub fn one_class(&self) -> Option<String> {
+        let mut present = self.per_class.iter().filter(|class| class.pixels > 0);
+        let class = present.next().map_or("void".into(), |class| format!("class `{}`", class.name));
+        if present.next().is_some() {
+            return None;
+        }
+        let void = 100.0 * self.void_pixels as f64 / (self.void_pixels + self.labelled_pixels).max(1) as f64;
+        Some(format!(
+            "only {class} occurs in the truth, so there is nothing to distinguish and the scores mean nothing; {void:.1} % of \
+             the truth is void: see whether that was meant as a class"
+        ))
+    }
+}
+
 /// The scores of one class.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClassScore {

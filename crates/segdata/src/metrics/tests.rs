@@ -192,3 +192,19 @@ fn decode_runs(text: &str) -> Vec<u8> {
         })
         .collect()
 }
+
+#[test]
+fn a_truth_of_one_class_is_remarked_on() {
+    let names = ["background".to_string(), "cell".to_string()];
+    let remark = |ids: Vec<u8>| {
+        let truth = LabelMap { width: ids.len(), height: 1, ids };
+        let mut tally = Tally::new(2);
+        tally.add(&truth, &LabelMap::filled(truth.size(), 0)).unwrap();
+        tally.scores(&names).one_class()
+    };
+    assert_eq!(remark(vec![0, 1, 255, 255]), None);
+    assert!(
+        remark(vec![0, 0, 255, 255]).is_some_and(|s| s.contains("only class `background`") && s.contains("50.0 %"))
+    );
+    assert!(remark(vec![255; 4]).is_some_and(|s| s.contains("only void") && s.contains("100.0 %")));
+}

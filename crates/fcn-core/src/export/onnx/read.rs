@@ -430,7 +430,7 @@ mod tests {
         for at in (0..whole.len()).step_by(64).chain(whole.len() - 64..whole.len()) {
             assert_eq!(read(&whole[..at]).unwrap_err().kind, ErrorKind::Weights, "{at} bytes");
         }
-        // A flip in a value is not seen: nothing in the format would tell.
+        // A flip in a value is not seen: nothing in the format would show it.
         for at in (0..4096).chain((4096..whole.len()).step_by(64)) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xff;

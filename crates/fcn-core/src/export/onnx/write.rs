@@ -30,7 +30,7 @@ pub fn save(path: &Path, network: &Network, options: &OnnxOptions) -> Result<u64
         Architecture::Unet(_) => "Ronneberger, Fischer and Brox 2015",
     };
     let description = format!(
-        "{} ({paper}) with {classes} classes. What each is called, and how an image is prepared, stands in the metadata.",
+        "{} ({paper}) with {classes} classes. What each is called, and how an image is prepared, is in the metadata.",
         network.meta.architecture.title()
     );
     graph.doc_string.clone_from(&description);
@@ -220,7 +220,7 @@ pub(crate) mod tests {
             assert!(found < 1e-4, "{geometry:?}: {found:.1e}");
             assert_eq!(outputs[MASK].bytes(), &Array::new(&[1, height, width], expected.labels.ids));
             let distinct: std::collections::BTreeSet<u8> = outputs[MASK].bytes().values.iter().copied().collect();
-            assert!(distinct.len() > 1, "a mask of one class tells nothing: {distinct:?}");
+            assert!(distinct.len() > 1, "a mask of one class shows nothing: {distinct:?}");
         }
     }
 

@@ -40,7 +40,7 @@ pub struct BenchOptions {
     pub size: [usize; 2],
     /// Images a run.
     pub batch: usize,
-    /// Variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
+    /// Family, variant, backbone, width and geometry of the network, its convolutions, and the optimiser.
     pub config: TrainConfig,
     /// In which form an inferring network holds its weights.
     pub weights: WeightForm,
@@ -317,6 +317,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             void: VoidPolicy::Keep,
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
+            mask_values: Default::default(),
             overwrite: true,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();

@@ -43,6 +43,9 @@ pub struct Args {
     /// Multiplier on the channel counts
     #[arg(long, default_value_t = 1.0)]
     width: f32,
+    /// fcn, or unet or unet-bn, to which variant and backbone do not belong
+    #[arg(long, default_value = "fcn")]
+    model: String,
     /// 8s, 16s or 32s
     #[arg(long, default_value = "8s")]
     variant: String,
@@ -111,6 +114,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         What::Load | What::Convert => ([224, 224], 16),
     };
     let config = TrainConfig {
+        model: choice("--model", &args.model)?,
         width: args.width,
         variant: choice("--variant", &args.variant)?,
         backbone: choice("--backbone", &args.backbone)?,

@@ -8,7 +8,7 @@ mod search;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fcn_core::infer::{self, CrfParams, Refined};
+use fcn_core::infer::{self, CrfParams, Refined, Unaries, energy_of};
 use fcn_core::{Error, Result};
 use segdata::files::npy::{self, ArrayFile};
 use segdata::files::write::write_bytes_atomically;
@@ -91,7 +91,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let palette = palette(args.classes.as_deref(), input.classes)?;
 
     let started = Instant::now();
-    let refined = infer::refine_within(&params, &input.photo, input.classes, &input.probabilities, limit_bytes)
+    let unaries = Unaries { probabilities: &input.probabilities, energies: input.energies.as_deref() };
+    let refined = infer::refine_within(&params, &input.photo, input.classes, unaries, limit_bytes)
         .map_err(|e| if e.path.is_none() { e.at(probabilities) } else { e })?;
     let seconds = started.elapsed().as_secs_f64();
     write(&args, out, &input, &refined, &palette)?;
@@ -128,11 +129,13 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// What goes into the CRF, each part judged before the next one is read.
+/// What goes into the CRF, each part checked before the next one is read.
 struct Input {
     photo: RgbImage,
     classes: usize,
     probabilities: Vec<f32>,
+    /// Of probabilities in 64 bits.
+    energies: Option<Vec<f32>>,
 }
 
 impl Input {
@@ -144,8 +147,17 @@ impl Input {
         let classes = infer::check_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
         infer::memory_left(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;
         let photo = decode_rgb_within(&bytes, DEFAULT_MAX_PIXELS).map_err(|e| e.at(image))?;
-        let probabilities = file.values().map_err(|e| e.at(probabilities))?;
-        Ok(Input { photo, classes, probabilities })
+        let named = |e: Error| e.at(probabilities);
+        if !file.is_f64() {
+            return Ok(Input { photo, classes, probabilities: file.values().map_err(named)?, energies: None });
+        }
+        let (mut values, mut energies) = (Vec::new(), Vec::new());
+        file.each_f64(|probability| {
+            values.push(probability as f32);
+            energies.push(energy_of(probability));
+        })
+        .map_err(named)?;
+        Ok(Input { photo, classes, probabilities: values, energies: Some(energies) })
     }
 }
 

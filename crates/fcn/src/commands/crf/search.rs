@@ -218,7 +218,7 @@ mod tests {
         let worse = text(&found(0.45), 4);
         let part = "no CRF is better: the best of 2 parameter sets gives mIoU 0.4500, and without a CRF it is 0.5000, on all 4 images";
         assert!(worse.contains(part), "{part:?} is not in\n{worse}");
-        // The line without a CRF stands where its score puts it.
+        // The line without a CRF is where its score puts it.
         let line = |text: &str| text.lines().position(|line| line.starts_with("no CRF ")).unwrap();
         assert_eq!((line(&better), line(&worse)), (2, 1));
     }

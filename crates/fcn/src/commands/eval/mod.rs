@@ -8,17 +8,17 @@ mod crf_table;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use fcn_core::evaluate::{
-    CrfComparison, Evaluation, Scored, evaluate, evaluate_predictions, evaluate_with_crf, save_prediction,
-};
+use fcn_core::evaluate::{CrfComparison, Evaluation, Scored, evaluate, evaluate_with_crf, save_prediction};
 use fcn_core::infer::CrfParams;
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::dataset::Dataset;
 use segdata::labels::{Classes, MaskCoding};
+use segdata::metrics::evaluate_predictions;
 
 use crate::flags::crf::CrfFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report::{self, Progress};
 
 /// Score a network on a data set, or anyone's masks against the truth.
@@ -62,6 +62,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
     #[command(flatten)]
+    mask_values: MaskValuesFlag,
+    #[command(flatten)]
     crf_flags: CrfFlags,
     #[command(flatten)]
     inference: Inference,
@@ -79,7 +81,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             }
         },
         (_, _, Some(predictions), Some(truth)) => {
-            evaluate_predictions(predictions, truth, read_ids(&args)?.as_deref(), &mask_coding(&args)?)?
+            evaluate_predictions(predictions, truth, read_ids(&args)?.as_deref(), &mask_coding(&args)?)?.into()
         }
         _ => {
             return Err(
@@ -88,7 +90,10 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         }
     };
     match global.json {
-        true => report::print_json(&evaluation)?,
+        true => {
+            evaluation.scores.one_class().iter().for_each(|remark| report::note(&format!("note: {remark}")));
+            report::print_json(&evaluation)?;
+        }
         false => report::print_line(&text(&evaluation)),
     }
     match evaluation.skipped.len() {
@@ -115,7 +120,8 @@ fn score_network(
     global: &Global,
 ) -> Result<Outcome> {
     let predictor = args.inference.predictor(weights, global)?;
-    let split = Dataset::open(data, args.classes.as_deref())?.split(&args.split)?;
+    let split = Dataset::open_with(data, args.classes.as_deref(), args.mask_values.given().unwrap_or_default())?
+        .split(&args.split)?;
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {
@@ -152,15 +158,13 @@ fn read_ids(args: &Args) -> Result<Option<Vec<String>>> {
 
 /// The class list of the masks: the one named, one beside them, or VOC's.
 fn mask_coding(args: &Args) -> Result<MaskCoding> {
-    if let Some(file) = &args.classes {
-        return MaskCoding::read(file);
-    }
     let truth = args.truth.as_deref();
     let beside = truth.into_iter().flat_map(|t| [Some(t), t.parent()]).flatten().map(|f| f.join("classes.txt"));
-    match beside.into_iter().find(|file| file.is_file()) {
-        Some(file) => MaskCoding::read(&file),
-        None => Ok(MaskCoding::from(&Classes::voc())),
-    }
+    let coding = match args.classes.clone().or_else(|| beside.into_iter().find(|file| file.is_file())) {
+        Some(file) => MaskCoding::read(&file)?,
+        None => MaskCoding::from(&Classes::voc()),
+    };
+    Ok(coding.with_mask_values(args.mask_values.given().unwrap_or_default()))
 }
 
 /// Masks that could not be scored and are named in the text.
@@ -189,7 +193,9 @@ pub fn text(evaluation: &Evaluation) -> String {
         lines.push(format!("loss per valid pixel     {}", share(evaluation.loss)));
     }
     let labelled: u64 = scores.per_class.iter().map(|c| c.pixels).sum();
-    if scores.void_pixels > labelled {
+    if let Some(remark) = scores.one_class() {
+        lines.push(remark);
+    } else if scores.void_pixels > labelled {
         let share = 100.0 * scores.void_pixels as f64 / (scores.void_pixels + labelled) as f64;
         lines.push(format!(
             "{share:.1} % of the truth is void and counts nowhere: see whether 255 was meant as a class"

@@ -73,7 +73,7 @@ pub struct Tensors {
 pub struct Input {
     /// The convention.
     pub preprocessing: Preprocessing,
-    /// What tells it.
+    /// What says so.
     pub told_by: String,
 }
 
@@ -180,7 +180,7 @@ pub struct SplitLine {
     pub images: usize,
     /// Problems seen in the lists alone; `fcn check` looks further.
     pub problems: usize,
-    /// What tells this split from another.
+    /// What distinguishes this split from another.
     pub fingerprint: String,
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::dataset::layout::ListOptions;
 use crate::error::{Error, Result};
-use crate::labels::{Classes, MaskCoding, VOID, voc_colour};
+use crate::labels::{Classes, MaskCoding, VOID, is_void_name, voc_colour};
 
-/// Names of labels that mark pixels as void (labelme's among them), in lower case.
-const VOID_NAMES: [&str; 3] = ["__ignore__", "void", "ignore"];
+/// labelme's name of labels that mark pixels as void; those of class lists are others.
+const LABELME_VOID: &str = "__ignore__";
 
 /// Names of labels that mark pixels as background, in lower case.
 const BACKGROUND_NAMES: [&str; 3] = ["background", "_background_", "__background__"];
@@ -64,7 +64,7 @@ impl ClassNames {
             colours.push(*colour);
         }
         let classes = Classes { palette: palette(&colours), names };
-        Ok(ClassNames { coding: MaskCoding::from(&classes), background: 0, ids, given: false })
+        Ok(ClassNames { coding: MaskCoding::of_ids(&classes), background: 0, ids, given: false })
     }
 
     /// Unlabelled pixels are the class called background, or else what the list says of the value 0.
@@ -82,7 +82,7 @@ impl ClassNames {
             ))
             .hint("pixels without a label need a class: begin the list with `0 background` (or `0 void`)"));
         }
-        Ok(ClassNames { background, ids, given: true, coding })
+        Ok(ClassNames { background, ids, given: true, coding: MaskCoding::of_ids(&coding.classes) })
     }
 
     /// The class id, or void, of the label `name`.
@@ -100,7 +100,7 @@ impl ClassNames {
 }
 
 fn is_void(name: &str) -> bool {
-    VOID_NAMES.iter().any(|void| void.eq_ignore_ascii_case(name))
+    is_void_name(name) || name == LABELME_VOID
 }
 
 fn is_background(name: &str) -> bool {

@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for SegmentationVisitor {
 
 /// The polygon of a flat list of coordinates.
 fn polygon(flat: &[f64]) -> Result<Polygon, Error> {
-    if flat.len() % 2 != 0 {
+    if !flat.len().is_multiple_of(2) {
         return Err(Error::data(format!("a polygon has {} coordinates, expected pairs of x and y", flat.len())));
     }
     Polygon::new(flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]))

@@ -525,12 +525,15 @@ fn hostile_supervisely_files_name_file_and_object() {
 fn check_looks_at_shapes_as_at_masks() {
     use crate::check::{CheckOptions, check};
     let written = Written::new();
-    written.file("coco.json", coco(&format!("{SQUARE}, {RUNS}"))).photograph("a.png");
-    let options = CheckOptions { data: written.dir.path().into(), classes: None, split: None, min_size: 0 };
+    let both = coco(&format!("{SQUARE}, {RUNS}"));
+    written.file("annotations/instances_train.json", &both).photograph("train/a.png");
+    written.file("annotations/instances_val.json", both.replace("a.png", "b.png")).photograph("val/b.png");
+    let data = written.dir.path().into();
+    let options = CheckOptions { data, classes: None, split: None, min_size: 0, mask_values: Default::default() };
     let report = check(&options, &|_, _| ()).unwrap();
     assert!(report.ok, "{:?}", report.problems);
     assert_eq!(report.splits[0].per_class[2].pixels, 4);
-    written.file("coco.json", segmented("[[0, 0, 4, 0, 4]]"));
+    written.file("annotations/instances_train.json", segmented("[[0, 0, 4, 0, 4]]"));
     let problems = check(&options, &|_, _| ()).unwrap().problems;
     let codes: Vec<&str> = problems.iter().map(|p| p.code).collect();
     assert!(codes.contains(&"unusable_annotation") && !codes.contains(&"unreadable_mask"), "{problems:?}");

@@ -37,7 +37,11 @@ impl DataSetLayout for Records {
                 .hint("run `convert` again"));
         }
         let index = if path.is_dir() { Index::read(folder)? } else { None };
-        let classes = Index::read(folder).ok().flatten().map_or(Classes::voc(), |i| i.classes);
+        // What the index describes was converted: it holds class ids. What other programs write holds mask values.
+        let coding = match Index::read(folder).ok().flatten() {
+            Some(index) => MaskCoding::of_ids(&index.classes),
+            None => MaskCoding::from(&Classes::voc()),
+        };
         let listings = match index {
             Some(index) => index.splits.iter().map(|s| indexed_listing(folder, s)).collect(),
             None => named_listings(paths),
@@ -48,8 +52,7 @@ impl DataSetLayout for Records {
         {
             return Err(cause); // not one whole record: probably no record file at all
         }
-        let coding = Some(MaskCoding::from(&classes));
-        Ok(Layout { form: Form::Records, root: folder.to_path_buf(), coding, listings })
+        Ok(Layout { form: Form::Records, root: folder.to_path_buf(), coding: Some(coding), listings })
     }
 }
 

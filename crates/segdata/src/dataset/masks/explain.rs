@@ -1,11 +1,11 @@
 //! What the values found in masks probably mean, and a class list to start from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::layout::Layout;
+use crate::dataset::layout::Layout;
 use crate::error::Error;
 use crate::files::read as file;
 use crate::image::RawMask;
@@ -70,8 +70,15 @@ impl ValueCounts {
         parts.join(", ")
     }
 
+    /// The values, where all are indices, class ids, or colours of three equal channels.
     fn indices(&self) -> Option<Vec<u16>> {
-        self.by_value.keys().map(|v| if let MaskValue::Index(i) = v { Some(*i) } else { None }).collect()
+        let index = |value: &MaskValue| match *value {
+            MaskValue::Index(index) => Some(index),
+            MaskValue::Id(id) => Some(id.into()),
+            MaskValue::Colour([r, g, b]) => (r == g && g == b).then_some(r.into()),
+        };
+        let indices: Option<BTreeSet<u16>> = self.by_value.keys().map(index).collect();
+        indices.map(|indices| indices.into_iter().collect())
     }
 
     fn colours(&self) -> Option<Vec<[u8; 3]>> {
@@ -179,10 +186,9 @@ fn explain_colours(colours: &[[u8; 3]], counts: &ValueCounts) -> Explanation {
         let name = if [*r, *g, *b] == [0; 3] { "background".to_string() } else { format!("class_{id}") };
         format!("{id} {name} {r} {g} {b}\n")
     });
-    let grey = if colours.iter().all(|[r, g, b]| r == g && g == b) { ", all of them grey" } else { "" };
     Explanation {
         meaning: format!(
-            "RGB masks in {} colours{grey}: each is probably a class; name them, and call black `void` if it marks pixels without a label",
+            "RGB masks in {} colours: each is probably a class; name them, and call black `void` if it marks pixels without a label",
             colours.len()
         ),
         class_list: Some(lines.collect()),
@@ -196,7 +202,7 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 
 /// The error for a folder that says nothing about its classes: the values in its masks, what they probably mean, and a
 /// class list to start from.
-pub(super) fn without_classes(layout: &Layout) -> Error {
+pub(in crate::dataset) fn without_classes(layout: &Layout) -> Error {
     let masks: Vec<&PathBuf> =
         layout.listings.iter().flat_map(|l| &l.entries).filter_map(|e| e.source.mask()).collect();
     let histograms: Vec<_> = masks

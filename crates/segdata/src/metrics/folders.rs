@@ -1,4 +1,4 @@
-//! Folders of masks: written, and scored against each other, whatever program made them.
+//! Folders of masks, scored against each other, whatever program made them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,40 +6,54 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::evaluation::{Evaluation, Skipped};
-use crate::{Error, Result};
-use segdata::files::write::write_bytes_atomically;
-use segdata::image::{Format, MaskPixels, RawMask, encode_mask_png};
-use segdata::labels::{Classes, LabelMap, MaskCoding, VOID};
-use segdata::metrics::Tally;
-use segdata::pictures::file_stem;
+use super::tally::{Scores, Tally};
+use crate::dataset::masks::refuse_contradictions;
+use crate::error::{Error, Result};
+use crate::files::read::read;
+use crate::image::{Format, RawMask};
+use crate::labels::MaskCoding;
 
-/// Writes a label map as `folder/<id>.png`, an index PNG with the palette of the classes.
-///
-/// # Errors
-/// A folder that cannot be written.
-pub fn save_prediction(folder: &Path, id: &str, prediction: &LabelMap, classes: &Classes) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.png", file_stem(id)));
-    let png = encode_mask_png(prediction, classes)?;
-    write_bytes_atomically(&path, &png)?;
-    Ok(path)
+/// The scores of a folder of masks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FolderScores {
+    /// Accuracies, IoUs and the confusion matrix.
+    pub scores: Scores,
+    /// What could not be scored, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An image that was not scored.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Skipped {
+    /// Sample id: the file name without folder and extension.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Scores the masks in `predictions` against those of the same name in `truth`: palette, grey or RGB in the colours of
-/// `coding`, whatever program made them. A predicted value that means no class counts as wrong.
+/// `coding`, whatever program made them. The values of both are mask values, as in a data set, but where a file says that
+/// they are class ids ([`encode_mask_png`](crate::image::encode_mask_png) does). A predicted value that means no class
+/// counts as wrong.
 ///
 /// `ids` names the masks that are scored; without it all are. What has no partner, differs in size, or cannot be read is
 /// listed in [`Evaluation::skipped`] and not scored.
 ///
 /// # Errors
-/// A folder that cannot be read; no pair that can be scored.
+/// A folder that cannot be read; masks whose palettes or depths contradict each other or the class list; no pair that can
+/// be scored.
 pub fn evaluate_predictions(
     predictions: &Path,
     truth: &Path,
     ids: Option<&[String]>,
     coding: &MaskCoding,
-) -> Result<Evaluation> {
+) -> Result<FolderScores> {
     let (pairs, mut skipped) = pairs(predictions, truth, ids)?;
+    let truths: Vec<(&str, &Path)> = pairs.iter().map(|pair| (pair.id.as_str(), pair.truth.as_path())).collect();
+    let predicted: Vec<(&str, &Path)> =
+        pairs.iter().map(|pair| (pair.id.as_str(), pair.prediction.as_path())).collect();
+    refuse_contradictions(&truths, coding)?;
+    refuse_contradictions(&predicted, coding)?;
     let (tally, failed) = pairs
         .par_iter()
         .fold(
@@ -70,7 +84,7 @@ pub fn evaluate_predictions(
         ))
         .hint("predictions and truth are paired by name: 2007_000033.png with 2007_000033.png"));
     }
-    Ok(Evaluation { scores: tally.scores(&coding.classes.names), loss: None, skipped })
+    Ok(FolderScores { scores: tally.scores(&coding.classes.names), skipped })
 }
 
 /// A mask and its truth.
@@ -113,26 +127,13 @@ fn pairs(predictions: &Path, truth: &Path, ids: Option<&[String]>) -> Result<(Ve
 
 fn score_pair(tally: &mut Tally, truth: &Path, prediction: &Path, coding: &MaskCoding) -> Result<()> {
     let raw = |path: &Path| {
-        let bytes = segdata::files::read::read("the mask", path)?;
+        let bytes = read("the mask", path)?;
         RawMask::decode(&bytes).map_err(|e| e.at(path))
     };
     let truth_labels = raw(truth)?.labels(coding).map_err(|e| e.at(truth))?;
-    let predicted = labels_or_void(&raw(prediction)?, coding);
+    let predicted = raw(prediction)?.labels_or_void(coding).map_err(|e| e.at(prediction))?;
     tally.add(&truth_labels, &predicted).map_err(|e| e.at(prediction))?;
     Ok(())
-}
-
-/// Class ids under `coding`; void for every value that means no class.
-fn labels_or_void(mask: &RawMask, coding: &MaskCoding) -> LabelMap {
-    let by_value = |value: u16| coding.id_of_value(value).unwrap_or(VOID);
-    let ids = match &mask.pixels {
-        MaskPixels::Index8(values) => values.iter().map(|&value| by_value(value.into())).collect(),
-        MaskPixels::Index16(values) => values.iter().map(|&value| by_value(value)).collect(),
-        MaskPixels::Rgb(rgb) => {
-            rgb.chunks_exact(3).map(|p| coding.id_of_colour([p[0], p[1], p[2]]).unwrap_or(VOID)).collect()
-        }
-    };
-    LabelMap { width: mask.width, height: mask.height, ids }
 }
 
 /// The mask files of a folder by stem; JPEGs are never masks. Where two share a stem, the later one by name counts.
@@ -157,6 +158,8 @@ fn masks_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::encode_mask_png;
+    use crate::labels::{Classes, LabelMap};
 
     fn write(folder: &Path, name: &str, width: usize, ids: &[u8]) {
         let map = LabelMap { width, height: ids.len() / width, ids: ids.to_vec() };
@@ -206,7 +209,7 @@ mod tests {
         write(predictions.path(), "b.png", 2, &[0; 4]);
         let error = evaluate_predictions(predictions.path(), truth.path(), None, &MaskCoding::from(&Classes::voc()))
             .unwrap_err();
-        assert_eq!(error.kind, crate::ErrorKind::Data);
+        assert_eq!(error.kind, crate::error::ErrorKind::Data);
         assert!(error.hint.is_some());
     }
 

@@ -1,7 +1,9 @@
-//! Weights from elsewhere: the imported network's logits against PyTorch's for the same file, mismatches told by name,
+//! Weights from elsewhere: the imported network's logits against PyTorch's for the same file, mismatches listed by name,
 //! and damaged files. The golden files are those of `reference/import_golden.py`.
 
 #![allow(clippy::unwrap_used)] // in a test a failure may be loud
+
+mod wrapped;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,7 +84,7 @@ fn every_source_gives_pytorch_s_logits() {
     let folder = tempfile::tempdir().unwrap();
     let expected = TensorFile::open(&golden("expected.safetensors")).unwrap();
     let torchvision = Some(Convention::Torchvision);
-    // File, whose logits, convention where the file cannot tell it, variant, classes.
+    // File, whose logits, convention where the file does not say it, variant, classes.
     let cases = [
         ("vgg16.pth", "vgg16.pth", torchvision, None, 0),
         ("vgg16-legacy.pth", "vgg16-legacy.pth", torchvision, None, 0),
@@ -205,7 +207,7 @@ fn an_input_convention_that_nothing_tells_is_asked_for() {
         assert!(error.hint.unwrap().contains("input_convention` torchvision|caffe"), "{name}");
         assert!(!out.exists());
     }
-    // A published name tells it.
+    // A published name says it.
     let named = folder.path().join("vgg16-397923af.pth");
     std::fs::copy(golden("vgg16.pth"), &named).unwrap();
     let report = import(&named, &out, &ImportOptions::default()).unwrap();
