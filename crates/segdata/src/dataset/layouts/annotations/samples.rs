@@ -106,13 +106,10 @@ impl Photographs {
 
     /// The photograph called `name`, which may bring folders of the machine that it was annotated on.
     pub fn find(&self, name: &str) -> Result<Photograph, String> {
-        if unsafe_id(&in_unix_style(name)).is_some_and(|_| name.contains('\0')) {
-            return Err(format!("the name of the photograph {name:?} holds a control character"));
-        }
         let found = self.folders.iter().find_map(|folder| below(folder, name));
         found.map(Photograph::File).ok_or_else(|| {
             let tried: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
-            let id = id_of_name(name);
+            let (id, name) = (id_of_name(name), name.escape_debug());
             format!(
                 "{id}: no photograph `{name}` in {}",
                 if tried.is_empty() { "any folder".into() } else { tried.join(", ") }

@@ -405,7 +405,8 @@ fn yolo_draws_lines_in_their_order() {
     let line = "0 0 0 0.5 0 0.5 0.66667 0 0.66667\n1.0 0.25 0 0.75 0 0.75 0.33333 0.25 0.33333\n\n";
     written.photograph("images/train/a.png").photograph("images/train/empty.png").photograph("images/val/b.png");
     written.file("labels/train/a.txt", line).file("labels/val/b.txt", "1 0 0 1 0 1 1 0 1");
-    written.file("data.yaml", "path: ../datasets/x\ntrain: images/train\nval: images/val\nnames: [dog, cat]\n");
+    let config = "path: ../datasets/x\ntrain: images/train\nval: images/val\ntest: images/test\nnames: [dog, cat]\n";
+    written.file("data.yaml", config).photograph("images/test/c.png");
     let dataset = written.open().unwrap();
     assert_eq!((dataset.form, dataset.splits()), (Form::Yolo, vec!["train".into(), "val".into()]));
     assert_eq!(dataset.classes.names, ["background", "dog", "cat"]);
