@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::files::parquet::Table;
 use crate::files::tree::Tree;
+use crate::image::shapes::Drawing;
 use crate::labels::Classes;
 
 /// Something wrong with a list or a shard, found without reading an image.
@@ -55,6 +56,30 @@ pub(crate) enum Source {
     Record(Place),
     /// A row of a Parquet file.
     Row(Row),
+    /// A photograph, and the shapes in a file of labels; the sentence says what is missing or wrong instead.
+    Shapes {
+        image: std::result::Result<Photograph, String>,
+        drawing: std::result::Result<Arc<Drawing>, String>,
+        labels: Arc<Path>,
+    },
+}
+
+/// Where the photograph of a sample with shapes lies.
+#[derive(Clone, Debug)]
+pub(crate) enum Photograph {
+    /// In a file of its own.
+    File(PathBuf),
+    /// Within the sample's labelme file.
+    InLabelme(PathBuf),
+}
+
+impl Photograph {
+    /// The file.
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            Photograph::File(path) | Photograph::InLabelme(path) => path,
+        }
+    }
 }
 
 /// A named list with what is wrong with it.
@@ -86,6 +111,17 @@ impl Source {
             Source::Files { image: Err(missing), .. } => missing.clone(),
             Source::Record(place) => place.to_string(),
             Source::Row(row) => row.table.describe(row.row),
+            Source::Shapes { image: Ok(photograph), .. } => photograph.path().display().to_string(),
+            Source::Shapes { image: Err(missing), .. } => missing.clone(),
+        }
+    }
+
+    /// Whether the image or the mask is known to be missing or unusable from the list alone.
+    pub fn lacks_part(&self) -> bool {
+        match self {
+            Source::Files { image, mask } => image.is_err() || mask.is_err(),
+            Source::Shapes { image, drawing, .. } => image.is_err() || drawing.is_err(),
+            Source::Record(_) | Source::Row(_) => false,
         }
     }
 
@@ -93,7 +129,7 @@ impl Source {
     pub fn mask(&self) -> Option<&PathBuf> {
         match self {
             Source::Files { mask, .. } => mask.as_ref().ok(),
-            Source::Record(_) | Source::Row(_) => None,
+            Source::Record(_) | Source::Row(_) | Source::Shapes { .. } => None,
         }
     }
 
@@ -109,6 +145,16 @@ impl Source {
                 hasher.update(&place.length.to_le_bytes()).update(&place.checksum.to_le_bytes());
             }
             Source::Row(row) => row.table.digest(row.row, hasher),
+            Source::Shapes { image, drawing, .. } => {
+                let size = match image {
+                    Ok(Photograph::File(path)) => std::fs::metadata(path).map_or(0, |m| m.len()),
+                    _ => 0,
+                };
+                hasher.update(&size.to_le_bytes());
+                if let Ok(drawing) = drawing {
+                    hasher.update(&drawing.digest());
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What lies at a path: the lists of samples of a data set, before the meaning of mask values is settled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::entry::Listing;
 use crate::error::{Error, Result};
@@ -37,6 +37,16 @@ pub enum Form {
     Folder,
     /// Photographs and masks side by side.
     Flat,
+    /// COCO's JSON: polygons and run lengths.
+    Coco,
+    /// A labelme JSON a picture.
+    Labelme,
+    /// XML of CVAT for images.
+    Cvat,
+    /// Text files of polygons, as Ultralytics' YOLO reads them.
+    Yolo,
+    /// A Supervisely project.
+    Supervisely,
 }
 
 impl Form {
@@ -61,7 +71,17 @@ impl Form {
             Form::Splits => "images and masks in the folder of a split: train/images/, train/masks/",
             Form::Folder => "images/ and masks/",
             Form::Flat => "photographs and masks side by side",
+            Form::Coco => "COCO's JSON: shapes are drawn in the order of the file, later over earlier",
+            Form::Labelme => "labelme: shapes are drawn in the order of the file, later over earlier",
+            Form::Cvat => "CVAT for images: shapes are drawn by z_order, then in the order of the file",
+            Form::Yolo => "YOLO segmentation: shapes are drawn in the order of the file, later over earlier",
+            Form::Supervisely => "Supervisely: shapes are drawn in the order of the file, later over earlier",
         }
+    }
+
+    /// Whether its labels are shapes with names, which are drawn when they are read.
+    pub fn has_shapes(self) -> bool {
+        matches!(self, Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
     }
 }
 
@@ -96,6 +116,18 @@ impl OpenOptions {
     }
 }
 
+impl OpenOptions {
+    /// The class list that the user named, or `classes.txt` in `root`.
+    pub(crate) fn class_list(&self, root: &Path) -> Result<Option<MaskCoding>> {
+        let beside = root.join("classes.txt");
+        match &self.classes {
+            Some(file) => MaskCoding::read(file).map(Some),
+            None if beside.is_file() => MaskCoding::read(&beside).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
 pub(crate) trait DataSetLayout: Sync {
     /// The word for it.
@@ -125,20 +157,23 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The mask coding from `options.classes`, a class list beside the data, or the data set itself, in this order.
+    /// The mask coding from `options.classes`, a class list beside the data, or the data set itself, in this order. Shapes
+    /// have names, and their layouts have settled them already.
     pub fn named_classes(&self, options: &OpenOptions) -> Result<Option<MaskCoding>> {
         let beside = || class_file::NAMES.iter().map(|name| self.tree.root().join(name)).find(|p| self.tree.is_file(p));
-        let coding = match (&options.classes, beside()) {
+        let listed = match (&options.classes, beside()) {
+            _ if self.form.has_shapes() => None,
             (Some(file), _) => Some(MaskCoding::read(file)?),
             (None, Some(file)) => {
                 let text =
                     class_file::text(self.tree.read("the class list", &file)?).map_err(|e: Error| e.at(&file))?;
                 Some(MaskCoding::parse_file(&file, &text).map_err(|e| e.at(&file))?)
             }
-            (None, None) => self.coding.clone(),
+            (None, None) => None,
         };
         // Of class ids a list changes the names alone.
-        let coding = coding.map(|list| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list)));
+        let renamed = |list: MaskCoding| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list));
+        let coding = listed.map(renamed).or_else(|| self.coding.clone());
         Ok(coding.map(|coding| coding.with_mask_values(options.mask_values)))
     }
 }

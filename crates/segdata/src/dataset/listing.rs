@@ -211,7 +211,7 @@ pub(crate) fn read_list(tree: &Tree, path: &Path) -> Result<Vec<ListedId>> {
 }
 
 /// Why `id` must not be joined to a folder's path.
-fn unsafe_id(id: &str) -> Option<&'static str> {
+pub(crate) fn unsafe_id(id: &str) -> Option<&'static str> {
     if id.contains(['\0', '\n', '\r']) {
         return Some("holds a control character");
     }

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entry::{Entry, Fault, Listing, Source, fingerprint};
+use super::entry::{Entry, Fault, Listing, Photograph, Source, fingerprint};
+use super::layouts::annotations::labelme;
 use super::layouts::records;
-use super::sample::{EncodedSample, Pair, Sample, check_sizes};
+use super::sample::{EncodedSample, Pair, Sample, check_sizes, mask_of_ids};
 use crate::error::{Error, Result};
+use crate::files::read as file;
 use crate::files::tree::Tree;
+use crate::image::shapes::Drawing;
 use crate::image::{self, RawMask};
 use crate::labels::MaskCoding;
 
@@ -85,10 +88,9 @@ impl Split {
         &self.faults
     }
 
-    /// Whether the image or the mask of sample `i` is missing from the folder.
+    /// Whether the image or the mask of sample `i` is missing from the folder, or known to be unusable.
     pub(crate) fn lacks_file(&self, i: usize) -> bool {
-        let source = self.entries.get(i).map(|e| &e.source);
-        matches!(source, Some(Source::Files { image, mask }) if image.is_err() || mask.is_err())
+        self.entries.get(i).is_some_and(|e| e.source.lacks_part())
     }
 
     /// Where sample `i` comes from: the image file, or shard, record number and byte offset.
@@ -155,11 +157,16 @@ impl Split {
                 image: row.image(),
                 mask: row.mask().and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
             }),
+            Source::Shapes { image, drawing, .. } => {
+                let image = read_photograph(image);
+                let mask = draw(drawing, &image).map_err(|e| self.placed_mask(i, e));
+                Ok(Pair { image, mask })
+            }
         }
     }
 
     /// A digest of what the split holds, which survives moving the folder: of a folder, the ids, the sizes of the
-    /// image files and the content of the masks (small, and what gets edited); of records, the ids and the length and
+    /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the length and
     /// checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over the data
     /// at each start.
     pub fn fingerprint(&self) -> String {
@@ -172,6 +179,7 @@ impl Split {
             Some(Source::Files { image: Ok(path), .. }) => error.at(path),
             Some(Source::Record(place)) => place.blame(self.id(i), error),
             Some(source @ Source::Row(_)) => error.at(source.describe()),
+            Some(Source::Shapes { image: Ok(photograph), .. }) => error.at(photograph.path()),
             _ => error,
         }
     }
@@ -179,6 +187,8 @@ impl Split {
     fn placed_mask(&self, i: usize, error: Error) -> Error {
         match self.entries.get(i).map(|e| &e.source) {
             Some(Source::Files { mask: Ok(path), .. }) => error.at(path),
+            Some(Source::Shapes { drawing: Ok(_), labels, .. }) => error.at(labels),
+            Some(Source::Shapes { .. }) => error,
             _ => self.placed(i, error),
         }
     }
@@ -189,4 +199,23 @@ impl Split {
             Err(missing) => Err(Error::data(missing.clone())),
         }
     }
+}
+
+fn read_photograph(image: &std::result::Result<Photograph, String>) -> Result<Vec<u8>> {
+    match image {
+        Ok(Photograph::File(path)) => file::read("the file", path),
+        Ok(Photograph::InLabelme(path)) => labelme::embedded_photograph(path),
+        Err(missing) => Err(Error::data(missing.clone())),
+    }
+}
+
+/// The mask that shapes make, of the size that their file says, or else of the photograph as viewers show it.
+fn draw(drawing: &std::result::Result<Arc<Drawing>, String>, image: &Result<Vec<u8>>) -> Result<RawMask> {
+    let drawing = drawing.as_ref().map_err(|wrong| Error::data(wrong.clone()))?;
+    let size = match (drawing.size, image) {
+        (Some(size), _) => size,
+        (None, Ok(encoded)) => image::read_header(encoded)?.upright_size(),
+        (None, Err(e)) => return Err(e.clone()),
+    };
+    Ok(RawMask { class_ids: true, ..mask_of_ids(size, drawing.draw(size)?.ids) })
 }

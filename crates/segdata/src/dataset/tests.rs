@@ -99,7 +99,7 @@ fn what_is_no_data_set_is_refused_with_what_was_expected() {
         ("nothing", "no such file", ""),
         (".", "not a data set", ""),
         ("VOCdevkit/VOC2012", "no folder SegmentationClass/", "expected JPEGImages/ID.jpg"),
-        ("outlines", "outlines are not supported", "labelme2voc"),
+        ("outlines", "outlines of no known tool", "labelme2voc"),
         ("half", "no masks/ beside it; found images/, labels/", "stem"),
         ("picture.jpg", "is no TFRecord file", ""),
         ("empty.tfrecord", "empty (0 bytes)", ""),

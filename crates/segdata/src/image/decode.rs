@@ -64,7 +64,7 @@ pub fn verify(bytes: &[u8]) -> Result<Header> {
 }
 
 /// Refuses sizes above `max_pixels`, before anything is allocated.
-pub(super) fn check_size(size: Size, max_pixels: u64) -> Result<()> {
+pub(crate) fn check_size(size: Size, max_pixels: u64) -> Result<()> {
     let pixels = size.pixels() as u64;
     if pixels <= max_pixels {
         return Ok(());
@@ -78,7 +78,7 @@ pub(super) fn check_size(size: Size, max_pixels: u64) -> Result<()> {
 }
 
 /// Decodes anything but JPEG through the `image` crate, with an allocation limit derived from the checked size.
-pub(super) fn decode_dynamic(bytes: &[u8], header: &Header) -> Result<DynamicImage> {
+pub(crate) fn decode_dynamic(bytes: &[u8], header: &Header) -> Result<DynamicImage> {
     let mut limits = image::Limits::no_limits();
     // 16 bytes a pixel is the widest sample layout (RGBA, 32 bits); the rest is for tables and metadata.
     limits.max_alloc = Some(header.size.pixels() as u64 * 16 + (64 << 20));

@@ -3,6 +3,7 @@
 //! ```text
 //! bytes -> format -> header -> decode -> RgbImage        (jpeg: markers of ITU-T T.81, strict decoding)
 //!                           \> mask, mask_png -> RawMask -> LabelMap, by a MaskCoding
+//! polygons, run lengths, bitmaps -> shapes -> LabelMap
 //! RgbImage -> preprocessing -> [3, H, W] floats
 //! ```
 //!
@@ -22,6 +23,7 @@ mod mask_png;
 mod photograph;
 pub mod preprocessing;
 mod raw_mask;
+pub mod shapes;
 
 pub use decode::{DEFAULT_MAX_PIXELS, decode_rgb, decode_rgb_within, verify};
 pub use format::{Format, IMAGE_EXTENSIONS, guess_format};
@@ -31,6 +33,8 @@ pub(crate) use mask_png::MaskHeader;
 pub use mask_png::encode_mask_png;
 pub use photograph::RgbImage;
 pub use raw_mask::{MaskPixels, RawMask};
+
+pub(crate) use decode::{check_size, decode_dynamic};
 
 #[cfg(test)]
 pub(crate) mod tests;

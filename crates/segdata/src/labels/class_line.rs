@@ -167,7 +167,7 @@ impl ClassLine {
 
     /// Whether the class is no class, but the absence of a label.
     pub fn is_void(&self) -> bool {
-        self.name.eq_ignore_ascii_case("void") || self.name.eq_ignore_ascii_case("ignore")
+        is_void_name(&self.name)
     }
 
     /// An error of this line.
@@ -210,4 +210,9 @@ fn separated(line: &str) -> String {
         return blanks(&line[..start]) + line[start..].trim_end_matches([',', ';']);
     }
     blanks(&line[..start]) + &line[start..stop.max(start)] + &blanks(&line[stop.max(start)..])
+}
+
+/// Whether a class of this name is no class, but the absence of a label.
+pub(crate) fn is_void_name(name: &str) -> bool {
+    name.eq_ignore_ascii_case("void") || name.eq_ignore_ascii_case("ignore")
 }

@@ -21,3 +21,5 @@ mod map;
 pub use classes::{Classes, VOC_NAMES, VOID, voc_colour};
 pub use coding::{MaskCoding, MaskValue, MaskValues};
 pub use map::{LabelMap, most_likely};
+
+pub(crate) use class_line::is_void_name;

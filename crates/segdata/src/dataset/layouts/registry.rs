@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::annotations::{Coco, Cvat, Labelme, Supervisely, Yolo};
 use super::masks::{Ade20k, Carvana, Cityscapes, Flat, Folder, Mmseg, Nested, Nnunet, Pets, Splits};
 use super::parquet::Parquet;
 use super::records::Records;
@@ -10,6 +11,9 @@ use super::voc::Voc;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::tree::Tree;
+
+/// Files of labels are recognised by what they hold, and come first.
+static SHAPES: [&dyn DataSetLayout; 5] = [&Coco, &Labelme, &Cvat, &Supervisely, &Yolo];
 
 /// Published sets before those that are known by the names of folders alone: of two that read the same photographs, the
 /// first counts. A file is records, whatever it holds.
@@ -43,7 +47,7 @@ impl Layout {
         }
         let folders = options.images.is_some() || options.masks.is_some();
         if let Some(form) = options.layout.or(folders.then_some(Form::Folder)) {
-            let said = LAYOUTS.iter().chain(&LAST).find(|layout| layout.form() == form);
+            let said = SHAPES.iter().chain(&LAYOUTS).chain(&LAST).find(|layout| layout.form() == form);
             let said = said.ok_or_else(|| Error::internal(format!("layout `{form}` is not in the registry")))?;
             return said.list(&tree, options);
         }
@@ -80,6 +84,9 @@ fn is_hidden(path: &Path) -> bool {
 /// # Errors
 /// Two that fit.
 fn recognise(tree: &Tree) -> Result<Option<&'static dyn DataSetLayout>> {
+    if let Some(layout) = SHAPES.into_iter().find(|layout| layout.recognise(tree).is_some()) {
+        return Ok(Some(layout));
+    }
     let mut found: Vec<(PathBuf, &dyn DataSetLayout)> = Vec::new();
     for layout in LAYOUTS {
         match layout.recognise(tree) {
@@ -112,7 +119,7 @@ fn below(tree: &Tree) -> Option<PathBuf> {
                 continue;
             }
             let inner = tree.at(&path);
-            if LAYOUTS.iter().any(|layout| layout.recognise(&inner).is_some()) {
+            if SHAPES.iter().chain(&LAYOUTS).any(|layout| layout.recognise(&inner).is_some()) {
                 return Some(path);
             }
             if levels > 1 {

@@ -103,9 +103,9 @@ fn refuse_polygons(tree: &Tree, mask_dir: &std::path::Path) -> Result<()> {
         0 => Ok(()),
         _ if images => Ok(()),
         n => Err(Error::data(format!(
-            "the mask folder holds {n} label files (.json, .xml or .txt) and no image: outlines are not supported"
+            "the mask folder holds {n} label files (.json, .xml or .txt) and no image, and they are outlines of no known tool"
         ))
         .at(mask_dir)
-        .hint("draw them into index PNGs first, for example with labelme's `labelme2voc`")),
+        .hint("COCO's JSON, labelme, CVAT for images, YOLO with a data.yaml and Supervisely are read; draw others into index PNGs, for example with `labelme2voc`")),
     }
 }

@@ -1,0 +1,175 @@
+//! From annotated pictures to lists: their splits, their photographs, and what is wrong with each.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::dataset::entry::{Entry, Fault, Listing, Photograph, Source};
+use crate::dataset::layouts::drawn_split::drawn_val;
+use crate::dataset::listing::{stem_of_image_name, unsafe_id};
+use crate::image::shapes::Drawing;
+
+/// One annotated picture.
+pub(super) struct Annotated {
+    /// `train`, `val`, ...; without one it is drawn.
+    pub split: Option<String>,
+    /// The name of the photograph, with or without folders and extension.
+    pub name: String,
+    pub image: Result<Photograph, String>,
+    pub drawing: Result<Drawing, String>,
+    /// The file that holds the shapes.
+    pub labels: Arc<Path>,
+}
+
+/// The lists of `pictures`, by split. Pictures without a split are divided by the fixed draw.
+pub(super) fn listings(mut pictures: Vec<Annotated>) -> Vec<Listing> {
+    pictures.sort_by(|a, b| a.name.cmp(&b.name));
+    let undecided = pictures.iter().filter(|p| p.split.is_none()).count();
+    let mut in_val = drawn_val(undecided).into_iter();
+    let mut lists: BTreeMap<String, Listing> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for picture in pictures {
+        let drawn = || if in_val.next() == Some(true) { "val" } else { "train" }.to_string();
+        let split = picture.split.clone().unwrap_or_else(drawn);
+        let listing = lists.entry(split.clone()).or_insert_with(|| Listing {
+            name: split.clone(),
+            entries: Vec::new(),
+            faults: Vec::new(),
+        });
+        let id = id_of_name(&picture.name);
+        if !seen.insert((picture.split.clone(), id.clone())) {
+            listing.faults.push(fault(
+                "duplicate_id",
+                &id,
+                format!("{id} is annotated twice"),
+                "remove one of the two",
+            ));
+            continue;
+        }
+        if let Err(missing) = &picture.image {
+            let hint = "add the photograph, or remove its annotations";
+            listing.faults.push(fault("missing_image", &id, missing.clone(), hint));
+        }
+        if let Err(wrong) = &picture.drawing {
+            let hint = "correct the annotation in the tool that drew it, and export again";
+            listing.faults.push(fault("unusable_annotation", &id, wrong.clone(), hint));
+        }
+        let source =
+            Source::Shapes { image: picture.image, drawing: picture.drawing.map(Arc::new), labels: picture.labels };
+        listing.entries.push(Entry { id, source });
+    }
+    lists.into_values().collect()
+}
+
+fn fault(code: &'static str, id: &str, message: String, hint: &str) -> Fault {
+    Fault { code, id: Some(id.to_string()), message, hint: hint.to_string(), cause: None }
+}
+
+/// The name of a photograph without its extension.
+fn id_of_name(name: &str) -> String {
+    stem_of_image_name(name).unwrap_or(name).to_string()
+}
+
+/// The split that a file or folder is named after: `instances_train2017` is `train`, `valid` is `val`.
+pub(super) fn split_of_name(name: &str) -> Option<&'static str> {
+    let lower = name.to_lowercase();
+    lower.split(|c: char| !c.is_alphabetic()).find_map(|word| match word {
+        "train" | "training" => Some("train"),
+        "val" | "valid" | "validation" => Some("val"),
+        "test" | "testing" => Some("test"),
+        "trainval" => Some("trainval"),
+        _ => None,
+    })
+}
+
+/// Photographs tried in each folder before it is decided where they lie.
+const TRIED: usize = 64;
+
+/// Where the photographs of a data set lie.
+pub(super) struct Photographs {
+    /// The folder that holds the most of them first.
+    folders: Vec<PathBuf>,
+}
+
+impl Photographs {
+    /// Looks for `names` in each of the `folders`, the likeliest first.
+    pub fn find_folder<'a>(folders: Vec<PathBuf>, names: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let mut known = HashSet::new();
+        let mut found: Vec<(usize, PathBuf)> = folders
+            .into_iter()
+            .filter(|folder| folder.is_dir() && known.insert(folder.clone()))
+            .map(|folder| (names.clone().take(TRIED).filter(|name| below(&folder, name).is_some()).count(), folder))
+            .collect();
+        found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        Photographs { folders: found.into_iter().map(|(_, folder)| folder).collect() }
+    }
+
+    /// The photograph called `name`, which may bring folders of the machine that it was annotated on.
+    pub fn find(&self, name: &str) -> Result<Photograph, String> {
+        let found = self.folders.iter().find_map(|folder| below(folder, name));
+        found.map(Photograph::File).ok_or_else(|| {
+            let tried: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+            let (id, name) = (id_of_name(name), name.escape_debug());
+            format!(
+                "{id}: no photograph `{name}` in {}",
+                if tried.is_empty() { "any folder".into() } else { tried.join(", ") }
+            )
+        })
+    }
+}
+
+/// The file `name` in `folder`: with the folders that the name brings, where they stay below, or else without.
+fn below(folder: &Path, name: &str) -> Option<PathBuf> {
+    let name = in_unix_style(name);
+    let whole = unsafe_id(&name).is_none().then(|| folder.join(&name)).filter(|path| path.is_file());
+    whole.or_else(|| {
+        let last = name.rsplit('/').next().filter(|last| unsafe_id(last).is_none() && !last.is_empty())?;
+        Some(folder.join(last)).filter(|path| path.is_file())
+    })
+}
+
+fn in_unix_style(name: &str) -> String {
+    name.replace('\\', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_which_split_they_are() {
+        let cases = [
+            ("instances_train2017", Some("train")),
+            ("instances_Val", Some("val")),
+            ("valid", Some("val")),
+            ("Train", Some("train")),
+            ("test-dev2017", Some("test")),
+            ("trainval", Some("trainval")),
+            ("instances_default", None),
+            ("constraints", None),
+        ];
+        for (name, split) in cases {
+            assert_eq!(split_of_name(name), split, "{name}");
+        }
+    }
+
+    #[test]
+    fn photographs_are_found_below_their_folder_only() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("images/sub")).unwrap();
+        for name in ["secret.jpg", "images/a.jpg", "images/sub/b.jpg"] {
+            std::fs::write(root.path().join(name), b"x").unwrap();
+        }
+        let found = |name: &str| {
+            let photographs = Photographs::find_folder(vec![root.path().join("images")], [name].into_iter());
+            photographs.find(name).map(|p| p.path().strip_prefix(root.path()).unwrap().display().to_string())
+        };
+        assert_eq!(found("a.jpg").unwrap(), "images/a.jpg");
+        assert_eq!(found("sub\\b.jpg").unwrap(), "images/sub/b.jpg");
+        assert_eq!(found("C:\\data\\a.jpg").unwrap(), "images/a.jpg");
+        assert_eq!(found("/home/me/a.jpg").unwrap(), "images/a.jpg");
+        for name in ["../secret.jpg", "sub/../../secret.jpg", "none.jpg", "a\0.jpg", "", ".."] {
+            assert!(found(name).is_err(), "{name:?}");
+        }
+    }
+}
