@@ -170,10 +170,11 @@ fn masks_that_are_right_raise_no_alarm_and_mean_the_same_in_every_form() {
     let grey: Vec<[u8; 3]> = (0..=255).map(|v| [v; 3]).collect();
     let one_colour = [BLACK; 4];
     let masks: [&[u8]; 3] = [&[0, 1, 2, 0], &[1, 1, 1, 2], &[0, 0, 2, 2]];
-    // class list, how the masks are drawn, labels
+    /// Class list, how the masks are drawn, labels.
+    type Case<'a> = (&'static str, [Foreign<'a>; 3], [[u8; 4]; 3]);
     let void0 = [[255, 0, 1, 255], [0, 0, 0, 1], [255, 255, 1, 1]];
     let plain = [[0, 1, 2, 0], [1, 1, 1, 2], [0, 0, 2, 2]];
-    let cases: [(&str, [Foreign<'_>; 3], [[u8; 4]; 3]); 9] = [
+    let cases: [Case<'_>; 9] = [
         ("0 void\n1 cat\n2 dog", [Palette(&voc), Palette(&voc), Palette(&voc)], void0),
         ("0 void\n1 cat\n2 dog", [Rgb(&voc), Rgb(&voc), Rgb(&voc)], void0),
         ("0 void\n1 cat\n2 dog", [Rgb(&grey), Rgb(&grey), Rgb(&grey)], void0),

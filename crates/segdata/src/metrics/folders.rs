@@ -38,7 +38,7 @@ pub struct Skipped {
 /// counts as wrong.
 ///
 /// `ids` names the masks that are scored; without it all are. What has no partner, differs in size, or cannot be read is
-/// listed in [`Evaluation::skipped`] and not scored.
+/// listed in [`FolderScores::skipped`] and not scored.
 ///
 /// # Errors
 /// A folder that cannot be read; masks whose palettes or depths contradict each other or the class list; no pair that can
