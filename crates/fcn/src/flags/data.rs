@@ -11,8 +11,8 @@ use super::choice::choice;
 /// How a data set lies on disk, for commands that read one.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DataFlags {
-    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder
-    /// or flat [default: recognised by what is there]
+    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder,
+    /// flat, coco, labelme, cvat, yolo or supervisely [default: recognised by what is there]
     #[arg(long, value_name = "NAME")]
     layout: Option<String>,
     /// Folder of photographs in the data, where no layout names it
@@ -21,7 +21,7 @@ pub struct DataFlags {
     /// Folder of masks in the data, where no layout names it
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
-    /// What the name of a mask has behind that of its photograph, such as _mask
+    /// What the name of a mask has behind that of its photograph, such as _mask [default: nothing]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     mask_suffix: Option<String>,
 }
