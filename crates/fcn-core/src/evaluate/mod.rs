@@ -1,8 +1,9 @@
 //! Evaluation: how good a network is against the truth of a data set.
 //!
-//! In: a [`Predictor`](crate::infer::predictor::Predictor) and a split. Out: one confusion matrix of
-//! integers over the whole set, and what [`segdata::metrics`] computes from it. `network` scores networks, with the CRF
-//! and without it; `save` writes predictions, which [`segdata::metrics::evaluate_predictions`] scores too; `crf_search` tries parameters of the CRF on one pass through the network.
+//! In: a [`Predictor`](crate::infer::predictor::Predictor) and a split. Out: one confusion matrix of integers over the
+//! whole set, and what [`segdata::metrics`] computes from it. `network` scores networks, with the CRF and without it;
+//! `save` writes predictions; `crf_search` tries parameters of the CRF on one pass through the network. Folders of masks
+//! are scored by [`segdata::metrics::evaluate_predictions`].
 
 mod crf_search;
 mod crf_tally;

@@ -16,6 +16,7 @@ use crate::network::{
 use crate::train::optim::{OptimizerKind, OptimizerOptions};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::{Error, Result};
+use segdata::dataset::OpenOptions;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::MaskValues;
 
@@ -382,10 +383,10 @@ impl TrainConfig {
 /// Where a run reads and writes.
 #[derive(Clone, Debug)]
 pub struct RunPaths {
-    /// The data set: VOC root, `images/` + `masks/` folder, or records.
+    /// The data set, in any layout that segdata reads.
     pub data: PathBuf,
-    /// A class list, where the data set brings none.
-    pub classes: Option<PathBuf>,
+    /// What is said about the data set.
+    pub open: OpenOptions,
     /// The run folder.
     pub run: PathBuf,
     /// Weights to start from.

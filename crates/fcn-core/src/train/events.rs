@@ -8,6 +8,7 @@ use crate::ErrorKind;
 use crate::train::config::TrainConfig;
 use crate::train::run_log::StepLog;
 use crate::train::scores::Validation;
+use segdata::dataset::Form;
 
 /// Set from a signal handler: the number of the signal that asks the run to stop, 0 for none.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub enum Event<'a> {
     Start {
         /// The effective configuration.
         config: &'a TrainConfig,
+        /// How the data set lies on disk.
+        layout: Form,
         /// Numbers that are learnt.
         parameters: usize,
         /// Images of the training and the validation split.

@@ -25,9 +25,9 @@ use crate::train::run_log::{RunLog, StepLog, now_secs};
 use crate::train::starting_weights::StartingWeights;
 use crate::train::validation::Validator;
 use crate::{Error, ErrorKind, Result};
-use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
+use segdata::dataset::{Dataset, OpenOptions};
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -50,7 +50,7 @@ impl TrainOptions {
     pub fn new(config: TrainConfig, data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
         TrainOptions {
             config,
-            paths: RunPaths { data: data.into(), classes: None, run: run.into(), init: None },
+            paths: RunPaths { data: data.into(), open: Default::default(), run: run.into(), init: None },
             resume: false,
             device: Device::flex(),
             device_name: "cpu".to_string(),
@@ -87,7 +87,8 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
-    let dataset = Dataset::open_with(&paths.data, paths.classes.as_deref(), options.config.mask_values)?;
+    let open = OpenOptions { mask_values: options.config.mask_values, ..paths.open.clone() };
+    let dataset = Dataset::open_with(&paths.data, &open)?;
     let training = Arc::new(dataset.split("train")?);
     let validation = dataset.split("val")?;
     dataset.refuse_one_class()?;
@@ -135,6 +136,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
     emit(Event::Start {
+        layout: dataset.form,
         config,
         parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],

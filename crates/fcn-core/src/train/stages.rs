@@ -93,7 +93,7 @@ mod tests {
         };
         let paths = RunPaths {
             data: "data".into(),
-            classes: None,
+            open: Default::default(),
             run: "no-such-folder/run".into(),
             init: Some("vgg16.safetensors".into()),
         };

@@ -6,6 +6,7 @@ use fcn_core::{Error, Result};
 use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
 use segdata::convert::DEFAULT_MIN_SIZE;
 
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
@@ -17,7 +18,7 @@ use crate::report;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fcn check VOCdevkit/VOC2012 --split train")]
 pub struct Args {
-    /// A VOC root, a folder with images/ and masks/, or record files (a folder, a file or a glob)
+    /// A folder, zip or tar in any usual layout, or record files (a folder, a file or a glob)
     data: PathBuf,
     /// Only this split [default: all]
     #[arg(long)]
@@ -25,6 +26,8 @@ pub struct Args {
     /// Class list, `id name [r g b]` a line [default: classes.txt in DATA]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
     /// Report images whose shorter side is below this, in pixels
     #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
     min_size: usize,
@@ -40,13 +43,8 @@ const SHOWN_OF_A_KIND: usize = 5;
 
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let options = CheckOptions {
-        data: args.data.clone(),
-        classes: args.classes,
-        split: args.split,
-        min_size: args.min_size,
-        mask_values: args.mask_values.given().unwrap_or_default(),
-    };
+    let open = args.data_flags.options(args.classes, args.mask_values.given())?;
+    let options = CheckOptions { data: args.data.clone(), open, split: args.split, min_size: args.min_size };
     let progress = report::Progress::new("check", 0, global);
     let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -54,6 +52,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     if global.json {
         report::print_json(&found)?;
     } else {
+        report::print_line(&found.layout.line());
         found.splits.iter().for_each(|split| report::print_line(&split_text(split)));
         report::print_line(&problems_text(&found, global.verbose));
     }

@@ -9,6 +9,7 @@ use segdata::convert::{
     skipped_error,
 };
 
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
@@ -20,7 +21,7 @@ use crate::report;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fcn convert VOCdevkit/VOC2012 --out records --splits train,val --shards 4")]
 pub struct Args {
-    /// A VOC root, a folder with images/ and masks/, or record files
+    /// A folder, zip or tar in any usual layout, or record files
     data: PathBuf,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
@@ -46,6 +47,8 @@ pub struct Args {
     /// Class list, `id name [r g b]` a line [default: classes.txt in DATA]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
     #[command(flatten)]
     mask_values: MaskValuesFlag,
     /// Replace an earlier conversion
@@ -75,7 +78,7 @@ enum Exif {
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: args.data,
-        classes: args.classes,
+        open: args.data_flags.options(args.classes, args.mask_values.given())?,
         out: args.out,
         splits: args.splits,
         shards: args.shards.into(),
@@ -92,7 +95,6 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             Exif::Stored => ExifPolicy::Stored,
             Exif::Upright => ExifPolicy::Upright,
         },
-        mask_values: args.mask_values.given().unwrap_or_default(),
         overwrite: args.force,
     };
     let started = std::time::Instant::now();
@@ -108,7 +110,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 }
 
 fn text(written: &ConvertReport, secs: f64) -> String {
-    let mut lines: Vec<String> = Vec::new();
+    let mut lines: Vec<String> = vec![written.layout.line()];
     for split in &written.splits {
         lines.extend(split.skipped.iter().map(|s| format!("{}: left out {}: {}", split.name, s.id, s.reason)));
     }

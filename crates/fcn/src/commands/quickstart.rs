@@ -76,7 +76,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 
     let options = TrainOptions {
         config: TrainConfig { seed: args.seed, ..TrainConfig::parse(CONFIG)? },
-        paths: RunPaths { data: records.clone(), classes: None, run: run.clone(), init: None },
+        paths: RunPaths { data: records.clone(), open: Default::default(), run: run.clone(), init: None },
         resume: false,
         device: device::parse(&global.device)?,
         device_name: global.device.clone(),
@@ -126,13 +126,7 @@ fn say(global: &Global, text: &str) {
 }
 
 fn check_drawn(data: &Path, global: &Global) -> Result<()> {
-    let options = CheckOptions {
-        data: data.to_path_buf(),
-        classes: None,
-        split: None,
-        min_size: 0,
-        mask_values: Default::default(),
-    };
+    let options = CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 0 };
     let progress = Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -148,7 +142,7 @@ fn check_drawn(data: &Path, global: &Global) -> Result<()> {
 fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: data.to_path_buf(),
-        classes: None,
+        open: Default::default(),
         out: records.to_path_buf(),
         splits: vec!["train".to_string(), "val".to_string()],
         shards: 1,
@@ -156,7 +150,6 @@ fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
-        mask_values: Default::default(),
         overwrite: false,
     };
     let progress = Progress::new("convert", 0, global);

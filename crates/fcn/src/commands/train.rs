@@ -9,6 +9,7 @@ use fcn_core::train::{TrainOptions, TrainReport, train};
 use fcn_core::{Result, device};
 
 use crate::flags::choice::choice;
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
@@ -24,12 +25,14 @@ use crate::report;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// VOC root, folder with images/ and masks/, or records (folder or glob)
+    /// Data set: a folder, zip or tar in any usual layout, or records (folder or glob)
     #[arg(long)]
     data: PathBuf,
     /// Class list (`id name [r g b]` a line), where the data brings none
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
     /// Folder for everything the run writes
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
@@ -182,7 +185,12 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     args.overrides.apply(&mut config)?;
     let options = TrainOptions {
         config,
-        paths: RunPaths { data: args.data, classes: args.classes, run: args.run, init: args.init },
+        paths: RunPaths {
+            data: args.data,
+            open: args.data_flags.options(args.classes, None)?,
+            run: args.run,
+            init: args.init,
+        },
         resume: args.resume,
         device: device::parse(&global.device)?,
         device_name: global.device.clone(),
@@ -218,7 +226,8 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
             Event::Start { config, step, .. } if step >= config.steps => {
                 report::note(&format!("the run is already complete: {step} of {} steps are done", config.steps));
             }
-            Event::Start { config, parameters, images, step } => {
+            Event::Start { config, layout, parameters, images, step } => {
+                report::note(&layout.line());
                 report::note(&start_lines(config, parameters, images, step))
             }
             Event::Step(log) => report::note(&format!(

@@ -5,6 +5,7 @@
 
 pub mod choice;
 pub mod crf;
+pub mod data;
 pub mod global;
 pub mod inference;
 pub mod mask_values;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::*;
 use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
-use crate::dataset::Dataset;
 use crate::dataset::drawn::Foreign::{Grey, OneBit, Palette, Rgb};
 use crate::dataset::drawn::{Foreign, drawn_folder};
+use crate::dataset::{Dataset, OpenOptions};
 use crate::labels::{MaskValues, voc_colour};
 
 const BLACK: [u8; 3] = [0; 3];
@@ -14,8 +14,13 @@ const CAT: [u8; 3] = voc_colour(1);
 const DOG: [u8; 3] = voc_colour(2);
 const COW: [u8; 3] = voc_colour(3);
 
+/// Nothing but what counts in the masks.
+fn reading(mask_values: MaskValues) -> OpenOptions {
+    OpenOptions { mask_values, ..OpenOptions::default() }
+}
+
 fn look(data: &Path, mask_values: MaskValues) -> Report {
-    let options = CheckOptions { data: data.to_path_buf(), classes: None, split: None, min_size: 1, mask_values };
+    let options = CheckOptions { data: data.to_path_buf(), open: reading(mask_values), split: None, min_size: 1 };
     check(&options, &|_, _| {}).unwrap()
 }
 
@@ -26,7 +31,7 @@ fn errors(report: &Report) -> Vec<(&'static str, &str)> {
 }
 
 fn labels(data: &Path, mask_values: MaskValues) -> Vec<Vec<u8>> {
-    let dataset = Dataset::open_with(data, None, mask_values).unwrap();
+    let dataset = Dataset::open_with(data, &reading(mask_values)).unwrap();
     let of = |name: &str| {
         let split = dataset.split(name).unwrap();
         (0..split.len()).map(|i| split.load(i).unwrap().labels.ids).collect::<Vec<_>>()
@@ -37,7 +42,7 @@ fn labels(data: &Path, mask_values: MaskValues) -> Vec<Vec<u8>> {
 fn conversion(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
         data: data.to_path_buf(),
-        classes: None,
+        open: OpenOptions::default(),
         out: out.to_path_buf(),
         splits: Vec::new(),
         shards: 1,
@@ -45,7 +50,6 @@ fn conversion(data: &Path, out: &Path) -> ConvertOptions {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
-        mask_values: MaskValues::Stored,
         overwrite: false,
     }
 }
@@ -166,10 +170,11 @@ fn masks_that_are_right_raise_no_alarm_and_mean_the_same_in_every_form() {
     let grey: Vec<[u8; 3]> = (0..=255).map(|v| [v; 3]).collect();
     let one_colour = [BLACK; 4];
     let masks: [&[u8]; 3] = [&[0, 1, 2, 0], &[1, 1, 1, 2], &[0, 0, 2, 2]];
-    // class list, how the masks are drawn, labels
+    /// Class list, how the masks are drawn, labels.
+    type Case<'a> = (&'static str, [Foreign<'a>; 3], [[u8; 4]; 3]);
     let void0 = [[255, 0, 1, 255], [0, 0, 0, 1], [255, 255, 1, 1]];
     let plain = [[0, 1, 2, 0], [1, 1, 1, 2], [0, 0, 2, 2]];
-    let cases: [(&str, [Foreign<'_>; 3], [[u8; 4]; 3]); 9] = [
+    let cases: [Case<'_>; 9] = [
         ("0 void\n1 cat\n2 dog", [Palette(&voc), Palette(&voc), Palette(&voc)], void0),
         ("0 void\n1 cat\n2 dog", [Rgb(&voc), Rgb(&voc), Rgb(&voc)], void0),
         ("0 void\n1 cat\n2 dog", [Rgb(&grey), Rgb(&grey), Rgb(&grey)], void0),

@@ -7,7 +7,7 @@ use super::inspect::Library;
 use super::problem::{Problem, Severity};
 use super::rules;
 use crate::dataset::masks::explain::{describe_missing_classes, explain};
-use crate::dataset::{Dataset, Form, Layout, ListOptions};
+use crate::dataset::{Dataset, Form, Layout, OpenOptions};
 use crate::error::{Error, Result};
 use crate::files::write::write_bytes_atomically;
 use crate::labels::{Classes, MaskCoding, MaskValues};
@@ -17,14 +17,12 @@ use crate::labels::{Classes, MaskCoding, MaskValues};
 pub struct CheckOptions {
     /// The data set.
     pub data: PathBuf,
-    /// A class list; see [`Dataset::open`].
-    pub classes: Option<PathBuf>,
+    /// What is said about it.
+    pub open: OpenOptions,
     /// Only this split.
     pub split: Option<String>,
     /// Images with a shorter side below this are reported, in pixels.
     pub min_size: usize,
-    /// What counts in masks that hold both an index and a colour.
-    pub mask_values: MaskValues,
 }
 
 /// What was found.
@@ -32,8 +30,8 @@ pub struct CheckOptions {
 pub struct Report {
     /// Whether training on it would be right: no problem of severity `error`.
     pub ok: bool,
-    /// How the data set lies on disk.
-    pub form: Form,
+    /// How the data set lies on disk: the word that `layout` takes.
+    pub layout: Form,
     /// The class list used; a guess where the data set brings none.
     pub classes: Classes,
     /// A class list under which the masks mean something, where another than the one used is proposed.
@@ -70,10 +68,9 @@ impl Report {
 /// Only when nothing can be looked at: no data set at the path, an unreadable list or class list, no such split.
 /// Everything else is in the report.
 pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Report> {
-    let listed = ListOptions { classes: options.classes.as_deref(), mask_values: options.mask_values };
-    let layout = Layout::find(&options.data, &listed)?;
-    let named = layout.named_classes(&listed)?;
-    let root = layout.root.clone();
+    let layout = Layout::find(&options.data, &options.open)?;
+    let named = layout.named_classes(&options.open)?;
+    let tree = layout.tree.clone();
     let placeholder = MaskCoding::from(&Classes::named((0..21).map(|id| format!("class_{id}"))));
     let mut dataset = Dataset::from_layout(layout, named.clone().unwrap_or(placeholder));
     if let Some(name) = &options.split {
@@ -81,18 +78,18 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
         dataset.retain(name);
     }
     // Without a class list the values are those of the files, unless colours were asked for.
-    let by_colour = || dataset.coding.clone().with_mask_values(options.mask_values);
-    let reading = named.clone().or_else(|| (options.mask_values == MaskValues::Colour).then(by_colour));
+    let by_colour = || dataset.coding.clone().with_mask_values(options.open.mask_values);
+    let reading = named.clone().or_else(|| (options.open.mask_values == MaskValues::Colour).then(by_colour));
     let library = Library::read(&dataset, reading.as_ref(), progress);
     let (mut problems, mut class_list) = (Vec::new(), None);
     if named.is_none() {
         let counts = library.values();
         let explained = explain(&counts);
-        let (message, hint) = describe_missing_classes(&root, &counts, &explained);
+        let (message, hint) = describe_missing_classes(&tree, &counts, &explained);
         problems.push(Problem { code: "no_classes", severity: Severity::Error, id: None, message, hint });
         class_list = explained.class_list;
         if let Some(guess) = class_list.as_deref().and_then(|list| MaskCoding::parse(list).ok()) {
-            dataset = dataset.recoded(guess.with_mask_values(options.mask_values));
+            dataset = dataset.recoded(guess.with_mask_values(options.open.mask_values));
         }
     }
     rules::lists(&dataset, &mut problems);
@@ -111,7 +108,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     problems.sort_by_key(|p| p.severity); // stable: within a severity the order above stays
     Ok(Report {
         ok: problems.iter().all(|p| p.severity != Severity::Error),
-        form: dataset.form,
+        layout: dataset.form,
         classes: dataset.classes,
         class_list,
         problems,

@@ -9,13 +9,7 @@ use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
 
 fn look(data: &Path) -> Report {
-    let options = CheckOptions {
-        data: data.to_path_buf(),
-        classes: None,
-        split: None,
-        min_size: 24,
-        mask_values: Default::default(),
-    };
+    let options = CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 24 };
     check(&options, &|_, _| {}).unwrap()
 }
 

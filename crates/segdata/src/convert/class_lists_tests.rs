@@ -6,8 +6,8 @@ use tfio::{Example, RecordWriter};
 
 use super::tests::options;
 use super::*;
-use crate::dataset::Dataset;
 use crate::dataset::drawn::{Foreign, drawn_folder, foreign_mask};
+use crate::dataset::{Dataset, OpenOptions};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{MaskCoding, MaskValues, VOID, voc_colour};
 use crate::metrics::evaluate_predictions;
@@ -121,6 +121,7 @@ fn records_of_mask_files_whose_palettes_differ_are_refused() {
     foreign_records(&records, "0 background\n1 cat\n2 dog", 1, &masks);
     let refused = Dataset::open(&records, None).and_then(|set| set.split("train")).unwrap_err();
     assert!(refused.message.contains("palettes differ between the masks"), "{refused}");
-    let by_colour = Dataset::open_with(&records, None, MaskValues::Colour).unwrap().split("train").unwrap();
+    let options = OpenOptions { mask_values: MaskValues::Colour, ..OpenOptions::default() };
+    let by_colour = Dataset::open_with(&records, &options).unwrap().split("train").unwrap();
     assert_eq!(by_colour.load(1).unwrap().labels.ids, [0, 2, 2, 0]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::labels::MaskValues;
+use crate::dataset::OpenOptions;
 
 /// Images with a shorter side below this are left out by default: crops of 224 pixels, the input of VGG-16,
 /// are cut from them.
@@ -43,8 +43,8 @@ pub enum ExifPolicy {
 pub struct ConvertOptions {
     /// The data set.
     pub data: PathBuf,
-    /// A class list; see [`Dataset::open`](crate::dataset::Dataset::open).
-    pub classes: Option<PathBuf>,
+    /// What is said about it.
+    pub open: OpenOptions,
     /// The folder to write.
     pub out: PathBuf,
     /// The splits to convert; if empty `train` and `val`, as far as they exist, and every split where neither does.
@@ -59,8 +59,6 @@ pub struct ConvertOptions {
     pub on_error: OnError,
     /// How EXIF orientation is treated.
     pub exif: ExifPolicy,
-    /// What counts in masks that hold both an index and a colour.
-    pub mask_values: MaskValues,
     /// Whether an earlier conversion in `out` is replaced.
     pub overwrite: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::Form;
 use crate::dataset::layouts::records::SkippedSample;
 use crate::error::{Error, ErrorKind};
 use crate::labels::VOID;
@@ -9,6 +10,8 @@ use crate::labels::VOID;
 /// What was written.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ConvertReport {
+    /// How the data set that was read lies on disk: the word that `layout` takes.
+    pub layout: Form,
     /// In the order asked for.
     pub splits: Vec<ConvertedSplit>,
     /// Digest over all splits, also in `dataset.json`.

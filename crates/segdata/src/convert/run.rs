@@ -19,7 +19,7 @@ const BATCH_PER_THREAD: usize = 16;
 /// Masks that contradict each other or hold one class alone; `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
 /// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
-    let dataset = Dataset::open_with(&options.data, options.classes.as_deref(), options.mask_values)?;
+    let dataset = Dataset::open_with(&options.data, &options.open)?;
     let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
     let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
     if splits.is_empty() || options.shards == 0 {
@@ -30,7 +30,7 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
     let mut folder = Folder::begin(&options.out, options.overwrite)?;
     let total = splits.iter().map(Split::len).sum();
     let (mut done, mut bad) = (0, Vec::new());
-    let mut report = ConvertReport { splits: Vec::new(), fingerprint: String::new() };
+    let mut report = ConvertReport { layout: dataset.form, splits: Vec::new(), fingerprint: String::new() };
     for split in &splits {
         let mut advance = |n: usize| {
             done += n;

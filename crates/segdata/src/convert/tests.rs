@@ -14,7 +14,7 @@ use crate::labels::VOID;
 pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
     ConvertOptions {
         data: data.to_path_buf(),
-        classes: None,
+        open: Default::default(),
         out: out.to_path_buf(),
         splits: vec!["train".into(), "val".into()],
         shards: 2,
@@ -22,7 +22,6 @@ pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
-        mask_values: Default::default(),
         overwrite: false,
     }
 }

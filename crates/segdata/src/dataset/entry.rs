@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::files::read as file;
+use crate::files::parquet::Table;
+use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 use crate::labels::Classes;
 
@@ -53,6 +54,8 @@ pub(crate) enum Source {
     Files { image: std::result::Result<PathBuf, String>, mask: std::result::Result<PathBuf, String> },
     /// One record.
     Record(Place),
+    /// A row of a Parquet file.
+    Row(Row),
     /// A photograph, and the shapes in a file of labels; the sentence says what is missing or wrong instead.
     Shapes {
         image: std::result::Result<Photograph, String>,
@@ -107,6 +110,7 @@ impl Source {
             Source::Files { image: Ok(path), .. } => path.display().to_string(),
             Source::Files { image: Err(missing), .. } => missing.clone(),
             Source::Record(place) => place.to_string(),
+            Source::Row(row) => row.table.describe(row.row),
             Source::Shapes { image: Ok(photograph), .. } => photograph.path().display().to_string(),
             Source::Shapes { image: Err(missing), .. } => missing.clone(),
         }
@@ -117,7 +121,7 @@ impl Source {
         match self {
             Source::Files { image, mask } => image.is_err() || mask.is_err(),
             Source::Shapes { image, drawing, .. } => image.is_err() || drawing.is_err(),
-            Source::Record(_) => false,
+            Source::Record(_) | Source::Row(_) => false,
         }
     }
 
@@ -125,24 +129,25 @@ impl Source {
     pub fn mask(&self) -> Option<&PathBuf> {
         match self {
             Source::Files { mask, .. } => mask.as_ref().ok(),
-            Source::Record(_) | Source::Shapes { .. } => None,
+            Source::Record(_) | Source::Row(_) | Source::Shapes { .. } => None,
         }
     }
 
     /// Feeds the hasher what distinguishes this source from an edited one; see `Split::fingerprint`.
-    pub fn digest(&self, hasher: &mut blake3::Hasher) {
+    pub fn digest(&self, tree: &Tree, hasher: &mut blake3::Hasher) {
         match self {
             Source::Files { image, mask } => {
-                let size = image.as_ref().ok().and_then(|p| std::fs::metadata(p).ok()).map_or(0, |m| m.len());
-                let mask = mask.as_ref().ok().and_then(|p| file::read("the mask", p).ok()).unwrap_or_default();
+                let size = image.as_ref().ok().and_then(|p| tree.size(p)).unwrap_or(0);
+                let mask = mask.as_ref().ok().and_then(|p| tree.read("the mask", p).ok()).unwrap_or_default();
                 hasher.update(&size.to_le_bytes()).update(blake3::hash(&mask).as_bytes());
             }
             Source::Record(place) => {
                 hasher.update(&place.length.to_le_bytes()).update(&place.checksum.to_le_bytes());
             }
+            Source::Row(row) => row.table.digest(row.row, hasher),
             Source::Shapes { image, drawing, .. } => {
                 let size = match image {
-                    Ok(Photograph::File(path)) => std::fs::metadata(path).map_or(0, |m| m.len()),
+                    Ok(Photograph::File(path)) => tree.size(path).unwrap_or(0),
                     _ => 0,
                 };
                 hasher.update(&size.to_le_bytes());
@@ -151,6 +156,26 @@ impl Source {
                 }
             }
         }
+    }
+}
+
+/// A row of a table whose first two chosen columns hold image and mask.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub table: Arc<Table>,
+    /// Number in its file, from 0.
+    pub row: usize,
+}
+
+impl Row {
+    /// The bytes of the image file.
+    pub fn image(&self) -> Result<Vec<u8>> {
+        self.table.read(self.row, 0)
+    }
+
+    /// The bytes of the mask file.
+    pub fn mask(&self) -> Result<Vec<u8>> {
+        self.table.read(self.row, 1)
     }
 }
 
@@ -184,12 +209,12 @@ impl Place {
 }
 
 /// A digest of a split under `classes`; see [`Split::fingerprint`](super::Split::fingerprint).
-pub(super) fn fingerprint(classes: &Classes, entries: &[Entry]) -> String {
+pub(super) fn fingerprint(tree: &Tree, classes: &Classes, entries: &[Entry]) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(classes.to_text().as_bytes());
     for entry in entries {
         hasher.update(&(entry.id.len() as u64).to_le_bytes()).update(entry.id.as_bytes());
-        entry.source.digest(&mut hasher);
+        entry.source.digest(tree, &mut hasher);
     }
     hasher.finalize().to_hex().to_string()
 }

@@ -5,29 +5,71 @@ use std::path::{Component, Path, PathBuf};
 
 use super::entry::{Entry, Fault, Listing, Source};
 use crate::error::{Error, Result};
-use crate::files::read as file;
+use crate::files::tree::Tree;
 use crate::image::Format;
 
 /// The folders of a data set in files, and what lies in them.
 pub(crate) struct Files {
-    image_dir: PathBuf,
-    mask_dir: PathBuf,
-    listed: HashMap<PathBuf, ByStem>,
+    tree: Tree,
+    images: Side,
+    masks: Side,
+    listed: HashMap<(PathBuf, bool), ByStem>,
 }
 
-/// Files of a folder by name without extension, sorted.
+/// The files of one half of all pairs: those below a folder whose names, without extension, end in `suffix`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    pub dir: PathBuf,
+    /// What a name has behind the id.
+    pub suffix: String,
+    /// What names of this half do not end in, where both halves lie in one folder.
+    pub not: Option<String>,
+    /// Whether files are JPEG or not, where both halves lie in one folder under one name.
+    pub jpeg: Option<bool>,
+}
+
+impl Side {
+    pub fn of(dir: impl Into<PathBuf>) -> Self {
+        Side { dir: dir.into(), ..Side::default() }
+    }
+
+    /// The same folder with this behind the ids.
+    pub fn with_suffix(self, suffix: &str) -> Self {
+        Side { suffix: suffix.into(), ..self }
+    }
+
+    /// The id of a file of this name, and none where the file is no image or of the other half.
+    pub fn id_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let stem = stem_of_image_name(name).filter(|s| !s.is_empty() && !s.starts_with("._"))?;
+        let jpeg = || Format::of_extension(&name[stem.len() + 1..]) == Some(Format::Jpeg);
+        let other = self.not.as_ref().is_some_and(|not| stem.ends_with(not.as_str()));
+        let wanted = !other && self.jpeg.is_none_or(|wanted| wanted == jpeg());
+        stem.strip_suffix(self.suffix.as_str()).filter(|id| wanted && !id.is_empty())
+    }
+}
+
+/// Files of a folder by id, sorted.
 type ByStem = BTreeMap<String, Vec<PathBuf>>;
 
 impl Files {
-    pub fn new(image_dir: PathBuf, mask_dir: PathBuf) -> Self {
-        Files { image_dir, mask_dir, listed: HashMap::new() }
+    pub fn new(tree: &Tree, images: Side, masks: Side) -> Self {
+        Files { tree: tree.clone(), images, masks, listed: HashMap::new() }
     }
 
-    /// Stems of all images and of all masks, sorted.
-    pub fn stems(&mut self) -> Result<(Vec<String>, Vec<String>)> {
-        let (images, masks) = (self.image_dir.clone(), self.mask_dir.clone());
-        let images = self.list(&images)?.keys().cloned().collect();
-        Ok((images, self.list(&masks)?.keys().cloned().collect()))
+    /// Ids of all images and of all masks, sorted, those in sub-folders with the path from the folder.
+    pub fn ids(&mut self) -> Result<(Vec<String>, Vec<String>)> {
+        Ok((self.ids_of(&self.images)?, self.ids_of(&self.masks)?))
+    }
+
+    fn ids_of(&self, side: &Side) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        each_file(&self.tree, &side.dir, MOST_FOLDERS_DEEP, &mut |below, name| {
+            ids.extend(side.id_of(name).map(|id| format!("{below}{id}")));
+            true
+        })?;
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// The listing `name` of `ids`, with every fault of it.
@@ -47,9 +89,8 @@ impl Files {
                 });
                 continue;
             }
-            let (image_dir, mask_dir) = (self.image_dir.clone(), self.mask_dir.clone());
-            let image = self.find(&image_dir, &id, "image", &place)?;
-            let mask = self.find(&mask_dir, &id, "mask", &place)?;
+            let image = self.find(false, &id, &place)?;
+            let mask = self.find(true, &id, &place)?;
             let id = image.as_ref().or(mask.as_ref()).map_or(id.clone(), |found| found.id.clone());
             if !seen.insert(id.clone()) {
                 listing.faults.push(Fault {
@@ -78,15 +119,16 @@ impl Files {
         Ok(listing)
     }
 
-    /// The file of `id` below `dir`. An id may bring its extension, or a subfolder.
-    fn find(&mut self, dir: &Path, id: &str, what: &str, place: &str) -> Result<std::result::Result<Found, String>> {
+    /// The file of `id` among the masks or the images. An id may bring its extension, or a subfolder.
+    fn find(&mut self, mask: bool, id: &str, place: &str) -> Result<std::result::Result<Found, String>> {
+        let (what, dir) = if mask { ("mask", &self.masks.dir) } else { ("image", &self.images.dir) };
         let relative = Path::new(id);
         let below = dir.join(relative.parent().unwrap_or(Path::new("")));
         let name = relative.file_name().and_then(|n| n.to_str()).unwrap_or(id);
-        if !below.is_dir() {
+        if !self.tree.is_dir(&below) {
             return Ok(Err(format!("{id}: no {what} folder {}{place}", below.display())));
         }
-        let by_stem = self.list(&below)?;
+        let by_stem = self.list(&below, mask)?;
         let (stem, id) = match stem_of_image_name(name) {
             Some(stem) if !by_stem.contains_key(name) => (stem, id[..id.len() - (name.len() - stem.len())].to_string()),
             _ => (name, id.to_string()),
@@ -100,32 +142,48 @@ impl Files {
         })
     }
 
-    fn list(&mut self, dir: &Path) -> Result<&ByStem> {
-        if !self.listed.contains_key(dir) {
-            let by_stem = list_images(dir)?;
-            self.listed.insert(dir.to_path_buf(), by_stem);
+    /// Images or masks in `dir` by id. Files of other kinds, hidden files and names that are not UTF-8 are passed over.
+    fn list(&mut self, dir: &Path, mask: bool) -> Result<&ByStem> {
+        let key = (dir.to_path_buf(), mask);
+        if !self.listed.contains_key(&key) {
+            let side = if mask { &self.masks } else { &self.images };
+            let mut by_stem = ByStem::new();
+            for path in self.tree.list(dir)? {
+                if let Some(id) = path.file_name().and_then(|n| n.to_str()).and_then(|name| side.id_of(name)) {
+                    by_stem.entry(id.to_string()).or_default().push(path.clone());
+                }
+            }
+            self.listed.insert(key.clone(), by_stem);
         }
-        self.listed.get(dir).ok_or_else(|| Error::internal("a listed folder was lost"))
+        self.listed.get(&key).ok_or_else(|| Error::internal("a listed folder was lost"))
     }
+}
+
+/// Folders in folders that are looked into: a link to a folder above would go on for ever.
+const MOST_FOLDERS_DEEP: usize = 12;
+
+/// Calls `take` with each file below `dir`, in order: the path of its folder from `dir`, with a slash at its end unless it
+/// is `dir` itself, and its name; until that returns false. Folders whose names begin with a dot are passed over.
+pub(crate) fn each_file(tree: &Tree, dir: &Path, deep: usize, take: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+    let mut folders = vec![(dir.to_path_buf(), String::new(), deep)];
+    while let Some((folder, below, deep)) = folders.pop() {
+        for path in tree.list(&folder)? {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+            if stem_of_image_name(name).is_none() && tree.is_dir(&path) {
+                if deep > 0 && !name.starts_with('.') && name != "__MACOSX" {
+                    folders.push((path.clone(), format!("{below}{name}/"), deep - 1));
+                }
+            } else if !take(&below, name) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Found {
     id: String,
     path: PathBuf,
-}
-
-/// Image files of `dir` by stem. Files of other kinds, hidden files and names that are not UTF-8 are passed over.
-fn list_images(dir: &Path) -> Result<ByStem> {
-    let mut by_stem = ByStem::new();
-    for entry in std::fs::read_dir(dir).map_err(|e| Error::io("list the folder", dir, &e))? {
-        let path = entry.map_err(|e| Error::io("list the folder", dir, &e))?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-        if let Some(stem) = stem_of_image_name(name).filter(|s| !s.is_empty() && !s.starts_with("._")) {
-            by_stem.entry(stem.to_string()).or_default().push(path.clone());
-        }
-    }
-    by_stem.values_mut().for_each(|paths| paths.sort());
-    Ok(by_stem)
 }
 
 /// `name` without its extension, if that is one of an image.
@@ -141,8 +199,8 @@ pub(crate) struct ListedId {
 }
 
 /// Reads a list: one id a line. A byte-order mark, CRLF, surrounding spaces and empty lines are dropped.
-pub(crate) fn read_list(path: &Path) -> Result<Vec<ListedId>> {
-    let bytes = file::read("the list", path)?;
+pub(crate) fn read_list(tree: &Tree, path: &Path) -> Result<Vec<ListedId>> {
+    let bytes = tree.read("the list", path)?;
     let text = String::from_utf8(bytes)
         .map_err(|e| Error::data(format!("the list is not UTF-8: {e}")).at(path).hint("save it as UTF-8"))?;
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
@@ -192,12 +250,13 @@ mod tests {
     #[test]
     fn lists_are_read_whatever_wrote_them() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("train.txt");
+        let (tree, path) = (Tree::open(dir.path()).unwrap(), dir.path().join("train.txt"));
         std::fs::write(&path, "\u{feff}a\r\n  b c \r\n\r\nü\n").unwrap();
-        let ids: Vec<(String, Option<usize>)> = read_list(&path).unwrap().into_iter().map(|l| (l.id, l.line)).collect();
+        let ids: Vec<(String, Option<usize>)> =
+            read_list(&tree, &path).unwrap().into_iter().map(|l| (l.id, l.line)).collect();
         assert_eq!(ids, [("a".into(), Some(1)), ("b c".into(), Some(2)), ("ü".into(), Some(4))]);
         std::fs::write(&path, [0xff, 0xfe, 0x41]).unwrap();
-        assert!(read_list(&path).is_err_and(|e| e.message.contains("not UTF-8")));
+        assert!(read_list(&tree, &path).is_err_and(|e| e.message.contains("not UTF-8")));
     }
 
     #[test]
@@ -213,7 +272,8 @@ mod tests {
         }
         let ids = ["a", "b.JPG", "c", "d", "../x", "a.jpg", "e"];
         let ids = ids.iter().enumerate().map(|(n, id)| ListedId { id: id.to_string(), line: Some(n + 1) }).collect();
-        let listing = Files::new(images, masks).resolve("train", ids).unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let listing = Files::new(&tree, Side::of(images), Side::of(masks)).resolve("train", ids).unwrap();
         let faults: Vec<(&str, &str)> = listing.faults.iter().map(|f| (f.code, f.id.as_deref().unwrap())).collect();
         let expected = [
             ("missing_image", "c"),

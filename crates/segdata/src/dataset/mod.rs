@@ -25,12 +25,12 @@ mod sample;
 mod split;
 
 pub use entry::Fault;
-pub use layout::Form;
+pub use layout::{Form, OpenOptions};
 pub use open::Dataset;
 pub use sample::{EncodedSample, Sample};
 pub use split::Split;
 
-pub(crate) use layout::{Layout, ListOptions};
+pub(crate) use layout::Layout;
 pub(crate) use sample::check_sizes;
 
 #[cfg(test)]

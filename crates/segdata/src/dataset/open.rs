@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::entry::refuse_faults;
-use super::layout::{Form, Layout, ListOptions};
+use super::layout::{Form, Layout, OpenOptions};
 use super::masks::explain::without_classes;
 use super::masks::{refuse_contradicting_records, refuse_contradictions, refuse_one_class, samples};
 use super::split::Split;
 use crate::error::{Error, Result};
-use crate::labels::{Classes, MaskCoding, MaskValues};
+use crate::files::tree::Tree;
+use crate::labels::{Classes, MaskCoding};
 
 /// An opened data set.
 #[derive(Clone, Debug)]
@@ -21,33 +22,33 @@ pub struct Dataset {
     /// How it lies on disk.
     pub form: Form,
     splits: Vec<Split>,
+    tree: Tree,
     /// Whether the masks contradict each other, once that was looked at.
     surveyed: Arc<OnceLock<Result<()>>>,
 }
 
 impl Dataset {
-    /// Opens a VOC root, an `images/` + `masks/` folder, labels of COCO, labelme, CVAT, YOLO or Supervisely with their
-    /// photographs, a record file, a folder of records, or a glob of records.
+    /// Opens a folder of any layout in [`Form`], a zip or tar archive of one, a record file, or a glob of records.
     ///
-    /// `classes_file` names the classes; without it a `classes.txt` in the folder does, then `dataset.json`, then
-    /// VOC's 21 classes for VOC roots and records. A folder without lists is split into `train` and `val` by a draw that
+    /// `classes_file` names the classes; without it a `classes.txt` in the folder does, or the class list of another
+    /// program (`labelmap.txt`, `class_dict.csv`, `_classes.csv`, `id2label.json`, `data.yaml`), then what the layout says:
+    /// `dataset.json`, the classes of a published set, VOC's 21 for VOC roots and records. A set without lists is split into `train` and `val` by a draw that
     /// depends on the names alone, so that no image moves from one to the other between two commands.
     ///
     /// # Errors
-    /// Nothing recognisable at `path`; an `images/` + `masks/` folder without a class list (the error shows the values
+    /// Nothing recognisable at `path`, or two layouts; a set without a class list (the error shows the values
     /// found and a class list to start from); a class list or record index that cannot be read.
     pub fn open(path: &Path, classes_file: Option<&Path>) -> Result<Dataset> {
-        Self::open_with(path, classes_file, MaskValues::Stored)
+        Self::open_with(path, &OpenOptions::with_classes(classes_file))
     }
 
-    /// As [`open`](Self::open), where `mask_values` says what counts in masks that hold both an index and a colour.
+    /// [`open`](Self::open) where more than a class list is said about the data.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open).
-    pub fn open_with(path: &Path, classes_file: Option<&Path>, mask_values: MaskValues) -> Result<Dataset> {
-        let options = ListOptions { classes: classes_file, mask_values };
-        let layout = Layout::find(path, &options)?;
-        let coding = match layout.named_classes(&options)? {
+    /// As [`open`](Self::open); a layout that is said but not there; folders that are said but not there.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+        let layout = Layout::find(path, options)?;
+        let coding = match layout.named_classes(options)? {
             Some(coding) => coding,
             None => return Err(without_classes(&layout)),
         };
@@ -56,12 +57,14 @@ impl Dataset {
 
     pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
-        let splits = layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone()));
+        let splits =
+            layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone(), layout.tree.clone()));
         Dataset {
             classes: coding.classes.clone(),
             form: layout.form,
             splits: splits.collect(),
             coding,
+            tree: layout.tree.clone(),
             surveyed: Arc::default(),
         }
     }
@@ -109,9 +112,9 @@ impl Dataset {
         let look = || {
             let (samples, _) = samples(&self.splits);
             let files = samples.iter().filter_map(|&(split, i)| Some((split.id(i), split.mask_file(i)?)));
-            refuse_contradictions(&files.collect::<Vec<_>>(), &self.coding)?;
+            refuse_contradictions(&self.tree, &files.collect::<Vec<_>>(), &self.coding)?;
             match self.form {
-                Form::Records => refuse_contradicting_records(&samples, &self.coding),
+                Form::Records | Form::Parquet => refuse_contradicting_records(&samples, &self.coding),
                 _ => Ok(()),
             }
         };

@@ -8,7 +8,7 @@ use super::layouts::annotations::labelme;
 use super::layouts::records;
 use super::sample::{EncodedSample, Pair, Sample, check_sizes, mask_of_ids};
 use crate::error::{Error, Result};
-use crate::files::read as file;
+use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 use crate::image::{self, RawMask};
 use crate::labels::MaskCoding;
@@ -20,12 +20,19 @@ pub struct Split {
     entries: Arc<[Entry]>,
     faults: Arc<[Fault]>,
     coding: Arc<MaskCoding>,
+    tree: Tree,
 }
 
 impl Split {
-    /// The samples of `listing`, with masks in this `coding`.
-    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>) -> Self {
-        Split { name: listing.name.into(), entries: listing.entries.into(), faults: listing.faults.into(), coding }
+    /// The samples of `listing`, which lie in `tree`, with masks in this `coding`.
+    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>, tree: Tree) -> Self {
+        Split {
+            name: listing.name.into(),
+            entries: listing.entries.into(),
+            faults: listing.faults.into(),
+            coding,
+            tree,
+        }
     }
 
     /// The same files under another class list.
@@ -134,7 +141,7 @@ impl Split {
     }
 
     fn read_mask(&self, i: usize, mask: &std::result::Result<PathBuf, String>) -> Result<RawMask> {
-        read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e)))
+        self.read_file(mask).and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e)))
     }
 
     /// Reads sample `i` as it lies on disk.
@@ -143,10 +150,14 @@ impl Split {
             Error::internal(format!("sample {i} of split `{}` was asked for, it has {}", self.name, self.len()))
         })?;
         match &entry.source {
-            Source::Files { image, mask } => Ok(Pair { image: read_file(image), mask: self.read_mask(i, mask) }),
+            Source::Files { image, mask } => Ok(Pair { image: self.read_file(image), mask: self.read_mask(i, mask) }),
             Source::Record(place) => records::read(place, &entry.id),
+            Source::Row(row) => Ok(Pair {
+                image: row.image(),
+                mask: row.mask().and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
+            }),
             Source::Shapes { image, drawing, .. } => {
-                let image = read_photograph(image);
+                let image = self.read_photograph(image);
                 let mask = draw(drawing, &image).map_err(|e| self.placed_mask(i, e));
                 Ok(Pair { image, mask })
             }
@@ -154,11 +165,11 @@ impl Split {
     }
 
     /// A digest of what the split holds, which survives moving the folder: of a folder, the ids, the sizes of the
-    /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the length and
-    /// checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over the data
-    /// at each start.
+    /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the
+    /// length and checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over
+    /// the data at each start.
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.coding.classes, &self.entries)
+        fingerprint(&self.tree, &self.coding.classes, &self.entries)
     }
 
     /// Names the image file, or the record, that `error` is about.
@@ -166,6 +177,7 @@ impl Split {
         match self.entries.get(i).map(|e| &e.source) {
             Some(Source::Files { image: Ok(path), .. }) => error.at(path),
             Some(Source::Record(place)) => place.blame(self.id(i), error),
+            Some(source @ Source::Row(_)) => error.at(source.describe()),
             Some(Source::Shapes { image: Ok(photograph), .. }) => error.at(photograph.path()),
             _ => error,
         }
@@ -179,20 +191,20 @@ impl Split {
             _ => self.placed(i, error),
         }
     }
-}
 
-fn read_file(path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
-    match path {
-        Ok(path) => file::read("the file", path),
-        Err(missing) => Err(Error::data(missing.clone())),
+    fn read_photograph(&self, image: &std::result::Result<Photograph, String>) -> Result<Vec<u8>> {
+        match image {
+            Ok(Photograph::File(path)) => self.tree.read("the file", path),
+            Ok(Photograph::InLabelme(path)) => labelme::embedded_photograph(&self.tree, path),
+            Err(missing) => Err(Error::data(missing.clone())),
+        }
     }
-}
 
-fn read_photograph(image: &std::result::Result<Photograph, String>) -> Result<Vec<u8>> {
-    match image {
-        Ok(Photograph::File(path)) => file::read("the file", path),
-        Ok(Photograph::InLabelme(path)) => labelme::embedded_photograph(path),
-        Err(missing) => Err(Error::data(missing.clone())),
+    fn read_file(&self, path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
+        match path {
+            Ok(path) => self.tree.read("the file", path),
+            Err(missing) => Err(Error::data(missing.clone())),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! or data sets.
 //!
 //! * [`read`](mod@read) opens regular files only, and reads no more than was asked for.
+//! * `parquet` reads columns of files in Parquet tables.
+//! * `tree` is a folder, or a zip or tar archive that is read where it lies.
 //! * [`write`](mod@write) makes a file durable before it has its name.
 //! * [`glob`](mod@glob) matches the names of files in a folder.
 //! * [`npy`] is NumPy's array format, version 1.0 (`numpy/lib/format.py`).
@@ -11,6 +13,8 @@
 
 pub mod glob;
 pub mod npy;
+pub(crate) mod parquet;
 pub mod path_text;
 pub mod read;
+pub(crate) mod tree;
 pub mod write;

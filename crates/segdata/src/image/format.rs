@@ -16,6 +16,8 @@ pub enum Format {
     Tiff,
     /// WebP; of an animated one, the first frame.
     Webp,
+    /// GIF; of an animated one, the first frame.
+    Gif,
 }
 
 impl Format {
@@ -27,6 +29,7 @@ impl Format {
             Format::Bmp => "bmp",
             Format::Tiff => "tiff",
             Format::Webp => "webp",
+            Format::Gif => "gif",
         }
     }
 
@@ -42,12 +45,13 @@ impl Format {
             Format::Bmp => image::ImageFormat::Bmp,
             Format::Tiff => image::ImageFormat::Tiff,
             Format::Webp => image::ImageFormat::WebP,
+            Format::Gif => image::ImageFormat::Gif,
         }
     }
 }
 
 /// Extensions of files taken for images when a folder is listed, and the format that each promises.
-pub const IMAGE_EXTENSIONS: [(&str, Format); 8] = [
+pub const IMAGE_EXTENSIONS: [(&str, Format); 9] = [
     ("jpg", Format::Jpeg),
     ("jpeg", Format::Jpeg),
     ("png", Format::Png),
@@ -56,6 +60,7 @@ pub const IMAGE_EXTENSIONS: [(&str, Format); 8] = [
     ("tiff", Format::Tiff),
     ("webp", Format::Webp),
     ("jfif", Format::Jpeg),
+    ("gif", Format::Gif),
 ];
 
 /// The format of an image file's content; the error says what the bytes look like instead.
@@ -69,12 +74,13 @@ pub fn guess_format(bytes: &[u8]) -> Result<Format> {
         Ok(image::ImageFormat::Bmp) => Ok(Format::Bmp),
         Ok(image::ImageFormat::Tiff) => Ok(Format::Tiff),
         Ok(image::ImageFormat::WebP) => Ok(Format::Webp),
+        Ok(image::ImageFormat::Gif) => Ok(Format::Gif),
         Ok(other) => Err(unsupported(&format!("{other:?}"))),
         Err(_) if bytes.get(4..12).is_some_and(|b| b.starts_with(b"ftyp")) => Err(unsupported("HEIC or AVIF")),
         Err(_) => {
             let start: String = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).escape_debug().collect();
             Err(Error::data(format!("not an image: {} bytes that start with \"{start}\"", bytes.len()))
-                .hint("expected the content of a JPEG, PNG, BMP, TIFF or WebP file"))
+                .hint("expected the content of a JPEG, PNG, BMP, TIFF, WebP or GIF file"))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::decode::{DEFAULT_MAX_PIXELS, check_size, decode_dynamic};
 use super::format::Format;
 use super::header::read_header;
-use super::mask_png::{encode_mask_png, read_png};
+use super::mask_png::{encode_mask_png, read_png, without_alpha};
 use super::raw_mask::{MaskPixels, RawMask};
 use crate::error::{Error, Result};
 use crate::files::write::write_bytes_atomically;
@@ -22,7 +22,10 @@ pub fn decode_mask(bytes: &[u8], classes: &Classes) -> Result<LabelMap> {
 }
 
 impl RawMask {
-    /// Reads a mask file: PNG (palette, or grey or RGB of any depth, interlaced or not), BMP, TIFF or WebP.
+    /// Reads a mask file: PNG (palette, or grey or RGB of any depth, interlaced or not), BMP, TIFF, WebP or GIF.
+    ///
+    /// A GIF has no grey of its own, and no program keeps the order of its palette: its colours are read, and grey ones
+    /// are values.
     ///
     /// JPEG is refused: its compression invents values at every border. Alpha is accepted where it is opaque
     /// throughout.
@@ -39,6 +42,9 @@ impl RawMask {
                     image::DynamicImage::ImageLuma8(grey) => MaskPixels::Index8(grey.into_raw()),
                     image::DynamicImage::ImageLuma16(grey) => MaskPixels::Index16(grey.into_raw()),
                     image::DynamicImage::ImageRgb8(rgb) => MaskPixels::Rgb(rgb.into_raw()),
+                    image::DynamicImage::ImageRgba8(rgba) if header.format == Format::Gif => {
+                        grey_or_rgb(rgba.as_raw())?
+                    }
                     other => {
                         return Err(Error::data(format!("a {:?} mask is not supported", other.color()))
                             .hint("save masks as palette or grey PNG"));
@@ -50,6 +56,13 @@ impl RawMask {
             }
         }
     }
+}
+
+/// The pixels of a GIF: values where all colours are grey.
+fn grey_or_rgb(rgba: &[u8]) -> Result<MaskPixels> {
+    let rgb = without_alpha(rgba, 4)?;
+    let grey = rgb.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+    Ok(if grey { MaskPixels::Index8(rgb.chunks_exact(3).map(|p| p[0]).collect()) } else { MaskPixels::Rgb(rgb) })
 }
 
 impl LabelMap {

@@ -86,7 +86,7 @@ fn unpack(packed: &[u8], width: usize, line_size: usize, depth: u8) -> Vec<u8> {
 }
 
 /// Drops the last of `channels` channels, which must be opaque throughout.
-fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
+pub(super) fn without_alpha(samples: &[u8], channels: usize) -> Result<Vec<u8>> {
     let transparent = samples.chunks_exact(channels).filter(|p| p[channels - 1] != 255).count();
     if transparent > 0 {
         return Err(Error::data(format!("the mask has {transparent} transparent pixels, which have no class"))

@@ -12,7 +12,7 @@
 //! are checked in the header before anything is allocated. What a decoder would guess at is refused instead: see
 //! [`decode_rgb_within`] for the policy of each case.
 //!
-//! Formats: JPEG (ITU-T T.81), PNG (ISO/IEC 15948), BMP, TIFF 6.0, WebP (RFC 9649); orientation from EXIF 2.3.
+//! Formats: JPEG (ITU-T T.81), PNG (ISO/IEC 15948), BMP, TIFF 6.0, WebP (RFC 9649), GIF 89a; orientation from EXIF 2.3.
 
 mod decode;
 mod format;

@@ -20,7 +20,7 @@ pub struct RawMask {
     pub palette: Option<Vec<[u8; 3]>>,
     /// Bits of a sample as stored: 1, 2, 4, 8 or 16.
     pub bits: u8,
-    /// Whether the file says that its values are class ids, as [`encode_mask_png`] writes them.
+    /// Whether the file says that its values are class ids, as [`encode_mask_png`](super::encode_mask_png) writes them.
     pub class_ids: bool,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::class_file;
 use super::class_line::{CLASS_LIST_HINT, ClassLine, is_comment};
 use super::classes::{Classes, VOID, voc_colour};
 use super::coding::{MaskCoding, MaskValues};
@@ -10,12 +11,19 @@ use crate::error::{Error, Result};
 use crate::files::read as file;
 
 impl MaskCoding {
-    /// Reads a class list file; see [`MaskCoding::parse`].
+    /// Reads a class list file: [`MaskCoding::parse`] describes it, or CVAT's `labelmap.txt`, a table (`.csv`), Hugging
+    /// Face's `id2label` (`.json`) or the `names` of a `data.yaml`.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = file::read_at_most(MAX_LIST_BYTES, "the class list", path)?;
-        let text =
-            String::from_utf8(bytes).map_err(|e| Error::data(format!("the class list is not UTF-8: {e}")).at(path))?;
-        Self::parse(&text).map_err(|e| e.at(path))
+        class_file::text(bytes).and_then(|text| Self::parse_file(path, &text)).map_err(|e| e.at(path))
+    }
+
+    /// Parses the class list `text` that lies at `path`, written as the ending of its name says.
+    pub(crate) fn parse_file(path: &Path, text: &str) -> Result<Self> {
+        match class_file::translate(path, text)? {
+            Some(lines) => Self::parse(&lines),
+            None => Self::parse(text),
+        }
     }
 
     /// Parses a class list, one class a line: `id name [r g b]`, `id r g b name`, or `r g b name` with ids in the order of

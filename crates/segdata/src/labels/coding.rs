@@ -75,6 +75,17 @@ impl From<&Classes> for MaskCoding {
 }
 
 impl MaskCoding {
+    /// `classes` where a mask value is not the class id: the class id, or [`VOID`], of each value that means anything. 255 is
+    /// void unless it is given.
+    pub(crate) fn with_values(classes: Classes, ids: impl IntoIterator<Item = (u8, u8)>) -> Self {
+        let mut coding = MaskCoding { id_by_value: vec![None; 256], own_colours: false, ..MaskCoding::from(&classes) };
+        coding.id_by_value[usize::from(VOID)] = Some(VOID);
+        for (value, id) in ids {
+            coding.id_by_value[usize::from(value)] = Some(id);
+        }
+        coding
+    }
+
     /// Labels that are class ids already, as records with an index hold them.
     pub fn of_ids(classes: &Classes) -> Self {
         MaskCoding { of_ids: true, ..Self::from(classes) }

@@ -5,12 +5,13 @@
 //! file means. Scores of a network come in as `[classes, pixels]` floats and become ids by [`most_likely`].
 //!
 //! ```text
-//! classes -> coding -> class_list, class_line (text in)        map (scores in, ids out)
+//! class_file -> class_line -> class_list (text in) -> coding -> classes        map (scores in, ids out)
 //! ```
 //!
 //! Ids, void and colours are those of PASCAL VOC (Everingham et al., "The PASCAL visual object classes challenge: A
 //! retrospective", IJCV 2015; `VOClabelcolormap.m` of its development kit).
 
+pub(crate) mod class_file;
 mod class_line;
 mod class_list;
 mod classes;

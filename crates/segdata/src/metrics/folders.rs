@@ -10,6 +10,7 @@ use super::tally::{Scores, Tally};
 use crate::dataset::masks::refuse_contradictions;
 use crate::error::{Error, Result};
 use crate::files::read::read;
+use crate::files::tree::Tree;
 use crate::image::{Format, RawMask};
 use crate::labels::MaskCoding;
 
@@ -37,7 +38,7 @@ pub struct Skipped {
 /// counts as wrong.
 ///
 /// `ids` names the masks that are scored; without it all are. What has no partner, differs in size, or cannot be read is
-/// listed in [`Evaluation::skipped`] and not scored.
+/// listed in [`FolderScores::skipped`] and not scored.
 ///
 /// # Errors
 /// A folder that cannot be read; masks whose palettes or depths contradict each other or the class list; no pair that can
@@ -52,8 +53,9 @@ pub fn evaluate_predictions(
     let truths: Vec<(&str, &Path)> = pairs.iter().map(|pair| (pair.id.as_str(), pair.truth.as_path())).collect();
     let predicted: Vec<(&str, &Path)> =
         pairs.iter().map(|pair| (pair.id.as_str(), pair.prediction.as_path())).collect();
-    refuse_contradictions(&truths, coding)?;
-    refuse_contradictions(&predicted, coding)?;
+    let files = Tree::open(truth)?;
+    refuse_contradictions(&files, &truths, coding)?;
+    refuse_contradictions(&files, &predicted, coding)?;
     let (tally, failed) = pairs
         .par_iter()
         .fold(

@@ -22,9 +22,9 @@ use fcn_core::train::TrainConfig;
 use fcn_core::train::{Optimizer, add_gradients, gradient_norm};
 use fcn_core::{Error, Result};
 use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
-use segdata::dataset::Dataset;
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{BatchPlan, Loader};
+use segdata::dataset::{Dataset, OpenOptions};
 use segdata::image::RgbImage;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, LabelMap, VOC_NAMES};
@@ -309,7 +309,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
     let times = time(options.runs, || {
         let convert_options = ConvertOptions {
             data: data.to_path_buf(),
-            classes: classes.map(Path::to_path_buf),
+            open: OpenOptions::with_classes(classes),
             out: out.clone(),
             splits: vec!["train".into(), "val".into()],
             shards: 1,
@@ -317,7 +317,6 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Pat
             void: VoidPolicy::Keep,
             on_error: OnError::Stop,
             exif: ExifPolicy::Stored,
-            mask_values: Default::default(),
             overwrite: true,
         };
         written = convert(&convert_options, &|_, _| ())?.splits.iter().map(|split| split.written).sum::<usize>();

@@ -28,7 +28,7 @@ pub struct SearchFlags {
     /// Weights file, checkpoint, or run folder (its best checkpoint)
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// VOC root, folder with images/ and masks/, or records (folder or glob)
+    /// Data set: a folder, zip or tar in any usual layout, or records (folder or glob)
     #[arg(long)]
     data: Option<PathBuf>,
     /// The split to search on [default: val]

@@ -16,6 +16,7 @@ use segdata::labels::{Classes, MaskCoding};
 use segdata::metrics::evaluate_predictions;
 
 use crate::flags::crf::CrfFlags;
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
 use crate::flags::mask_values::MaskValuesFlag;
@@ -36,7 +37,7 @@ pub struct Args {
     /// Weights file, checkpoint, or run folder (its best checkpoint)
     #[arg(long, value_name = "FILE", requires = "data", required_unless_present = "predictions")]
     weights: Option<PathBuf>,
-    /// VOC root, folder with images/ and masks/, or records (folder or glob)
+    /// Data set: a folder, zip or tar in any usual layout, or records (folder or glob)
     #[arg(long, requires = "weights")]
     data: Option<PathBuf>,
     /// The split to score
@@ -61,6 +62,8 @@ pub struct Args {
     /// truth, else the 21 classes of PASCAL VOC]
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
     #[command(flatten)]
     mask_values: MaskValuesFlag,
     #[command(flatten)]
@@ -120,8 +123,12 @@ fn score_network(
     global: &Global,
 ) -> Result<Outcome> {
     let predictor = args.inference.predictor(weights, global)?;
-    let split = Dataset::open_with(data, args.classes.as_deref(), args.mask_values.given().unwrap_or_default())?
-        .split(&args.split)?;
+    let open = args.data_flags.options(args.classes.clone(), args.mask_values.given())?;
+    let dataset = Dataset::open_with(data, &open)?;
+    let split = dataset.split(&args.split)?;
+    if !global.quiet {
+        report::note(&dataset.form.line());
+    }
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
     if let Some(folder) = &args.save_predictions {

@@ -90,7 +90,7 @@ fn text(info: &Info, all: bool) -> String {
                 })
                 .collect();
             format!(
-                "data set ({:?}), {} classes: {}\n\n{}",
+                "data set ({}), {} classes: {}\n\n{}",
                 found.form,
                 found.classes.len(),
                 found.classes.names.join(", "),

@@ -1,5 +1,8 @@
-//! The split of a data set that brings no lists: one sample in five is held out.
+//! Splits: what folders and lists call them, and the draw for a data set that says nothing about them.
 
+use crate::dataset::entry::{Fault, Listing};
+use crate::dataset::listing::{Files, ListedId};
+use crate::error::Result;
 use crate::rng::{Purpose, Rng};
 
 /// The share of a folder without lists that becomes its `val` split: one in five.
@@ -7,6 +10,47 @@ const VAL_ONE_IN: usize = 5;
 
 /// Seed of the draw, the same in every command: another one would move images between training and validation.
 const SPLIT_SEED: u64 = 0;
+
+/// The split that a folder or list of this name, in any case, holds.
+pub(super) fn split_name(name: &str) -> Option<&'static str> {
+    match name.to_lowercase().as_str() {
+        "train" | "training" => Some("train"),
+        "val" | "valid" | "validation" => Some("val"),
+        "test" | "testing" => Some("test"),
+        _ => None,
+    }
+}
+
+/// Draws one of five `ids` for `val`; the others are `train`. The draw depends on the names alone. Images without a mask
+/// and masks without an image are faults of `train`, whatever side they would fall on.
+pub(super) fn draw(files: &mut Files, mut ids: Vec<String>) -> Result<Vec<Listing>> {
+    ids.sort();
+    ids.dedup();
+    let in_val = drawn_val(ids.len());
+    let listed = |side: bool| -> Vec<ListedId> {
+        let ids = ids.iter().zip(&in_val).filter(|(_, v)| **v == side);
+        ids.map(|(id, _)| ListedId { id: id.clone(), line: None }).collect()
+    };
+    let mut train = files.resolve("train", listed(false))?;
+    let mut val = files.resolve("val", listed(true))?;
+    let unpaired: Vec<Fault> = val.faults.extract_if(.., |f| f.code.starts_with("missing")).collect();
+    for fault in &unpaired {
+        val.entries.retain(|e| Some(&e.id) != fault.id.as_ref());
+    }
+    train.faults.extend(unpaired);
+    train
+        .faults
+        .iter_mut()
+        .for_each(|f| f.hint = "add the missing half, or list the pairs to use in train.txt and val.txt".into());
+    Ok(vec![train, val])
+}
+
+/// The draw from every image and mask there is.
+pub(super) fn draw_all(files: &mut Files) -> Result<Vec<Listing>> {
+    let (mut ids, masks) = files.ids()?;
+    ids.extend(masks);
+    draw(files, ids)
+}
 
 /// Which of `samples` samples, in the order of their names, are in `val`. The draw depends on the number of samples
 /// alone; fewer than two samples are all in `train`.

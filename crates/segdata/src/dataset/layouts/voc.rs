@@ -1,10 +1,13 @@
-//! The layout of PASCAL VOC: `JPEGImages/ID.jpg`, `SegmentationClass/ID.png`, `ImageSets/Segmentation/SPLIT.txt`.
+//! The layout of PASCAL VOC: `JPEGImages/ID.jpg`, `SegmentationClass/ID.png`, `ImageSets/Segmentation/SPLIT.txt`; CVAT's
+//! segmentation masks lie so too, with a `labelmap.txt` and lists named after the parts of a task.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
-use crate::dataset::listing::{Files, read_list};
+use super::drawn_split::{draw, split_name};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
+use crate::dataset::listing::{Files, Side, read_list};
 use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding};
 
 const IMAGES: &str = "JPEGImages";
@@ -17,16 +20,22 @@ const LISTS: &str = "ImageSets/Segmentation";
 pub(super) struct Voc;
 
 impl DataSetLayout for Voc {
-    /// Photographs, or masks beside lists, are enough: what is missing is reported.
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        let has = |part: &str| path.join(part).is_dir();
-        (has(IMAGES) || (has(MASKS) && has("ImageSets"))).then(|| path.to_path_buf())
+    fn form(&self) -> Form {
+        Form::Voc
     }
 
-    /// Every list in `ImageSets/Segmentation` is a split.
-    fn list(&self, root: &Path, _: &ListOptions<'_>) -> Result<Layout> {
+    /// Photographs, or masks beside lists, are enough: what is missing is reported.
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        let has = |part: &str| tree.is_dir(&tree.root().join(part));
+        (has(IMAGES) || (has(MASKS) && has("ImageSets"))).then(|| tree.root().join(IMAGES))
+    }
+
+    /// Every list in `ImageSets/Segmentation` is a split. One list that CVAT calls `default` says nothing about splits:
+    /// they are drawn from it.
+    fn list(&self, tree: &Tree, _: &OpenOptions) -> Result<Layout> {
+        let root = tree.root();
         for part in [IMAGES, MASKS, LISTS] {
-            if !root.join(part).is_dir() {
+            if !tree.is_dir(&root.join(part)) {
                 return Err(Error::data(format!("the VOC root has no folder {part}/"))
                     .at(root)
                     .hint(format!("expected {IMAGES}/ID.jpg, {MASKS}/ID.png and {LISTS}/train.txt, val.txt")));
@@ -34,26 +43,33 @@ impl DataSetLayout for Voc {
         }
         let lists = root.join(LISTS);
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&lists).map_err(|e| Error::io("list the folder", &lists, &e))? {
-            let path = entry.map_err(|e| Error::io("list the folder", &lists, &e))?.path();
+        for path in tree.list(&lists)? {
             if path.extension().is_some_and(|e| e == "txt")
                 && let Some(stem) = path.file_stem().and_then(|s| s.to_str())
             {
                 names.push((stem.to_string(), path.clone()));
             }
         }
-        names.sort();
-        if names.is_empty() {
-            return Err(Error::data("there is no list")
-                .at(&lists)
-                .hint("write the ids of a split into train.txt, one a line"));
-        }
-        let mut files = Files::new(root.join(IMAGES), root.join(MASKS));
+        let mut files = Files::new(tree, Side::of(root.join(IMAGES)), Side::of(root.join(MASKS)));
         let mut listings = Vec::new();
-        for (name, path) in names {
-            listings.push(files.resolve(&name, read_list(&path)?)?);
+        match &names[..] {
+            [] => {
+                return Err(Error::data("there is no list")
+                    .at(&lists)
+                    .hint("write the ids of a split into train.txt, one a line"));
+            }
+            [(name, path)] if name == "default" => {
+                let ids = read_list(tree, path)?.into_iter().map(|listed| listed.id).collect();
+                listings = draw(&mut files, ids)?;
+            }
+            _ => {
+                for (name, path) in &names {
+                    let split = split_name(name).unwrap_or(name);
+                    listings.push(files.resolve(split, read_list(tree, path)?)?);
+                }
+            }
         }
         let coding = Some(MaskCoding::from(&Classes::voc()));
-        Ok(Layout { form: Form::Voc, root: root.to_path_buf(), coding, listings })
+        Ok(Layout { form: Form::Voc, tree: tree.clone(), coding, listings })
     }
 }

@@ -94,9 +94,12 @@ pub(super) fn is_moved(index: u16, rgb: [u8; 3], coding: &MaskCoding) -> bool {
     by_colour.is_some() && by_colour != coding.id_of_value(index)
 }
 
+/// A colour and the mask that has it.
+type Seen<'a> = ([u8; 3], &'a str);
+
 /// The first index that has two colours, with a mask for each.
-fn differing(masks: &[MaskFacts]) -> Option<(u16, [([u8; 3], &str); 2])> {
-    let mut first: BTreeMap<u16, ([u8; 3], &str)> = BTreeMap::new();
+fn differing(masks: &[MaskFacts]) -> Option<(u16, [Seen<'_>; 2])> {
+    let mut first: BTreeMap<u16, Seen<'_>> = BTreeMap::new();
     for mask in masks {
         for (index, rgb) in mask.colours() {
             let &mut (known, id) = first.entry(index).or_insert((rgb, &mask.id));

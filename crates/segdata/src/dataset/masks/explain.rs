@@ -1,13 +1,13 @@
 //! What the values found in masks probably mean, and a class list to start from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use crate::dataset::layout::Layout;
 use crate::error::Error;
-use crate::files::read as file;
+use crate::files::tree::Tree;
 use crate::image::RawMask;
 use crate::labels::{Classes, MaskCoding, MaskValue, VOID, voc_colour};
 
@@ -207,17 +207,17 @@ pub(in crate::dataset) fn without_classes(layout: &Layout) -> Error {
         layout.listings.iter().flat_map(|l| &l.entries).filter_map(|e| e.source.mask()).collect();
     let histograms: Vec<_> = masks
         .par_iter()
-        .filter_map(|path| RawMask::decode(&file::read("the mask", path).ok()?).ok())
+        .filter_map(|path| RawMask::decode(&layout.tree.read("the mask", path).ok()?).ok())
         .map(|mask| mask.histogram())
         .collect();
     let mut counts = ValueCounts::default();
     histograms.iter().for_each(|h| counts.add(h));
-    let (message, hint) = describe_missing_classes(&layout.root, &counts, &explain(&counts));
-    Error::data(message).at(&layout.root).hint(hint)
+    let (message, hint) = describe_missing_classes(&layout.tree, &counts, &explain(&counts));
+    Error::data(message).at(layout.tree.root()).hint(hint)
 }
 
 /// Message and remedy of a folder without a class list.
-pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explained: &Explanation) -> (String, String) {
+pub(crate) fn describe_missing_classes(tree: &Tree, counts: &ValueCounts, explained: &Explanation) -> (String, String) {
     let message = format!(
         "there is no classes.txt, so nothing says what mask values mean; {} masks hold {}: {}",
         counts.masks,
@@ -225,10 +225,10 @@ pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explai
         explained.meaning
     );
     let mut hint = String::new();
-    if let Some((name, classes)) = class_list_beside(root) {
+    if let Some((name, classes)) = class_list_beside(tree) {
         hint.push_str(&format!(
             "{name} lists {classes} classes: use it with `classes {}`,\n",
-            root.join(&name).display()
+            tree.root().join(&name).display()
         ));
     }
     match &explained.class_list {
@@ -242,9 +242,8 @@ pub(crate) fn describe_missing_classes(root: &Path, counts: &ValueCounts, explai
 }
 
 /// A text file beside the images that reads as a class list, under another name.
-fn class_list_beside(root: &Path) -> Option<(String, usize)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(root).ok()?.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    paths.sort();
+fn class_list_beside(tree: &Tree) -> Option<(String, usize)> {
+    let paths = tree.list(tree.root()).ok()?;
     paths.iter().filter(|p| p.extension().is_some_and(|e| e == "txt")).find_map(|path| {
         let classes = MaskCoding::read(path).ok()?.classes.len();
         (classes > 1).then(|| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), classes))

@@ -2,15 +2,14 @@
 //!
 //! The palette of a PNG file lies before its pixels, so a header costs one short read.
 
-use std::io::Read;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::contradictions::{MaskFacts, contradictions, possible};
 use crate::dataset::split::Split;
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::read as file;
+use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::image::{MaskHeader, RawMask};
 use crate::labels::{MaskCoding, MaskValues};
 
@@ -20,21 +19,21 @@ const START_BYTES: u64 = 8 << 10;
 /// Records that show whether labels are arrays or files.
 const FIRST_RECORDS: usize = 4;
 
-/// Refuses masks, each named by its id, that contradict each other or `coding`; see [`contradictions`]. What cannot be read is
+/// Refuses masks in `tree`, each named by its id, that contradict each other or `coding`; see [`contradictions`]. What cannot be read is
 /// passed over: it is an error of its own.
 ///
 /// # Errors
 /// The first contradiction.
-pub(crate) fn refuse_contradictions(masks: &[(&str, &Path)], coding: &MaskCoding) -> Result<()> {
+pub(crate) fn refuse_contradictions(tree: &Tree, masks: &[(&str, &Path)], coding: &MaskCoding) -> Result<()> {
     if coding.mask_values() == MaskValues::Index {
         return Ok(());
     }
     let headers: Vec<MaskFacts> =
-        masks.par_iter().filter_map(|&(id, path)| MaskFacts::of_header(id, header(path)?)).collect();
+        masks.par_iter().filter_map(|&(id, path)| MaskFacts::of_header(id, header(tree, path)?)).collect();
     if !possible(&headers, coding) {
         return Ok(());
     }
-    let whole = |path| RawMask::decode(&file::read("the mask", path).ok()?).ok();
+    let whole = |path| RawMask::decode(&tree.read("the mask", path).ok()?).ok();
     refuse(masks.par_iter().filter_map(|&(id, path)| MaskFacts::of_mask(id, &whole(path)?)).collect(), coding)
 }
 
@@ -60,13 +59,11 @@ fn refuse(masks: Vec<MaskFacts>, coding: &MaskCoding) -> Result<()> {
     }
 }
 
-fn header(path: &Path) -> Option<MaskHeader> {
-    let mut start = Vec::new();
-    let mut file = file::open(ErrorKind::Data, "the mask", path).ok()?;
-    file.by_ref().take(START_BYTES).read_to_end(&mut start).ok()?;
+fn header(tree: &Tree, path: &Path) -> Option<MaskHeader> {
+    let start = tree.read_start("the mask", path, START_BYTES).ok()?;
     if let Some(header) = MaskHeader::read(&start) {
         return Some(header);
     }
     let is_png = start.starts_with(b"\x89PNG") && start.len() as u64 == START_BYTES;
-    is_png.then(|| file::read("the mask", path).ok()).flatten().and_then(|bytes| MaskHeader::read(&bytes))
+    is_png.then(|| tree.read("the mask", path).ok()).flatten().and_then(|bytes| MaskHeader::read(&bytes))
 }

@@ -8,27 +8,41 @@ use super::index::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED};
 use super::names::split_of_file;
 use super::read::{id_in, places_in};
 use crate::dataset::entry::{Entry, Fault, Listing, Place, Source, fingerprint, refuse_faults};
-use crate::dataset::layout::{DataSetLayout, Form, Layout, ListOptions};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::glob::{matcher, pattern_in};
+use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding};
 
 /// TFRecord files: one, a folder of them, or those that a glob in the last component matches.
 pub(crate) struct Records;
 
 impl DataSetLayout for Records {
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
+    fn form(&self) -> Form {
+        Form::Records
+    }
+
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        let path = tree.root();
+        if tree.is_archive() {
+            return None;
+        }
         if path.is_file() {
             return Some(folder_of(path).to_path_buf());
         }
         let folder = if glob_in(path).is_some() { folder_of(path) } else { path };
-        let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file());
+        let nnunet = || folder.join("imagesTr").is_dir(); // has a file of the index's name
+        let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file()) && !nnunet();
         let named =
             || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| is_record_file(&e))));
         (folder.is_dir() && (glob_in(path).is_some() || marked() || named())).then(|| folder.to_path_buf())
     }
 
-    fn list(&self, path: &Path, _: &ListOptions<'_>) -> Result<Layout> {
+    fn list(&self, tree: &Tree, _: &OpenOptions) -> Result<Layout> {
+        let path = tree.root();
+        if tree.is_archive() {
+            return Err(Error::data("records are not read in an archive").at(path).hint("unpack it"));
+        }
         let paths = files_at(path)?;
         let folder = if path.is_dir() { path } else { folder_of(path) };
         if folder.join(UNFINISHED).exists() {
@@ -52,7 +66,7 @@ impl DataSetLayout for Records {
         {
             return Err(cause); // not one whole record: probably no record file at all
         }
-        Ok(Layout { form: Form::Records, root: folder.to_path_buf(), coding: Some(coding), listings })
+        Ok(Layout { form: Form::Records, tree: tree.at(folder), coding: Some(coding), listings })
     }
 }
 
@@ -105,7 +119,7 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
 pub(crate) fn fingerprint_of(folder: &Path, split: &IndexedSplit, classes: &Classes) -> Result<String> {
     let listing = indexed_listing(folder, split);
     refuse_faults(&listing.name, &listing.faults)?;
-    Ok(fingerprint(classes, &listing.entries))
+    Ok(fingerprint(&Tree::open(folder)?, classes, &listing.entries))
 }
 
 /// A split as `dataset.json` describes it. A file that holds something else is a fault, because then it belongs to

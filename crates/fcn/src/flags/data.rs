@@ -1,0 +1,44 @@
+//! How a data set lies on disk, where what is there does not say it.
+
+use std::path::PathBuf;
+
+use fcn_core::Result;
+use segdata::dataset::OpenOptions;
+use segdata::labels::MaskValues;
+
+use super::choice::choice;
+
+/// How a data set lies on disk, for commands that read one.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DataFlags {
+    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder,
+    /// flat, coco, labelme, cvat, yolo or supervisely [default: recognised by what is there]
+    #[arg(long, value_name = "NAME")]
+    layout: Option<String>,
+    /// Folder of photographs in the data, where no layout names it
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Folder of masks in the data, where no layout names it
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
+    /// What the name of a mask has behind that of its photograph, such as _mask
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    mask_suffix: Option<String>,
+}
+
+impl DataFlags {
+    /// The flags as options, with this class list and what counts in masks.
+    ///
+    /// # Errors
+    /// An unknown layout.
+    pub fn options(&self, classes: Option<PathBuf>, mask_values: Option<MaskValues>) -> Result<OpenOptions> {
+        Ok(OpenOptions {
+            classes,
+            mask_values: mask_values.unwrap_or_default(),
+            layout: self.layout.as_deref().map(|word| choice("--layout", word)).transpose()?,
+            images: self.images.clone(),
+            masks: self.masks.clone(),
+            mask_suffix: self.mask_suffix.clone(),
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Pairing photographs with masks by their names, and the splits of what was paired.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::dataset::entry::Listing;
+use crate::dataset::layout::OpenOptions;
+use crate::dataset::layouts::drawn_split::{draw_all, split_name};
+use crate::dataset::listing::{Files, ListedId, Side, each_file, read_list, stem_of_image_name};
+use crate::error::{Error, Result};
+use crate::files::tree::Tree;
+use crate::image::Format;
+
+/// Words that tools put behind the name of a photograph for its mask, after a separator.
+const MASK_WORDS: [&str; 12] = [
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "labelids",
+    "labeltrainids",
+    "seg",
+    "segmentation",
+    "gt",
+    "groundtruth",
+    "annotation",
+    "l",
+];
+
+/// Words behind the names of photographs.
+const IMAGE_WORDS: [&str; 6] = ["image", "img", "im", "sat", "rgb", "photo"];
+
+/// A split and where its two halves lie.
+pub(super) struct Part {
+    pub split: &'static str,
+    pub images: Side,
+    pub masks: Side,
+}
+
+/// Folders that are looked into for names; see [`each_file`].
+const DEEP: usize = 12;
+
+/// An image file by the path from the folder, without extension.
+struct Named {
+    stem: String,
+    jpeg: bool,
+}
+
+/// How the names of photographs and masks correspond: of all suffixes that occur, those under which most masks have a
+/// photograph. `mask_suffix` of the options decides where it is said.
+///
+/// # Errors
+/// What the system refuses.
+pub(super) fn sides(tree: &Tree, images: &Path, masks: &Path, options: &OpenOptions) -> Result<(Side, Side)> {
+    Ok(best_sides(tree, images, masks, options)?.0)
+}
+
+/// [`sides`], and how many pairs there are.
+pub(super) fn best_sides(
+    tree: &Tree,
+    images: &Path,
+    masks: &Path,
+    options: &OpenOptions,
+) -> Result<((Side, Side), usize)> {
+    let one_folder = images == masks;
+    let photographs = named(tree, images)?;
+    let drawn = if one_folder { None } else { Some(named(tree, masks)?) };
+    let drawn = drawn.as_ref().unwrap_or(&photographs);
+    let mut ways = Vec::new();
+    let suffixes = match &options.mask_suffix {
+        Some(said) => BTreeSet::from([said.clone()]),
+        None => suffixes(drawn, &MASK_WORDS),
+    };
+    let mut image_suffixes = suffixes_of_images(&photographs);
+    image_suffixes.insert(0, String::new());
+    if options.mask_suffix.is_none() {
+        let jpeg = one_folder.then_some(true);
+        let way = |jpeg: Option<bool>, dir: &Path| Side { jpeg, ..Side::of(dir) };
+        ways.push((way(jpeg, images), way(jpeg.map(|_| false), masks)));
+    }
+    for suffix in &suffixes {
+        for image_suffix in &image_suffixes {
+            let not = (one_folder && image_suffix.is_empty()).then(|| suffix.clone());
+            let image = Side { not, ..Side::of(images).with_suffix(image_suffix) };
+            ways.push((image, Side::of(masks).with_suffix(suffix)));
+        }
+    }
+    let count = |(image, mask): &(Side, Side)| {
+        let known: HashSet<&str> = photographs.iter().filter_map(|n| n.id(image)).collect();
+        drawn.iter().filter_map(|n| n.id(mask)).filter(|id| known.contains(id)).count()
+    };
+    let counted: Vec<usize> = ways.iter().map(count).collect();
+    let most = counted.iter().copied().max().unwrap_or(0);
+    let best = counted.iter().position(|&n| n == most).unwrap_or(0);
+    Ok((ways.swap_remove(best), most))
+}
+
+impl Named {
+    /// The id under `side`, as [`Side::id_of`] finds it.
+    fn id(&self, side: &Side) -> Option<&str> {
+        let other = side.not.as_ref().is_some_and(|not| self.stem.ends_with(not.as_str()));
+        let wanted = !other && side.jpeg.is_none_or(|jpeg| jpeg == self.jpeg);
+        self.stem.strip_suffix(side.suffix.as_str()).filter(|_| wanted)
+    }
+}
+
+fn named(tree: &Tree, dir: &Path) -> Result<Vec<Named>> {
+    let mut found = Vec::new();
+    each_file(tree, dir, DEEP, &mut |below, name| {
+        if let Some(stem) = stem_of_image_name(name).filter(|stem| !stem.is_empty() && !stem.starts_with("._")) {
+            let jpeg = Format::of_extension(&name[stem.len() + 1..]) == Some(Format::Jpeg);
+            found.push(Named { stem: format!("{below}{stem}"), jpeg });
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+/// The ends of names that are one of these words behind a separator, as they are written.
+fn suffixes(files: &[Named], words: &[&str]) -> BTreeSet<String> {
+    let end = |file: &Named| {
+        let at = file.stem.rfind(['_', '-', '.', ' '])?;
+        let word = file.stem[at + 1..].to_lowercase();
+        words.contains(&word.as_str()).then(|| file.stem[at..].to_string())
+    };
+    files.iter().filter_map(end).collect()
+}
+
+fn suffixes_of_images(files: &[Named]) -> Vec<String> {
+    suffixes(files, &IMAGE_WORDS).into_iter().collect()
+}
+
+/// The listings of splits that have folders of their own. Where there is `train` and no `val`, one is drawn from it.
+/// Where two splits have an id in common, ids are those below the folder of the split: `train/a`.
+///
+/// # Errors
+/// What the system refuses.
+pub(super) fn list_parts(tree: &Tree, parts: Vec<Part>) -> Result<Vec<Listing>> {
+    let has = |name: &str| parts.iter().any(|part| part.split == name);
+    let undivided = has("train") && !has("val");
+    let mut listings = Vec::new();
+    for part in parts {
+        let mut files = Files::new(tree, part.images, part.masks);
+        if undivided && part.split == "train" {
+            listings.extend(draw_all(&mut files)?);
+            continue;
+        }
+        let (mut ids, masks) = files.ids()?;
+        ids.extend(masks);
+        ids.sort();
+        ids.dedup();
+        let mut listing = files.resolve(part.split, ids.into_iter().map(|id| ListedId { id, line: None }).collect())?;
+        listing.faults.iter_mut().for_each(|fault| fault.hint = "add the missing half, or remove the file".into());
+        listings.push(listing);
+    }
+    listings.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut seen = HashSet::new();
+    if listings.iter().flat_map(|l| &l.entries).any(|entry| !seen.insert(entry.id.clone())) {
+        for listing in &mut listings {
+            let ids = listing.entries.iter_mut().map(|e| &mut e.id);
+            for id in ids.chain(listing.faults.iter_mut().filter_map(|fault| fault.id.as_mut())) {
+                *id = format!("{}/{id}", listing.name);
+            }
+        }
+    }
+    Ok(listings)
+}
+
+/// The listings of one pair of folders: `train.txt`, `val.txt`, ... in `root` name the splits, a draw does without them.
+///
+/// # Errors
+/// A list that cannot be read; what the system refuses.
+pub(super) fn list_whole(tree: &Tree, images: Side, masks: Side) -> Result<Vec<Listing>> {
+    let mut files = Files::new(tree, images, masks);
+    let lists = split_lists(tree)?;
+    if lists.is_empty() {
+        return draw_all(&mut files);
+    }
+    lists.iter().map(|(name, path)| files.resolve(name, read_list(tree, path)?)).collect()
+}
+
+/// Lists in the root, by the name of their split. A list must be named after a split, so that `classes.txt` and notes are
+/// none.
+fn split_lists(tree: &Tree) -> Result<Vec<(String, PathBuf)>> {
+    let mut lists = Vec::new();
+    for path in tree.list(tree.root())? {
+        if path.extension().is_some_and(|e| e == "txt")
+            && let Some(stem) = path.file_stem().and_then(|s| s.to_str())
+            && ["train", "val", "test"].iter().any(|name| stem.starts_with(name))
+        {
+            lists.push((split_name(stem).unwrap_or(stem).to_string(), path.clone()));
+        }
+    }
+    lists.sort();
+    Ok(lists)
+}
+
+/// The error of a set whose folders hold no pair.
+pub(super) fn no_pairs(tree: &Tree) -> Error {
+    Error::data("no photograph has a mask of its name").at(tree.root()).hint(
+        "a mask has the stem of its photograph; `mask_suffix` says what it has behind it, `images` and `masks` name the folders",
+    )
+}
