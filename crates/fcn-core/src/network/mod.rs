@@ -9,8 +9,8 @@
 //! A family is a file that builds a [graph] from a few numbers: [`families::fcn`] (Long, Shelhamer & Darrell 2015) on the trunk of
 //! [`families::vgg16`] (Simonyan & Zisserman 2014), and [`families::unet`] (Ronneberger, Fischer & Brox 2015). Everything else knows the graph
 //! alone: the [executor] computes it forward and for gradients, [`maps`] derives sizes, arithmetic, memory and receptive
-//! fields, `initial` the values to start from, and the rooms [`export`](crate::export),
-//! [`import`](crate::import) and [`weights`](crate::weights) write and read it.
+//! fields, `initial` the values to start from, and [`export`](mod@crate::export),
+//! [`import`](mod@crate::import) and [`weights`](crate::weights) write and read it.
 //!
 //! Shapes are written with `N` images, `K` classes, `C` channels, `H x W` pixels. Layers keep the names of the
 //! published models (`conv1_1 .. conv5_3, fc6, fc7, score_fr, upscore2, score_pool4, upscore_pool4, score_pool3,

@@ -11,8 +11,8 @@ use super::choice::choice;
 /// How a data set lies on disk, for commands that read one.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DataFlags {
-    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder,
-    /// flat, coco, labelme, cvat, yolo or supervisely [default: recognised by what is there]
+    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder
+    /// or flat [default: recognised by what is there]
     #[arg(long, value_name = "NAME")]
     layout: Option<String>,
     /// Folder of photographs in the data, where no layout names it

@@ -28,7 +28,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a folder of any layout in [`Form`], a zip or tar archive of one, a record file, or a glob of records.
+    /// Opens a folder of any layout in [`Form`], a zip or tar archive of one, a file of labels, a record file, or a glob of
+    /// records.
     ///
     /// `classes_file` names the classes; without it a `classes.txt` in the folder does, or the class list of another
     /// program (`labelmap.txt`, `class_dict.csv`, `_classes.csv`, `id2label.json`, `data.yaml`), then what the layout says:

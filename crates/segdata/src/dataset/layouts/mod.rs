@@ -10,8 +10,12 @@
 //! | --- | --- |
 //! | `voc` | PASCAL VOC 2012 development kit (Everingham & Winn), section 4 |
 //! | `masks` | the published sets and the usual folders of mask images |
-//! | `annotations` | labels that are shapes: COCO, labelme, CVAT for images, YOLO, Supervisely |
 //! | `parquet` | Parquet files of encoded images, as Hugging Face's `datasets` writes them |
+//! | `annotations/coco` | COCO's instances: shapes drawn in the order of the file, later over earlier |
+//! | `annotations/labelme` | labelme 5: the same rule |
+//! | `annotations/cvat` | CVAT for images 1.1: by `z_order`, then the same rule |
+//! | `annotations/yolo` | Ultralytics' segmentation labels: the same rule |
+//! | `annotations/supervisely` | Supervisely: the same rule |
 //! | [`records`] | TFRecord files of `tf.train.Example`, as in the TensorFlow models repository (`deeplab`) |
 
 pub(in crate::dataset) mod annotations;
