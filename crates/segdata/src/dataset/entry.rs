@@ -147,7 +147,7 @@ impl Source {
             Source::Row(row) => row.table.digest(row.row, hasher),
             Source::Shapes { image, drawing, .. } => {
                 let size = match image {
-                    Ok(Photograph::File(path)) => std::fs::metadata(path).map_or(0, |m| m.len()),
+                    Ok(Photograph::File(path)) => tree.size(path).unwrap_or(0),
                     _ => 0,
                 };
                 hasher.update(&size.to_le_bytes());

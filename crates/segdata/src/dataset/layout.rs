@@ -1,6 +1,6 @@
 //! What lies at a path: the lists of samples of a data set, before the meaning of mask values is settled.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::entry::Listing;
 use crate::error::{Error, Result};
@@ -50,6 +50,11 @@ pub enum Form {
 }
 
 impl Form {
+    /// Whether labels are shapes under names, which a class list numbers when they are drawn.
+    fn draws_shapes(self) -> bool {
+        matches!(self, Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
+    }
+
     /// The word and what it is, in a line that a command prints.
     pub fn line(self) -> String {
         format!("layout {self}: {}", self.describe())
@@ -71,17 +76,14 @@ impl Form {
             Form::Splits => "images and masks in the folder of a split: train/images/, train/masks/",
             Form::Folder => "images/ and masks/",
             Form::Flat => "photographs and masks side by side",
-            Form::Coco => "COCO's JSON: shapes are drawn in the order of the file, later over earlier",
-            Form::Labelme => "labelme: shapes are drawn in the order of the file, later over earlier",
-            Form::Cvat => "CVAT for images: shapes are drawn by z_order, then in the order of the file",
-            Form::Yolo => "YOLO segmentation: shapes are drawn in the order of the file, later over earlier",
-            Form::Supervisely => "Supervisely: shapes are drawn in the order of the file, later over earlier",
+            Form::Coco => "COCO's JSON: shapes in the order of the file, later over earlier; the rest is background",
+            Form::Labelme => "labelme: shapes in the order of the file, later over earlier; the rest is background",
+            Form::Cvat => "CVAT for images: shapes by z_order, later over earlier; the rest is background",
+            Form::Yolo => "YOLO polygons: lines in their order, later over earlier; the rest is background",
+            Form::Supervisely => {
+                "Supervisely: shapes in the order of the file, later over earlier; the rest is background"
+            }
         }
-    }
-
-    /// Whether its labels are shapes with names, which are drawn when they are read.
-    pub fn has_shapes(self) -> bool {
-        matches!(self, Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
     }
 }
 
@@ -116,26 +118,14 @@ impl OpenOptions {
     }
 }
 
-impl OpenOptions {
-    /// The class list that the user named, or `classes.txt` in `root`.
-    pub(crate) fn class_list(&self, root: &Path) -> Result<Option<MaskCoding>> {
-        let beside = root.join("classes.txt");
-        match &self.classes {
-            Some(file) => MaskCoding::read(file).map(Some),
-            None if beside.is_file() => MaskCoding::read(&beside).map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
 /// One way in which data sets lie on disk. A file of [`layouts`](super::layouts) has one of these.
 pub(crate) trait DataSetLayout: Sync {
     /// The word for it.
     fn form(&self) -> Form;
 
     /// The folder of the photographs, the first of several, where a data set lies at the root of `tree` in this way, whole
-    /// or not; `None` where it does not. Looks at names only, and never fails: what keeps the data from being listed,
-    /// [`list`](Self::list) reports.
+    /// or not; `None` where it does not. Looks at names, and at the first bytes of files that any tool may have written,
+    /// and never fails: what keeps the data from being listed, [`list`](Self::list) reports.
     fn recognise(&self, tree: &Tree) -> Option<PathBuf>;
 
     /// Lists the samples of a data set that was recognised, or that the caller says has this layout. No image is decoded.
@@ -157,23 +147,23 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The mask coding from `options.classes`, a class list beside the data, or the data set itself, in this order. Shapes
-    /// have names, and their layouts have settled them already.
+    /// The mask coding from `options.classes`, a class list beside the data, or the data set itself, in this order.
     pub fn named_classes(&self, options: &OpenOptions) -> Result<Option<MaskCoding>> {
+        if self.form.draws_shapes() {
+            return Ok(self.coding.clone());
+        }
         let beside = || class_file::NAMES.iter().map(|name| self.tree.root().join(name)).find(|p| self.tree.is_file(p));
-        let listed = match (&options.classes, beside()) {
-            _ if self.form.has_shapes() => None,
+        let coding = match (&options.classes, beside()) {
             (Some(file), _) => Some(MaskCoding::read(file)?),
             (None, Some(file)) => {
                 let text =
                     class_file::text(self.tree.read("the class list", &file)?).map_err(|e: Error| e.at(&file))?;
                 Some(MaskCoding::parse_file(&file, &text).map_err(|e| e.at(&file))?)
             }
-            (None, None) => None,
+            (None, None) => self.coding.clone(),
         };
         // Of class ids a list changes the names alone.
-        let renamed = |list: MaskCoding| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list));
-        let coding = listed.map(renamed).or_else(|| self.coding.clone());
+        let coding = coding.map(|list| self.coding.as_ref().map_or(list.clone(), |own| own.renamed(list)));
         Ok(coding.map(|coding| coding.with_mask_values(options.mask_values)))
     }
 }

@@ -8,7 +8,6 @@ use super::layouts::annotations::labelme;
 use super::layouts::records;
 use super::sample::{EncodedSample, Pair, Sample, check_sizes, mask_of_ids};
 use crate::error::{Error, Result};
-use crate::files::read as file;
 use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 use crate::image::{self, RawMask};
@@ -158,7 +157,7 @@ impl Split {
                 mask: row.mask().and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),
             }),
             Source::Shapes { image, drawing, .. } => {
-                let image = read_photograph(image);
+                let image = self.read_photograph(image);
                 let mask = draw(drawing, &image).map_err(|e| self.placed_mask(i, e));
                 Ok(Pair { image, mask })
             }
@@ -166,9 +165,9 @@ impl Split {
     }
 
     /// A digest of what the split holds, which survives moving the folder: of a folder, the ids, the sizes of the
-    /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the length and
-    /// checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over the data
-    /// at each start.
+    /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the
+    /// length and checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over
+    /// the data at each start.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.tree, &self.coding.classes, &self.entries)
     }
@@ -193,19 +192,19 @@ impl Split {
         }
     }
 
+    fn read_photograph(&self, image: &std::result::Result<Photograph, String>) -> Result<Vec<u8>> {
+        match image {
+            Ok(Photograph::File(path)) => self.tree.read("the file", path),
+            Ok(Photograph::InLabelme(path)) => labelme::embedded_photograph(&self.tree, path),
+            Err(missing) => Err(Error::data(missing.clone())),
+        }
+    }
+
     fn read_file(&self, path: &std::result::Result<PathBuf, String>) -> Result<Vec<u8>> {
         match path {
             Ok(path) => self.tree.read("the file", path),
             Err(missing) => Err(Error::data(missing.clone())),
         }
-    }
-}
-
-fn read_photograph(image: &std::result::Result<Photograph, String>) -> Result<Vec<u8>> {
-    match image {
-        Ok(Photograph::File(path)) => file::read("the file", path),
-        Ok(Photograph::InLabelme(path)) => labelme::embedded_photograph(path),
-        Err(missing) => Err(Error::data(missing.clone())),
     }
 }
 

@@ -12,12 +12,14 @@ use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::tree::Tree;
 
-/// Files of labels are recognised by what they hold, and come first.
-static SHAPES: [&dyn DataSetLayout; 5] = [&Coco, &Labelme, &Cvat, &Supervisely, &Yolo];
-
 /// Published sets before those that are known by the names of folders alone: of two that read the same photographs, the
-/// first counts. A file is records, whatever it holds.
-static LAYOUTS: [&dyn DataSetLayout; 12] = [
+/// first counts. Files of labels are recognised by what they hold; any other file is records.
+static LAYOUTS: [&dyn DataSetLayout; 17] = [
+    &Coco,
+    &Labelme,
+    &Cvat,
+    &Supervisely,
+    &Yolo,
     &Nnunet,
     &Parquet,
     &Records,
@@ -47,7 +49,7 @@ impl Layout {
         }
         let folders = options.images.is_some() || options.masks.is_some();
         if let Some(form) = options.layout.or(folders.then_some(Form::Folder)) {
-            let said = SHAPES.iter().chain(&LAYOUTS).chain(&LAST).find(|layout| layout.form() == form);
+            let said = LAYOUTS.iter().chain(&LAST).find(|layout| layout.form() == form);
             let said = said.ok_or_else(|| Error::internal(format!("layout `{form}` is not in the registry")))?;
             return said.list(&tree, options);
         }
@@ -84,9 +86,6 @@ fn is_hidden(path: &Path) -> bool {
 /// # Errors
 /// Two that fit.
 fn recognise(tree: &Tree) -> Result<Option<&'static dyn DataSetLayout>> {
-    if let Some(layout) = SHAPES.into_iter().find(|layout| layout.recognise(tree).is_some()) {
-        return Ok(Some(layout));
-    }
     let mut found: Vec<(PathBuf, &dyn DataSetLayout)> = Vec::new();
     for layout in LAYOUTS {
         match layout.recognise(tree) {
@@ -119,7 +118,7 @@ fn below(tree: &Tree) -> Option<PathBuf> {
                 continue;
             }
             let inner = tree.at(&path);
-            if SHAPES.iter().chain(&LAYOUTS).any(|layout| layout.recognise(&inner).is_some()) {
+            if LAYOUTS.iter().any(|layout| layout.recognise(&inner).is_some()) {
                 return Some(path);
             }
             if levels > 1 {
@@ -131,7 +130,7 @@ fn below(tree: &Tree) -> Option<PathBuf> {
 }
 
 fn not_a_dataset(tree: &Tree) -> Error {
-    let forms = "expected images/ and masks/, a VOC root (JPEGImages/, SegmentationClass/, ImageSets/Segmentation/*.txt), \
+    let forms = "expected images/ and masks/, labels of COCO, labelme, CVAT, YOLO or Supervisely, a VOC root (JPEGImages/, SegmentationClass/, ImageSets/Segmentation/*.txt), \
                  another layout that `check` knows, a zip or tar of one, or TFRecord files; `images` and `masks` name \
                  folders of other names";
     if let Some(inner) = below(tree) {

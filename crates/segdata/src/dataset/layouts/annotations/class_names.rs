@@ -1,17 +1,20 @@
 //! Which class each label name is: by the data set's own list, or by one that the user gives.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use crate::dataset::layout::OpenOptions;
 use crate::error::{Error, Result};
-use crate::labels::{Classes, MaskCoding, VOID, is_void_name, voc_colour};
+use crate::files::tree::Tree;
+use crate::labels::{Classes, MaskCoding, VOID, class_file, is_void_name, voc_colour};
 
 /// labelme's name of labels that mark pixels as void; those of class lists are others.
 const LABELME_VOID: &str = "__ignore__";
 
 /// Names of labels that mark pixels as background, in lower case.
 const BACKGROUND_NAMES: [&str; 3] = ["background", "_background_", "__background__"];
+
+/// The class list beside the labels. Those of other programs number their labels without background.
+const CLASS_LIST: &str = "classes.txt";
 
 /// The name of a label and its colour.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +36,18 @@ pub(super) struct ClassNames {
 
 impl ClassNames {
     /// The classes of a data set whose tool lists `labels`: background, then these in their order. A class list that the
-    /// user names, or `classes.txt` in `root`, decides the ids instead, by the names.
-    pub fn settle(labels: &[Label], root: &Path, options: &OpenOptions) -> Result<Self> {
-        match options.class_list(root)? {
-            Some(coding) => Self::given(coding, labels).map_err(|e| e.at(options.classes.as_deref().unwrap_or(root))),
-            None => Self::own(labels).map_err(|e| e.at(root)),
-        }
+    /// user names, or `classes.txt` at the root of `tree`, decides the ids instead, by the names.
+    pub fn settle(labels: &[Label], tree: &Tree, options: &OpenOptions) -> Result<Self> {
+        let beside = tree.root().join(CLASS_LIST);
+        let (path, coding) = match &options.classes {
+            Some(path) => (path, MaskCoding::read(path)?),
+            None if tree.is_file(&beside) => {
+                let text = class_file::text(tree.read("the class list", &beside)?).map_err(|e| e.at(&beside))?;
+                (&beside, MaskCoding::parse(&text).map_err(|e| e.at(&beside))?)
+            }
+            None => return Self::own(labels).map_err(|e| e.at(tree.root())),
+        };
+        Self::given(coding, labels).map_err(|e| e.at(path))
     }
 
     fn own(labels: &[Label]) -> Result<Self> {

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use super::class_names::{ClassNames, Label};
 use super::coco_file::{Annotation, CocoFile, Segmentation};
-use super::document::{Key, read_json, start_of};
+use super::document::{Key, entries, folder_of, has_extension, read_json, start_of, stem};
 use super::samples::{Annotated, Photographs, listings, split_of_name};
-use super::shapes_on_disk::ShapesOnDisk;
 use crate::dataset::entry::Fault;
-use crate::dataset::layout::{Form, Layout, OpenOptions};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::image::shapes::{Drawing, Shape};
@@ -28,27 +27,33 @@ const OTHER_TASKS: [&str; 5] = ["captions", "person_keypoints", "panoptic", "ima
 /// COCO's JSON with its photographs.
 pub(in crate::dataset::layouts) struct Coco;
 
-impl ShapesOnDisk for Coco {
-    const FORM: Form = Form::Coco;
-
-    /// A JSON file, or a folder with some of COCO's in it, in `annotations/`, or in the folders of its splits.
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        let files = coco_files(path);
-        (!files.is_empty()).then(|| root_of(path))
+impl DataSetLayout for Coco {
+    fn form(&self) -> Form {
+        Form::Coco
     }
 
-    fn list(&self, path: &Path, options: &OpenOptions) -> Result<Layout> {
-        let root = root_of(path);
+    /// A JSON file, or a folder with some of COCO's in it, in `annotations/`, or in the folders of its splits.
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        (!coco_files(tree).is_empty()).then(|| folder_of(tree))
+    }
+
+    fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
         let mut files = Vec::new();
-        for path in coco_files(path) {
-            let file: CocoFile = read_json("the COCO file", &path)?;
+        for path in coco_files(tree) {
+            let file: CocoFile = read_json("the COCO file", tree, &path)?;
             files.push((path, file));
         }
-        let names = ClassNames::settle(&labels(&files), &root, options)?;
+        if files.is_empty() {
+            return Err(Error::data("there is no JSON file of COCO's here")
+                .at(tree.root())
+                .hint("expected annotations/instances_SPLIT.json, SPLIT/_annotations.coco.json or one JSON file"));
+        }
+        let tree = &tree.at(&root_of(tree));
+        let names = ClassNames::settle(&labels(&files), tree, options)?;
         let splits = split_names(&files);
         let (mut pictures, mut faults) = (Vec::new(), Vec::new());
         for ((path, file), split) in files.into_iter().zip(splits) {
-            let reader = Reader { names: &names, root: &root, path: path.as_path().into(), split: split.clone() };
+            let reader = Reader { names: &names, tree, path: path.as_path().into(), split: split.clone() };
             let (found, wrong) = reader.pictures(file)?;
             pictures.extend(found);
             faults.push((split, wrong));
@@ -60,37 +65,34 @@ impl ShapesOnDisk for Coco {
                 listing.faults.extend(wrong);
             }
         }
-        Ok(Layout { form: Form::Coco, tree: Tree::open(&root)?, coding: Some(names.coding), listings })
+        Ok(Layout { form: Form::Coco, tree: tree.clone(), coding: Some(names.coding), listings })
     }
 }
 
 /// The folder in which photographs are looked for: that of the file, or the one above `annotations/`.
-fn root_of(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        return path.to_path_buf();
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn root_of(tree: &Tree) -> PathBuf {
+    let folder = folder_of(tree);
     match folder.parent() {
-        Some(above) if folder.ends_with(ANNOTATIONS) && !above.as_os_str().is_empty() => above.to_path_buf(),
-        _ => folder.to_path_buf(),
+        Some(above) if folder != tree.root() && folder.ends_with(ANNOTATIONS) && !above.as_os_str().is_empty() => {
+            above.to_path_buf()
+        }
+        _ => folder,
     }
 }
 
-/// COCO's files at `path`, sorted: those of instances alone where there are some.
-fn coco_files(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return if is_coco(path) { vec![path.to_path_buf()] } else { Vec::new() };
+/// COCO's files in `tree`, sorted: those of instances alone where there are some.
+fn coco_files(tree: &Tree) -> Vec<PathBuf> {
+    let root = tree.root();
+    if tree.is_file(root) && !tree.is_archive() {
+        return if is_coco(tree, root) { vec![root.to_path_buf()] } else { Vec::new() };
     }
-    let mut files = json_files(&path.join(ANNOTATIONS));
+    let mut files = json_files(tree, &root.join(ANNOTATIONS));
     if files.is_empty() {
-        files = json_files(path);
+        files = json_files(tree, root);
     }
     if files.is_empty() {
-        let below = std::fs::read_dir(path).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.path()));
-        let splits = below
-            .filter(|p| p.is_dir() && p.file_name().is_some_and(|n| split_of_name(&n.to_string_lossy()).is_some()));
-        files = splits.flat_map(|folder| json_files(&folder)).collect();
-        files.sort();
+        let splits = entries(tree, root).into_iter().filter(|path| split_of_name(&stem(path)).is_some());
+        files = splits.flat_map(|folder| json_files(tree, &folder)).collect();
     }
     if files.iter().any(|file| stem(file).starts_with("instances")) {
         files.retain(|file| stem(file).starts_with("instances"));
@@ -99,27 +101,18 @@ fn coco_files(path: &Path) -> Vec<PathBuf> {
 }
 
 /// COCO's files in `folder`, sorted.
-fn json_files(folder: &Path) -> Vec<PathBuf> {
-    let paths = std::fs::read_dir(folder).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.path()));
-    let mut files: Vec<PathBuf> =
-        paths.filter(|path| !OTHER_TASKS.iter().any(|task| stem(path).starts_with(task)) && is_coco(path)).collect();
-    files.sort();
+fn json_files(tree: &Tree, folder: &Path) -> Vec<PathBuf> {
+    let mut files = entries(tree, folder);
+    files.retain(|path| !OTHER_TASKS.iter().any(|task| stem(path).starts_with(task)) && is_coco(tree, path));
     files
 }
 
 /// Whether the beginning of a JSON file has a key of COCO's, and none of labelme's. The order of keys is free, so that a
 /// file may begin with any of them.
-fn is_coco(path: &Path) -> bool {
-    if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("json")) || stem(path).starts_with("._") {
-        return false;
-    }
-    let Some(start) = start_of(path) else { return false };
+fn is_coco(tree: &Tree, path: &Path) -> bool {
+    let Some(start) = has_extension(path, "json").then(|| start_of(tree, path)).flatten() else { return false };
     let has = |key: &str| start.contains(&format!("\"{key}\""));
     ["images", "annotations", "categories"].into_iter().any(has) && !has("shapes") && !has("splits")
-}
-
-fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The categories of all files, in the order of their ids; categories of one name are one class.
@@ -147,7 +140,7 @@ fn split_names(files: &[(PathBuf, CocoFile)]) -> Vec<Option<String>> {
 /// One file on its way to samples.
 struct Reader<'a> {
     names: &'a ClassNames,
-    root: &'a Path,
+    tree: &'a Tree,
     path: Arc<Path>,
     split: Option<String>,
 }
@@ -232,11 +225,11 @@ impl Reader<'_> {
             words.extend((split == "val").then(|| "valid".to_string()));
         }
         let mut folders = vec![beside.to_path_buf(), beside.join("images")];
-        for above in [self.root.join("images"), self.root.to_path_buf(), self.root.join("data")] {
+        for above in [self.tree.root().join("images"), self.tree.root().to_path_buf(), self.tree.root().join("data")] {
             folders.extend(words.iter().map(|word| above.join(word)));
             folders.push(above);
         }
-        Photographs::find_folder(folders, names)
+        Photographs::find_folder(self.tree, folders, names)
     }
 
     fn refuse_without_photographs(&self, pictures: &[Annotated]) -> Result<()> {
@@ -252,7 +245,7 @@ impl Reader<'_> {
             first.name
         ))
         .at(&self.path)
-        .hint(format!("put them into {}", self.root.join("images").display())))
+        .hint(format!("put them into {}", self.tree.root().join("images").display())))
     }
 
     fn stray(&self, first: &str, count: usize) -> Fault {

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::class_names::{ClassNames, Label};
 use super::cvat_file::{CvatImage, read_cvat};
-use super::document::start_of;
+use super::document::{folder_of, has_extension, start_of};
 use super::samples::{Annotated, Photographs, listings, split_of_name};
-use super::shapes_on_disk::ShapesOnDisk;
-use crate::dataset::layout::{Form, Layout, OpenOptions};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::image::shapes::{Drawing, Shape};
@@ -22,19 +21,22 @@ const FILE: &str = "annotations.xml";
 /// CVAT's XML with its photographs.
 pub(in crate::dataset::layouts) struct Cvat;
 
-impl ShapesOnDisk for Cvat {
-    const FORM: Form = Form::Cvat;
-
-    /// An XML file of CVAT's, or a folder with one.
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        let (root, file) = located(path);
-        let xml = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("xml"));
-        (xml && start_of(&file).is_some_and(|start| start.contains("<annotations"))).then_some(root)
+impl DataSetLayout for Cvat {
+    fn form(&self) -> Form {
+        Form::Cvat
     }
 
-    fn list(&self, path: &Path, options: &OpenOptions) -> Result<Layout> {
-        let (root, path) = located(path);
-        let file = read_cvat(&path)?;
+    /// An XML file of CVAT's, or a folder with one.
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        let file = file_of(tree);
+        let start = has_extension(&file, "xml").then(|| start_of(tree, &file)).flatten();
+        start.is_some_and(|start| start.contains("<annotations")).then(|| folder_of(tree))
+    }
+
+    fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
+        let (root, path) = (folder_of(tree), file_of(tree));
+        let tree = &tree.at(&root);
+        let file = read_cvat(tree, &path)?;
         let mut labels = file.labels;
         if labels.is_empty() {
             let mut used: Vec<String> =
@@ -43,7 +45,7 @@ impl ShapesOnDisk for Cvat {
             used.dedup();
             labels = used.into_iter().map(|name| Label { name, colour: None }).collect();
         }
-        let names = ClassNames::settle(&labels, &root, options)?;
+        let names = ClassNames::settle(&labels, tree, options)?;
         if file.images.is_empty() {
             return Err(Error::data("the CVAT file lists no image").at(&path).hint("export the task with its images"));
         }
@@ -52,7 +54,7 @@ impl ShapesOnDisk for Cvat {
         let mut folders = vec![root.join("images")];
         folders.extend(subsets.take(64).chain(["default".to_string()]).map(|subset| root.join("images").join(subset)));
         folders.extend([root.clone(), root.join("data")]);
-        let photographs = Photographs::find_folder(folders, wanted);
+        let photographs = Photographs::find_folder(tree, folders, wanted);
         let all_split = file.images.iter().all(|image| image.split().is_some());
         let picture = |image: CvatImage| Annotated {
             split: image.split().filter(|_| all_split),
@@ -70,12 +72,7 @@ impl ShapesOnDisk for Cvat {
             .at(&path)
             .hint(format!("put them into {}: CVAT exports them with `save images`", root.join("images").display())));
         }
-        Ok(Layout {
-            form: Form::Cvat,
-            listings: listings(pictures),
-            coding: Some(names.coding),
-            tree: Tree::open(&root)?,
-        })
+        Ok(Layout { form: Form::Cvat, listings: listings(pictures), coding: Some(names.coding), tree: tree.clone() })
     }
 }
 
@@ -87,13 +84,10 @@ impl CvatImage {
     }
 }
 
-/// The folder and the file meant by `path`.
-fn located(path: &Path) -> (PathBuf, PathBuf) {
-    if path.is_dir() {
-        return (path.to_path_buf(), path.join(FILE));
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    (folder.to_path_buf(), path.to_path_buf())
+/// The file meant by the root of `tree`.
+fn file_of(tree: &Tree) -> PathBuf {
+    let folder = folder_of(tree);
+    if folder == tree.root() { folder.join(FILE) } else { tree.root().to_path_buf() }
 }
 
 fn drawing(path: &Path, image: &CvatImage, names: &ClassNames) -> std::result::Result<Drawing, String> {

@@ -9,6 +9,7 @@ use quick_xml::{Reader, XmlVersion};
 use super::class_names::{Label, hex_colour};
 use super::document::read_bytes;
 use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::image::shapes::{Area, Patch, Polygon};
 use crate::size::Size;
 
@@ -46,8 +47,8 @@ const WITHOUT_AREA: [&str; 4] = ["polyline", "points", "cuboid", "skeleton"];
 ///
 /// # Errors
 /// What is no XML; a video's tracks; an image without name or size. The line is named.
-pub(super) fn read_cvat(path: &Path) -> Result<CvatFile> {
-    let bytes = read_bytes("the CVAT file", path)?;
+pub(super) fn read_cvat(tree: &Tree, path: &Path) -> Result<CvatFile> {
+    let bytes = read_bytes("the CVAT file", tree, path)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         Error::data(format!("the CVAT file is not UTF-8: {e}")).at(path).hint("export it again from CVAT")
     })?;

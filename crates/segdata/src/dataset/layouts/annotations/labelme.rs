@@ -15,11 +15,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::class_names::{ClassNames, Label};
-use super::document::{Whole, read_json, start_of};
+use super::document::{Whole, entries, has_extension, read_json, start_of, stem};
 use super::samples::{Annotated, Photographs, listings, split_of_name};
-use super::shapes_on_disk::ShapesOnDisk;
 use crate::dataset::entry::Photograph;
-use crate::dataset::layout::{Form, Layout, OpenOptions};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::image::shapes::{Area, Drawing, Patch, Polygon, Shape};
@@ -50,35 +49,32 @@ struct LabelmeShape {
 /// A folder of labelme's files.
 pub(in crate::dataset::layouts) struct Labelme;
 
-impl ShapesOnDisk for Labelme {
-    const FORM: Form = Form::Labelme;
-
-    /// A folder with labelme's files in it, in folders named after the splits, or in `annotations/` and the like.
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        (!labelme_files(path, 1).is_empty()).then(|| path.to_path_buf())
+impl DataSetLayout for Labelme {
+    fn form(&self) -> Form {
+        Form::Labelme
     }
 
-    fn list(&self, root: &Path, options: &OpenOptions) -> Result<Layout> {
-        let paths = labelme_files(root, usize::MAX);
+    /// A folder with labelme's files in it, in folders named after the splits, or in `annotations/` and the like.
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        (!labelme_files(tree, 1).is_empty()).then(|| tree.root().to_path_buf())
+    }
+
+    fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
+        let paths = labelme_files(tree, usize::MAX);
         let read = |(path, split): (PathBuf, Option<&'static str>)| {
-            read_json::<LabelmeFile>("the labelme file", &path).map(|file| (path, split, file))
+            read_json::<LabelmeFile>("the labelme file", tree, &path).map(|file| (path, split, file))
         };
         let files = paths.into_par_iter().map(read).collect::<Result<Vec<_>>>()?;
         let labels: BTreeSet<&String> =
             files.iter().flat_map(|(_, _, f)| &f.shapes).map(|shape| &shape.label).collect();
         let labels: Vec<Label> = labels.into_iter().map(|name| Label { name: name.clone(), colour: None }).collect();
-        let names = ClassNames::settle(&labels, root, options)?;
+        let names = ClassNames::settle(&labels, tree, options)?;
         let all_split = files.iter().all(|(_, split, _)| split.is_some());
         let picture = |(path, split, file): (PathBuf, Option<&str>, LabelmeFile)| {
-            annotated(root, &path, split.filter(|_| all_split), file, &names)
+            annotated(tree, &path, split.filter(|_| all_split), file, &names)
         };
         let pictures = files.into_par_iter().map(picture).collect();
-        Ok(Layout {
-            form: Form::Labelme,
-            tree: Tree::open(root)?,
-            coding: Some(names.coding),
-            listings: listings(pictures),
-        })
+        Ok(Layout { form: Form::Labelme, tree: tree.clone(), coding: Some(names.coding), listings: listings(pictures) })
     }
 }
 
@@ -87,24 +83,15 @@ const APART: [&str; 4] = ["annotations", "labels", "json", "masks"];
 
 /// The first `at_most` of labelme's files in `root`, in its folders that are named after splits, and in those that hold
 /// annotations, sorted.
-fn labelme_files(root: &Path, at_most: usize) -> Vec<(PathBuf, Option<&'static str>)> {
-    let entries = |folder: &Path| {
-        let mut paths: Vec<PathBuf> =
-            std::fs::read_dir(folder).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.path())).collect();
-        paths.sort();
-        paths
-    };
+fn labelme_files(tree: &Tree, at_most: usize) -> Vec<(PathBuf, Option<&'static str>)> {
     let mut files: Vec<(PathBuf, Option<&'static str>)> = Vec::new();
-    for path in entries(root) {
+    for path in entries(tree, tree.root()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            let split = split_of_name(&name);
-            if split.is_none() && !APART.contains(&name.to_lowercase().as_str()) {
-                continue;
-            }
-            files.extend(entries(&path).into_iter().filter(|p| is_labelme(p)).take(at_most).map(|p| (p, split)));
-        } else if is_labelme(&path) {
-            files.push((path, None));
+        if has_extension(&path, "json") {
+            files.extend(is_labelme(tree, &path).then(|| (path.clone(), None)));
+        } else if split_of_name(&name).is_some() || APART.contains(&name.to_lowercase().as_str()) {
+            let below = entries(tree, &path).into_iter().filter(|p| is_labelme(tree, p)).take(at_most);
+            files.extend(below.map(|p| (p, split_of_name(&name))));
         }
         if files.len() >= at_most {
             break;
@@ -113,16 +100,14 @@ fn labelme_files(root: &Path, at_most: usize) -> Vec<(PathBuf, Option<&'static s
     files
 }
 
-fn is_labelme(path: &Path) -> bool {
-    let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
-    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    json && !hidden
-        && start_of(path).is_some_and(|start| start.contains("\"shapes\"") && !start.contains("\"categories\""))
+fn is_labelme(tree: &Tree, path: &Path) -> bool {
+    let start = has_extension(path, "json").then(|| start_of(tree, path)).flatten();
+    start.is_some_and(|start| start.contains("\"shapes\"") && !start.contains("\"categories\""))
 }
 
-fn annotated(root: &Path, path: &Path, split: Option<&str>, file: LabelmeFile, names: &ClassNames) -> Annotated {
-    let folder = path.parent().unwrap_or(root);
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+fn annotated(tree: &Tree, path: &Path, split: Option<&str>, file: LabelmeFile, names: &ClassNames) -> Annotated {
+    let folder = path.parent().unwrap_or(tree.root());
+    let stem = stem(path);
     let size = file.width.zip(file.height).map(|(w, h)| Size::new(w.0, h.0)).filter(|size| size.pixels() > 0);
     let mut shapes = Ok(Vec::new());
     for (i, shape) in file.shapes.iter().enumerate() {
@@ -137,7 +122,7 @@ fn annotated(root: &Path, path: &Path, split: Option<&str>, file: LabelmeFile, n
     }
     Annotated {
         split: split.map(str::to_string),
-        image: photograph(root, folder, path, &stem, &file),
+        image: photograph(tree, folder, path, &stem, &file),
         name: stem,
         drawing: shapes.map(|shapes| Drawing { size, background: names.background, shapes }),
         labels: path.into(),
@@ -146,7 +131,7 @@ fn annotated(root: &Path, path: &Path, split: Option<&str>, file: LabelmeFile, n
 
 /// The file that `imagePath` names, one with the stem of the JSON file beside it, or the copy in the JSON file.
 fn photograph(
-    root: &Path,
+    tree: &Tree,
     folder: &Path,
     path: &Path,
     stem: &str,
@@ -155,9 +140,9 @@ fn photograph(
     let extensions = crate::image::IMAGE_EXTENSIONS.iter().flat_map(|(e, _)| [e.to_string(), e.to_uppercase()]);
     let names: Vec<String> =
         file.image_path.iter().cloned().chain(extensions.map(|extension| format!("{stem}.{extension}"))).collect();
-    let folders = [folder.to_path_buf(), folder.join("images"), root.join("images"), root.to_path_buf()];
+    let folders = [folder.to_path_buf(), folder.join("images"), tree.root().join("images"), tree.root().to_path_buf()];
     for folder in folders {
-        let here = Photographs::find_folder(vec![folder], std::iter::empty());
+        let here = Photographs::find_folder(tree, vec![folder], std::iter::empty());
         if let Some(found) = names.iter().find_map(|name| here.find(name).ok()) {
             return Ok(found);
         }
@@ -208,13 +193,13 @@ fn area(shape: &LabelmeShape) -> std::result::Result<Area, String> {
 ///
 /// # Errors
 /// A file that has changed since it was listed; `imageData` that is no base64.
-pub(in crate::dataset) fn embedded_photograph(path: &Path) -> Result<Vec<u8>> {
+pub(in crate::dataset) fn embedded_photograph(tree: &Tree, path: &Path) -> Result<Vec<u8>> {
     #[derive(Deserialize)]
     struct Embedded {
         #[serde(rename = "imageData")]
         image_data: Option<String>,
     }
-    let file: Embedded = read_json("the labelme file", path)?;
+    let file: Embedded = read_json("the labelme file", tree, path)?;
     let text = file.image_data.ok_or_else(|| Error::data("the labelme file has no `imageData`").at(path))?;
     STANDARD.decode(text.trim()).map_err(|e| {
         Error::data(format!("the photograph in the file (`imageData`) is no base64: {e}"))

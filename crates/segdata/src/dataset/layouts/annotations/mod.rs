@@ -20,7 +20,6 @@ mod cvat_file;
 mod document;
 pub(in crate::dataset) mod labelme;
 mod samples;
-mod shapes_on_disk;
 mod supervisely;
 mod yolo;
 mod yolo_config;

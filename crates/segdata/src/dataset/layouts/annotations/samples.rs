@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dataset::entry::{Entry, Fault, Listing, Photograph, Source};
-use crate::dataset::layouts::drawn_split::drawn_val;
+use crate::dataset::layouts::drawn_split::{drawn_val, split_name};
 use crate::dataset::listing::{stem_of_image_name, unsafe_id};
+use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 
 /// One annotated picture.
@@ -73,13 +74,9 @@ fn id_of_name(name: &str) -> String {
 /// The split that a file or folder is named after: `instances_train2017` is `train`, `valid` is `val`.
 pub(super) fn split_of_name(name: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();
-    lower.split(|c: char| !c.is_alphabetic()).find_map(|word| match word {
-        "train" | "training" => Some("train"),
-        "val" | "valid" | "validation" => Some("val"),
-        "test" | "testing" => Some("test"),
-        "trainval" => Some("trainval"),
-        _ => None,
-    })
+    lower
+        .split(|c: char| !c.is_alphabetic())
+        .find_map(|word| split_name(word).or((word == "trainval").then_some("trainval")))
 }
 
 /// Photographs tried in each folder before it is decided where they lie.
@@ -87,26 +84,29 @@ const TRIED: usize = 64;
 
 /// Where the photographs of a data set lie.
 pub(super) struct Photographs {
+    tree: Tree,
     /// The folder that holds the most of them first.
     folders: Vec<PathBuf>,
 }
 
 impl Photographs {
     /// Looks for `names` in each of the `folders`, the likeliest first.
-    pub fn find_folder<'a>(folders: Vec<PathBuf>, names: impl Iterator<Item = &'a str> + Clone) -> Self {
+    pub fn find_folder<'a>(tree: &Tree, folders: Vec<PathBuf>, names: impl Iterator<Item = &'a str> + Clone) -> Self {
         let mut known = HashSet::new();
         let mut found: Vec<(usize, PathBuf)> = folders
             .into_iter()
-            .filter(|folder| folder.is_dir() && known.insert(folder.clone()))
-            .map(|folder| (names.clone().take(TRIED).filter(|name| below(&folder, name).is_some()).count(), folder))
+            .filter(|folder| tree.is_dir(folder) && known.insert(folder.clone()))
+            .map(|folder| {
+                (names.clone().take(TRIED).filter(|name| below(tree, &folder, name).is_some()).count(), folder)
+            })
             .collect();
         found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        Photographs { folders: found.into_iter().map(|(_, folder)| folder).collect() }
+        Photographs { tree: tree.clone(), folders: found.into_iter().map(|(_, folder)| folder).collect() }
     }
 
     /// The photograph called `name`, which may bring folders of the machine that it was annotated on.
     pub fn find(&self, name: &str) -> Result<Photograph, String> {
-        let found = self.folders.iter().find_map(|folder| below(folder, name));
+        let found = self.folders.iter().find_map(|folder| below(&self.tree, folder, name));
         found.map(Photograph::File).ok_or_else(|| {
             let tried: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
             let (id, name) = (id_of_name(name), name.escape_debug());
@@ -119,12 +119,12 @@ impl Photographs {
 }
 
 /// The file `name` in `folder`: with the folders that the name brings, where they stay below, or else without.
-fn below(folder: &Path, name: &str) -> Option<PathBuf> {
+fn below(tree: &Tree, folder: &Path, name: &str) -> Option<PathBuf> {
     let name = in_unix_style(name);
-    let whole = unsafe_id(&name).is_none().then(|| folder.join(&name)).filter(|path| path.is_file());
+    let whole = unsafe_id(&name).is_none().then(|| folder.join(&name)).filter(|path| tree.is_file(path));
     whole.or_else(|| {
         let last = name.rsplit('/').next().filter(|last| unsafe_id(last).is_none() && !last.is_empty())?;
-        Some(folder.join(last)).filter(|path| path.is_file())
+        Some(folder.join(last)).filter(|path| tree.is_file(path))
     })
 }
 
@@ -160,8 +160,9 @@ mod tests {
         for name in ["secret.jpg", "images/a.jpg", "images/sub/b.jpg"] {
             std::fs::write(root.path().join(name), b"x").unwrap();
         }
+        let tree = Tree::open(root.path()).unwrap();
         let found = |name: &str| {
-            let photographs = Photographs::find_folder(vec![root.path().join("images")], [name].into_iter());
+            let photographs = Photographs::find_folder(&tree, vec![root.path().join("images")], [name].into_iter());
             photographs.find(name).map(|p| p.path().strip_prefix(root.path()).unwrap().display().to_string())
         };
         assert_eq!(found("a.jpg").unwrap(), "images/a.jpg");

@@ -13,11 +13,10 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::class_names::{ClassNames, Label, hex_colour};
-use super::document::{Whole, read_json};
+use super::document::{Whole, entries, has_extension, read_json, stem};
 use super::samples::{Annotated, Photographs, listings, split_of_name};
-use super::shapes_on_disk::ShapesOnDisk;
-use crate::dataset::layout::{Form, Layout, OpenOptions};
-use crate::error::{Error, Result};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
+use crate::error::Result;
 use crate::files::tree::Tree;
 use crate::image::shapes::{Area, Drawing, Patch, Polygon, Shape};
 use crate::size::Size;
@@ -80,19 +79,23 @@ struct Bitmap {
 /// A Supervisely project.
 pub(in crate::dataset::layouts) struct Supervisely;
 
-impl ShapesOnDisk for Supervisely {
-    const FORM: Form = Form::Supervisely;
-
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        (path.join(META).is_file() && !data_sets(path).is_empty()).then(|| path.to_path_buf())
+impl DataSetLayout for Supervisely {
+    fn form(&self) -> Form {
+        Form::Supervisely
     }
 
-    fn list(&self, root: &Path, options: &OpenOptions) -> Result<Layout> {
-        let meta: Meta = read_json("the project's meta.json", &root.join(META))?;
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        let sets = || data_sets(tree).into_iter().next();
+        tree.is_file(&tree.root().join(META)).then(sets).flatten().map(|set| set.join(IMAGES))
+    }
+
+    fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
+        let root = tree.root();
+        let meta: Meta = read_json("the project's meta.json", tree, &root.join(META))?;
         let label = |class: Class| Label { colour: class.color.as_deref().and_then(hex_colour), name: class.title };
         let labels: Vec<Label> = meta.classes.into_iter().map(label).collect();
-        let names = ClassNames::settle(&labels, root, options)?;
-        let sets = data_sets(root);
+        let names = ClassNames::settle(&labels, tree, options)?;
+        let sets = data_sets(tree);
         let named = |folder: &Path| split_of_name(&folder.file_name().unwrap_or_default().to_string_lossy());
         let all_split = sets.iter().all(|folder| named(folder).is_some());
         let mut pictures = Vec::new();
@@ -100,13 +103,13 @@ impl ShapesOnDisk for Supervisely {
             let split = named(folder).filter(|_| all_split);
             let below =
                 if sets.len() > 1 && !all_split { folder.strip_prefix(root).unwrap_or(folder) } else { Path::new("") };
-            let photographs = Photographs::find_folder(vec![folder.join(IMAGES)], std::iter::empty());
-            let read = |path: PathBuf| annotated(&path, below, split, &photographs, &names);
-            pictures.extend(annotation_files(folder)?.into_par_iter().map(read).collect::<Result<Vec<_>>>()?);
+            let photographs = Photographs::find_folder(tree, vec![folder.join(IMAGES)], std::iter::empty());
+            let read = |path: PathBuf| annotated(tree, &path, below, split, &photographs, &names);
+            pictures.extend(annotation_files(tree, folder).into_par_iter().map(read).collect::<Result<Vec<_>>>()?);
         }
         Ok(Layout {
             form: Form::Supervisely,
-            tree: Tree::open(root)?,
+            tree: tree.clone(),
             coding: Some(names.coding),
             listings: listings(pictures),
         })
@@ -114,37 +117,29 @@ impl ShapesOnDisk for Supervisely {
 }
 
 /// Folders with `ann/`: the project's own, or those in it.
-fn data_sets(root: &Path) -> Vec<PathBuf> {
-    let below = std::fs::read_dir(root).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.path()));
-    let mut sets: Vec<PathBuf> =
-        below.chain([root.to_path_buf()]).filter(|folder| folder.join(ANNOTATIONS).is_dir()).collect();
-    sets.sort();
+fn data_sets(tree: &Tree) -> Vec<PathBuf> {
+    let mut sets = entries(tree, tree.root());
+    sets.push(tree.root().to_path_buf());
+    sets.retain(|folder| tree.is_dir(&folder.join(ANNOTATIONS)));
     sets
 }
 
-fn annotation_files(set: &Path) -> Result<Vec<PathBuf>> {
-    let folder = set.join(ANNOTATIONS);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(|e| Error::io("list the folder", &folder, &e))? {
-        let path = entry.map_err(|e| Error::io("list the folder", &folder, &e))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) && !hidden {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+fn annotation_files(tree: &Tree, set: &Path) -> Vec<PathBuf> {
+    let mut paths = entries(tree, &set.join(ANNOTATIONS));
+    paths.retain(|path| has_extension(path, "json"));
+    paths
 }
 
 fn annotated(
+    tree: &Tree,
     path: &Path,
     below: &Path,
     split: Option<&str>,
     photographs: &Photographs,
     names: &ClassNames,
 ) -> Result<Annotated> {
-    let file: AnnotationFile = read_json("the annotation file", path)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned(); // NAME.jpg.json
+    let file: AnnotationFile = read_json("the annotation file", tree, path)?;
+    let name = stem(path); // NAME.jpg.json
     let mut shapes = Ok(Vec::new());
     for (i, object) in file.objects.iter().enumerate() {
         if let Ok(list) = &mut shapes {

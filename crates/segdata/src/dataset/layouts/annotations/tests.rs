@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::dataset::{Dataset, Form};
 use crate::error::Result;
+use crate::files::tree::tests::{tar_of, zip_of};
 use crate::image::{RgbImage, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
@@ -522,6 +523,40 @@ fn hostile_supervisely_files_name_file_and_object() {
     assert!(supervisely(&object("dog", "bitmap", &bitmap)).error().contains("more than 64 MiB"));
 }
 
+/// Names and contents of the files of an archive.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+#[test]
+fn labels_in_archives_are_read_where_they_lie() {
+    let (photograph, annotations) = (photograph(), coco(SQUARE));
+    let shape = labelme(&labelme_shape("dog", "rectangle", "[[4, 4], [0, 0]]"));
+    let yaml = "train: images/train\nnames: [dog]\n";
+    let line = "0 0 0 0.5 0 0.5 0.66667 0 0.66667";
+    let boxed = cvat("<box label=\"dog\" xtl=\"0\" ytl=\"0\" xbr=\"4\" ybr=\"4\"/>");
+    let cases: [(Form, Files<'_>); 4] = [
+        (Form::Coco, &[("x/images/a.png", &photograph), ("x/coco.json", annotations.as_bytes())]),
+        (Form::Labelme, &[("x/a.png", &photograph), ("x/a.json", shape.as_bytes())]),
+        (Form::Cvat, &[("images/a.png", &photograph), ("annotations.xml", boxed.as_bytes())]),
+        (
+            Form::Yolo,
+            &[
+                ("images/train/a.png", &photograph),
+                ("labels/train/a.txt", line.as_bytes()),
+                ("data.yaml", yaml.as_bytes()),
+            ],
+        ),
+    ];
+    for (form, files) in cases {
+        let written = Written::new();
+        written.file("a.zip", zip_of(files)).file("a.tar", tar_of(files));
+        for archive in ["a.zip", "a.tar"] {
+            let dataset = Dataset::open(&written.path(archive), None).unwrap();
+            let ids = dataset.split("train").unwrap().load(0).unwrap().labels.ids;
+            assert_eq!((dataset.form, ids), (form, map(&[(1, [0, 0, 4, 4])])), "{archive}");
+        }
+    }
+}
+
 #[test]
 fn check_looks_at_shapes_as_at_masks() {
     use crate::check::{CheckOptions, check};
@@ -530,7 +565,7 @@ fn check_looks_at_shapes_as_at_masks() {
     written.file("annotations/instances_train.json", &both).photograph("train/a.png");
     written.file("annotations/instances_val.json", both.replace("a.png", "b.png")).photograph("val/b.png");
     let data = written.dir.path().into();
-    let options = CheckOptions { data, open: Default::default(), split: None, min_size: 0 };
+    let options = CheckOptions { data, split: None, min_size: 0, open: Default::default() };
     let report = check(&options, &|_, _| ()).unwrap();
     assert!(report.ok, "{:?}", report.problems);
     assert_eq!(report.splits[0].per_class[2].pixels, 4);

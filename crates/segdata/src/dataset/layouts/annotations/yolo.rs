@@ -12,12 +12,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::class_names::{ClassNames, Label};
-use super::document::read_bytes;
+use super::document::{entries, folder_of, has_extension, read_bytes, stem};
 use super::samples::{Annotated, listings, split_of_name};
-use super::shapes_on_disk::ShapesOnDisk;
 use super::yolo_config::Config;
 use crate::dataset::entry::Photograph;
-use crate::dataset::layout::{Form, Layout, OpenOptions};
+use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::dataset::listing::stem_of_image_name;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
@@ -36,24 +35,30 @@ const MAX_POINTS: usize = 1 << 20;
 /// Text labels and photographs in two folders.
 pub(in crate::dataset::layouts) struct Yolo;
 
-impl ShapesOnDisk for Yolo {
-    const FORM: Form = Form::Yolo;
-
-    /// A `data.yaml`, a folder with one and without masks, or `images/` beside `labels/` with text files.
-    fn recognise(&self, path: &Path) -> Option<PathBuf> {
-        if path.is_file() {
-            let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-            return yaml.then(|| path.parent().unwrap_or(Path::new(".")).to_path_buf());
-        }
-        let masks = || ["masks", "JPEGImages"].iter().any(|folder| path.join(folder).is_dir());
-        let configured = || Config::beside(path).is_some() && !masks();
-        (!found_folders(path).is_empty() || configured()).then(|| path.to_path_buf())
+impl DataSetLayout for Yolo {
+    fn form(&self) -> Form {
+        Form::Yolo
     }
 
-    fn list(&self, path: &Path, options: &OpenOptions) -> Result<Layout> {
-        let root = self.recognise(path).unwrap_or_else(|| path.to_path_buf());
-        let config_path = if path.is_file() { Some(path.to_path_buf()) } else { Config::beside(&root) };
-        let config = config_path.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    /// A `data.yaml`, a folder with one and without masks, or `images/` beside `labels/` with text files.
+    fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
+        let root = tree.root();
+        if folder_of(tree) != root {
+            return (has_extension(root, "yaml") || has_extension(root, "yml")).then(|| folder_of(tree));
+        }
+        let configured = || {
+            let config = Config::read(tree, &Config::beside(tree)?).ok()?;
+            splits(tree, &config).ok()?.into_iter().next().filter(|(_, folder)| holds_text(tree, folder))
+        };
+        found_folders(tree).into_iter().next().or_else(configured).map(|(_, folder)| folder)
+    }
+
+    fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
+        let root = folder_of(tree);
+        let said = (root != tree.root()).then(|| tree.root().to_path_buf());
+        let tree = &tree.at(&root);
+        let config_path = said.or_else(|| Config::beside(tree));
+        let config = config_path.as_deref().map(|path| Config::read(tree, path)).transpose()?.unwrap_or_default();
         let numbered = config.names.clone();
         if numbered.is_empty() {
             return Err(Error::data("nothing says what the numbers of classes in the text labels mean")
@@ -61,33 +66,28 @@ impl ShapesOnDisk for Yolo {
                 .hint("write a data.yaml with `names: [...]`, in the order of the numbers"));
         }
         let labels: Vec<Label> = numbered.iter().map(|name| Label { name: name.clone(), colour: None }).collect();
-        let names = ClassNames::settle(&labels, &root, options)?;
+        let names = ClassNames::settle(&labels, tree, options)?;
         let mut pictures = Vec::new();
-        for (split, folder) in splits(&root, &config)? {
-            pictures.extend(pictures_in(split, &folder, &numbered, &names)?);
+        for (split, folder) in splits(tree, &config)? {
+            pictures.extend(pictures_in(tree, split, &folder, &numbered, &names)?);
         }
-        refuse_boxes(&pictures, &root)?;
-        Ok(Layout {
-            form: Form::Yolo,
-            tree: Tree::open(&root)?,
-            coding: Some(names.coding),
-            listings: listings(pictures),
-        })
+        refuse_boxes(&pictures, tree.root())?;
+        Ok(Layout { form: Form::Yolo, tree: tree.clone(), coding: Some(names.coding), listings: listings(pictures) })
     }
 }
 
 /// The folders of photographs that `config` names, or those that lie there, with their splits.
-fn splits(root: &Path, config: &Config) -> Result<Vec<(Option<String>, PathBuf)>> {
+fn splits(tree: &Tree, config: &Config) -> Result<Vec<(Option<String>, PathBuf)>> {
     let mut found = Vec::new();
     for (split, folders) in &config.splits {
         for folder in folders {
-            let there = config.resolve(root, folder);
-            if split == "test" && !there.as_deref().is_some_and(holds_text) {
+            let there = config.resolve(tree, folder);
+            if split == "test" && !there.as_deref().is_some_and(|folder| holds_text(tree, folder)) {
                 continue; // test sets are handed out without labels, or not at all
             }
             let Some(there) = there else {
                 return Err(Error::data(format!("`{split}` of the data.yaml is `{folder}`, which is no folder here"))
-                    .at(root)
+                    .at(tree.root())
                     .hint(
                         "name the folder of the photographs, relative to the data.yaml; lists of files are not read",
                     ));
@@ -96,54 +96,36 @@ fn splits(root: &Path, config: &Config) -> Result<Vec<(Option<String>, PathBuf)>
         }
     }
     if found.is_empty() {
-        found = found_folders(root);
+        found = found_folders(tree);
     }
     if found.is_empty() {
         return Err(Error::data("there are no images/ with labels/ beside them")
-            .at(root)
+            .at(tree.root())
             .hint("expected images/train/NAME.jpg and labels/train/NAME.txt, or train/images and train/labels"));
     }
     Ok(found)
 }
 
 /// Folders of photographs with text labels: `images/`, `images/SPLIT/` and `SPLIT/images/`.
-fn found_folders(root: &Path) -> Vec<(Option<String>, PathBuf)> {
-    let folders = |path: &Path| {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .filter_map(|e| e.ok().map(|e| e.path()))
-            .filter(|p| p.is_dir())
-            .collect();
-        paths.sort();
-        paths
-    };
-    let split =
-        |path: &Path| split_of_name(&path.file_name().unwrap_or_default().to_string_lossy()).map(str::to_string);
-    let mut found: Vec<(Option<String>, PathBuf)> = Vec::new();
-    found.extend(folders(&root.join(IMAGES)).into_iter().map(|path| (split(&path), path)));
-    found
-        .extend(folders(root).into_iter().filter(|p| split(p).is_some()).map(|path| (split(&path), path.join(IMAGES))));
-    found.retain(|(split, path)| split.is_some() && holds_text(path));
-    if found.is_empty() && holds_text(&root.join(IMAGES)) {
-        found.push((None, root.join(IMAGES)));
+fn found_folders(tree: &Tree) -> Vec<(Option<String>, PathBuf)> {
+    let named = |path: &PathBuf| split_of_name(&stem(path)).map(str::to_string);
+    let images = tree.root().join(IMAGES);
+    let nested = entries(tree, &images).into_iter().map(|path| (named(&path), path));
+    let by_split = entries(tree, tree.root()).into_iter().map(|path| (named(&path), path.join(IMAGES)));
+    let mut found: Vec<(Option<String>, PathBuf)> =
+        nested.chain(by_split).filter(|(split, _)| split.is_some()).collect();
+    found.retain(|(_, path)| tree.is_dir(path) && holds_text(tree, path));
+    if found.is_empty() && tree.is_dir(&images) && holds_text(tree, &images) {
+        found.push((None, images));
     }
     found
 }
 
 /// Whether the labels of a folder of photographs are text files.
-fn holds_text(images: &Path) -> bool {
-    let Some(labels) = labels_of(images) else { return false };
-    let names = std::fs::read_dir(labels).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.file_name()));
-    let mut text = false;
-    for name in names {
-        let name = name.to_string_lossy().to_lowercase();
-        if stem_of_image_name(&name).is_some() {
-            return false;
-        }
-        text |= name.ends_with(".txt");
-    }
-    text
+fn holds_text(tree: &Tree, images: &Path) -> bool {
+    let files = labels_of(images).map(|labels| entries(tree, &labels)).unwrap_or_default();
+    let image = |path: &PathBuf| path.file_name().is_some_and(|n| stem_of_image_name(&n.to_string_lossy()).is_some());
+    files.iter().any(|path| has_extension(path, "txt")) && !files.iter().any(image)
 }
 
 /// The folder of labels that belongs to a folder of photographs: the last `images` becomes `labels`.
@@ -154,28 +136,26 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
 }
 
 /// Names without their extension and paths of the files in `folder` that `wanted` accepts.
-fn files_in(folder: &Path, wanted: fn(&str) -> Option<&str>) -> Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list the folder", folder, &e))? {
-        let path = entry.map_err(|e| Error::io("list the folder", folder, &e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(stem) = wanted(&name).filter(|_| !name.starts_with('.')) {
-            files.push((stem.to_string(), path.clone()));
-        }
-    }
+fn files_in(tree: &Tree, folder: &Path, wanted: fn(&str) -> Option<&str>) -> Vec<(String, PathBuf)> {
+    let named = |path: PathBuf| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        wanted(&name).map(|stem| (stem.to_string(), path))
+    };
+    let mut files: Vec<(String, PathBuf)> = entries(tree, folder).into_iter().filter_map(named).collect();
     files.sort();
-    Ok(files)
+    files
 }
 
 fn pictures_in(
+    tree: &Tree,
     split: Option<String>,
     images: &Path,
     numbered: &[String],
     names: &ClassNames,
 ) -> Result<Vec<Annotated>> {
-    let labels = labels_of(images).filter(|folder| folder.is_dir()).unwrap_or_else(|| images.to_path_buf());
-    let photographs = files_in(images, stem_of_image_name)?;
-    let texts = files_in(&labels, |name| name.strip_suffix(".txt"))?;
+    let labels = labels_of(images).filter(|folder| tree.is_dir(folder)).unwrap_or_else(|| images.to_path_buf());
+    let photographs = files_in(tree, images, stem_of_image_name);
+    let texts = files_in(tree, &labels, |name| name.strip_suffix(".txt"));
     if texts.is_empty() && !photographs.is_empty() {
         return Err(Error::data("there is no text label for any photograph")
             .at(&labels)
@@ -195,7 +175,7 @@ fn pictures_in(
             split: split.clone(),
             drawing: text
                 .as_deref()
-                .map_or(Ok(Vec::new()), |path| shapes_in(path, numbered, names))
+                .map_or(Ok(Vec::new()), |path| shapes_in(tree, path, numbered, names))
                 .map(|shapes| Drawing { size: None, background: names.background, shapes }),
             labels: text.map_or(labels.as_path().into(), |path| path.as_path().into()),
             name,
@@ -205,8 +185,13 @@ fn pictures_in(
 }
 
 /// The polygons of a text file.
-fn shapes_in(path: &Path, numbered: &[String], names: &ClassNames) -> std::result::Result<Vec<Shape>, String> {
-    let bytes = read_bytes("the labels", path).map_err(|e| e.to_string())?;
+fn shapes_in(
+    tree: &Tree,
+    path: &Path,
+    numbered: &[String],
+    names: &ClassNames,
+) -> std::result::Result<Vec<Shape>, String> {
+    let bytes = read_bytes("the labels", tree, path).map_err(|e| e.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|e| format!("{}: the labels are not UTF-8: {e}", path.display()))?;
     let mut shapes = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

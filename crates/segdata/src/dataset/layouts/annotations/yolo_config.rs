@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use saphyr_parser::{Event, Parser};
 
 use crate::error::{Error, Result};
-use crate::files::read as file;
+use crate::files::tree::Tree;
 
 /// The longest file: a thousand classes with long names.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,20 +30,21 @@ enum Place {
 }
 
 impl Config {
-    /// The configuration in `root`.
-    pub fn beside(root: &Path) -> Option<PathBuf> {
-        ["data.yaml", "data.yml", "dataset.yaml", "dataset.yml"]
-            .map(|name| root.join(name))
-            .into_iter()
-            .find(|p| p.is_file())
+    /// The configuration at the root of `tree`.
+    pub fn beside(tree: &Tree) -> Option<PathBuf> {
+        let names = ["data.yaml", "data.yml", "dataset.yaml", "dataset.yml"];
+        names.map(|name| tree.root().join(name)).into_iter().find(|path| tree.is_file(path))
     }
 
     /// Reads a file.
     ///
     /// # Errors
     /// What is no YAML (line and column are named); aliases, which no such file needs; numbers of classes with gaps.
-    pub fn read(path: &Path) -> Result<Config> {
-        let bytes = file::read_at_most(MAX_BYTES, "the data.yaml", path)?;
+    pub fn read(tree: &Tree, path: &Path) -> Result<Config> {
+        if let Some(length) = tree.size(path).filter(|length| *length > MAX_BYTES) {
+            return Err(Error::data(format!("the data.yaml has {length} bytes, at most {MAX_BYTES} are read")).at(path));
+        }
+        let bytes = tree.read("the data.yaml", path)?;
         let text = String::from_utf8_lossy(&bytes);
         Self::parse(text.trim_start_matches('\u{feff}')).map_err(|what| {
             Error::data(format!("the data.yaml cannot be read: {what}"))
@@ -120,14 +121,15 @@ impl Config {
 
     /// The folder of photographs that is written as `folder`: below `path`, or below the data set. Exporters write
     /// `../train/images` for `train/images`.
-    pub fn resolve(&self, root: &Path, folder: &str) -> Option<PathBuf> {
+    pub fn resolve(&self, tree: &Tree, folder: &str) -> Option<PathBuf> {
         let folder = folder.replace('\\', "/");
         let inner = folder.trim_start_matches("../").trim_start_matches("./");
+        let root = tree.root();
         let below = self.path.as_deref().map(|path| root.join(path));
         let bases = below.into_iter().chain([root.to_path_buf()]);
         let tries =
             bases.flat_map(|base| [base.join(&folder), base.join(inner)]).flat_map(|p| [p.clone(), p.join("images")]);
-        let tries: Vec<PathBuf> = tries.filter(|p| p.is_dir()).collect();
+        let tries: Vec<PathBuf> = tries.filter(|p| tree.is_dir(p)).collect();
         // `train: train` means train/images: a folder that leads through `images` is meant first.
         let through_images = tries.iter().find(|p| p.iter().any(|part| part == "images"));
         through_images.or(tries.first()).cloned()
