@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use fcn_core::weights::tensor_file::TensorFile;
+use fcn_core::weights::TensorFile;
 use fcn_core::weights::Contents;
 use libfuzzer_sys::fuzz_target;
 
