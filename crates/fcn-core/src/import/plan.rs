@@ -19,7 +19,7 @@ use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::{Classes, VOC_NAMES};
 
 /// Counts changes of what an import gives for the same file, so that older conversions are not taken for new ones.
-pub const IMPORT_VERSION: u32 = 1;
+pub const IMPORT_VERSION: u32 = 2;
 
 /// What pytorch-fcn's `FCN8sAtOnce` multiplies pool4 and pool3 with before it scores them.
 const AT_ONCE_POOL4: f32 = 0.01;
