@@ -15,7 +15,7 @@ use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Purpose, Scratch};
 use rayon::prelude::*;
 
-use super::tape::{Tracked, host, listed, on_tape, record_keeping, sizes_fit, tensor, values};
+use super::tape::{Tracked, host, listed, on_tape, record_layer, sizes_fit, tensor, values};
 
 /// Values that one task masks.
 const CHUNK: usize = 1 << 16;
@@ -41,16 +41,9 @@ pub(crate) fn conv2d(
     }
     let [x, weight] = [x, weight].map(on_tape);
     let kept = |output: &FlexTensor| conv.keep(&x, &weight, output);
-    match bias.map(on_tape) {
-        Some(bias) => {
-            let output = conv.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
-            record_keeping(conv.clone(), [&x, &weight, &bias], kept, output)
-        }
-        None => {
-            let output = conv.forward(x.primitive(), weight.primitive(), None);
-            record_keeping(conv.clone(), [&x, &weight], kept, output)
-        }
-    }
+    let bias = bias.map(on_tape);
+    let output = conv.forward(x.primitive(), weight.primitive(), bias.as_ref().map(|bias| bias.primitive()));
+    record_layer(conv.clone(), &x, &weight, bias.as_ref(), kept, output)
 }
 
 /// The convolution of `x` `[N, C, H, W]` with `[O, C, k, k]` weights, given as `[O, k]`.

@@ -54,6 +54,24 @@ pub(crate) fn record_keeping<const N: usize, const D: usize, O: Backward<Flex, N
     Tensor::from_primitive::<Autodiff<Flex>>(recorded)
 }
 
+/// As [`record_keeping`], of a layer: the parents are its input, its weight and, where it has one, its bias.
+pub(crate) fn record_layer<const D: usize, S, O>(
+    operation: O,
+    x: &Tracked,
+    weight: &Tracked,
+    bias: Option<&Tracked>,
+    kept: impl FnOnce(&FlexTensor) -> S,
+    output: FlexTensor,
+) -> Tensor<D>
+where
+    O: Backward<Flex, 2, State = S> + Backward<Flex, 3, State = S>,
+{
+    match bias {
+        Some(bias) => record_keeping(operation, [x, weight, bias], kept, output),
+        None => record_keeping(operation, [x, weight], kept, output),
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Recorded<G>(G);
 

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{ConvTranspose2d, Scratch};
 
-use super::tape::{host, listed, on_tape, record_keeping, sizes_fit, tensor, values};
+use super::tape::{host, listed, on_tape, record_layer, sizes_fit, tensor, values};
 
 /// Whether the kernels compute it: a kernel whose side is the stride, without padding, or twice the stride.
 pub(crate) fn computes(taps: usize, stride: usize, padding: usize) -> bool {
@@ -38,16 +38,9 @@ pub(crate) fn conv_transpose2d(
     }
     let [x, weight] = [x, weight].map(on_tape);
     let kept = |_: &FlexTensor| Kept { x: x.primitive().clone(), weight: weight.primitive().clone() };
-    match bias.map(on_tape) {
-        Some(bias) => {
-            let output = forward(&sizes, x.primitive(), weight.primitive(), Some(bias.primitive()));
-            record_keeping(TransposedConvolution(sizes), [&x, &weight, &bias], kept, output)
-        }
-        None => {
-            let output = forward(&sizes, x.primitive(), weight.primitive(), None);
-            record_keeping(TransposedConvolution(sizes), [&x, &weight], kept, output)
-        }
-    }
+    let bias = bias.map(on_tape);
+    let output = forward(&sizes, x.primitive(), weight.primitive(), bias.as_ref().map(|bias| bias.primitive()));
+    record_layer(TransposedConvolution(sizes), &x, &weight, bias.as_ref(), kept, output)
 }
 
 fn forward(sizes: &ConvTranspose2d, x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
