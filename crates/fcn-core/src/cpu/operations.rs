@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation, module};
 use conv_kernels::{Activation, Algorithm};
 
-use super::{conv, maps, transposed};
+use super::{concat as join, conv, maps, transposed};
 use crate::device::values::is_host;
 
 /// Convolution with stride 1, then the activation: `[N, C, H, W]` and `[O, C, k, k]` to
@@ -39,6 +39,14 @@ pub fn conv_transpose2d(
     }
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
     module::conv_transpose2d(x, weight, bias, options)
+}
+
+/// `[N, A, H, W]` and `[N, B, H, W]` to `[N, A + B, H, W]`.
+pub fn concat(first: Tensor<4>, second: Tensor<4>) -> Tensor<4> {
+    if is_host(&first) && is_host(&second) {
+        return join::concat(first, second);
+    }
+    Tensor::cat(vec![first, second], 1)
 }
 
 /// Maximum over 2 x 2 windows, then the activation: `[N, C, H, W]` to `[N, C, ceil(H / 2), ceil(W / 2)]`. The windows at
@@ -105,6 +113,27 @@ mod tests {
         let behind = run(|x| max_pool2d(x, Activation::Relu));
         let before = run(|x| max_pool2d(activation::relu(x), Activation::Identity));
         assert_eq!(behind, before);
+    }
+
+    #[test]
+    fn joined_maps_are_the_engine_s_forward_and_backward() {
+        let device = Device::flex().autodiff();
+        let wave = |shape: [usize; 4], step: f32| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * step).sin()).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        for (images, a, b, h, w) in [(1, 1, 1, 1, 1), (2, 3, 5, 4, 3), (3, 4, 1, 2, 7)] {
+            let run = |operation: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+                let first = wave([images, a, h, w], 0.7).require_grad();
+                // Not contiguous.
+                let second = wave([images, b, w, h], 0.3).require_grad();
+                let y = operation(first.clone(), second.clone().swap_dims(2, 3));
+                let gradients = (y.clone() * wave(y.dims(), 1.1)).sum().backward();
+                let gradients = [first, second].map(|x| x.grad(&gradients).unwrap().autodiff());
+                [vec![y], gradients.to_vec()].concat().into_iter().map(|t| t.into_data()).collect::<Vec<_>>()
+            };
+            assert_eq!(run(&concat), run(&|x, y| Tensor::cat(vec![x, y], 1)), "{images} x {a} + {b}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::parameter::Parameter;
 use super::prepared::{LayerWeights, Weights};
 use crate::cpu::maps::enlarge;
 use crate::cpu::norm::{NORM_EPSILON, Normalised, batch_norm, fixed_norm};
-use crate::cpu::{conv_transpose2d, conv2d, max_pool2d};
+use crate::cpu::{concat, conv_transpose2d, conv2d, max_pool2d};
 use crate::device::values::is_host;
 use segdata::rng::{Purpose, Rng};
 
@@ -138,7 +138,7 @@ impl Executor<'_> {
                     crop(x, top, left, rows, columns)
                 }
                 Op::Add => take(0) + take(1),
-                Op::Concat => Tensor::cat(vec![take(0), take(1)], 1),
+                Op::Concat => concat(take(0), take(1)),
             };
             let worth_a_lap =
                 matches!(node.op, Op::Frame { .. } | Op::Conv(_) | Op::MaxPool { .. } | Op::ConvTranspose(_));
