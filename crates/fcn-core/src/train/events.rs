@@ -33,6 +33,8 @@ pub enum Event<'a> {
         config: &'a TrainConfig,
         /// How the data set lies on disk.
         layout: Form,
+        /// Files beside the photographs and masks that are neither, counted, in a sentence.
+        left_out: Option<&'a str>,
         /// Numbers that are learnt.
         parameters: usize,
         /// Images of the training and the validation split.

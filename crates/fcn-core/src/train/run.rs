@@ -27,7 +27,7 @@ use crate::train::validation::Validator;
 use crate::{Error, ErrorKind, Result};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
-use segdata::dataset::{Dataset, OpenOptions};
+use segdata::dataset::{Dataset, Form, OpenOptions};
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -62,6 +62,8 @@ impl TrainOptions {
 /// How a run ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrainReport {
+    /// How the data set lies on disk.
+    pub layout: Form,
     /// Updates done.
     pub steps: u64,
     /// The best validation.
@@ -137,6 +139,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
     emit(Event::Start {
         layout: dataset.form,
+        left_out: dataset.left_out(),
         config,
         parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],
@@ -174,7 +177,14 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
         }
         if step >= config.steps {
             let (best, folder) = (run.state.best, paths.run.clone());
-            return Ok(TrainReport { steps: step, best, last: run.last, run: folder, stages: Vec::new() });
+            return Ok(TrainReport {
+                layout: dataset.form,
+                steps: step,
+                best,
+                last: run.last,
+                run: folder,
+                stages: Vec::new(),
+            });
         }
 
         let started = Instant::now();

@@ -111,6 +111,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 
 fn text(written: &ConvertReport, secs: f64) -> String {
     let mut lines: Vec<String> = vec![written.layout.line()];
+    lines.extend(written.left_out.clone());
     for split in &written.splits {
         lines.extend(split.skipped.iter().map(|s| format!("{}: left out {}: {}", split.name, s.id, s.reason)));
     }

@@ -226,8 +226,9 @@ pub fn train_with_report(options: &TrainOptions, global: &Global) -> Result<Trai
             Event::Start { config, step, .. } if step >= config.steps => {
                 report::note(&format!("the run is already complete: {step} of {} steps are done", config.steps));
             }
-            Event::Start { config, layout, parameters, images, step } => {
+            Event::Start { config, layout, left_out, parameters, images, step } => {
                 report::note(&layout.line());
+                left_out.into_iter().for_each(report::note);
                 report::note(&start_lines(config, parameters, images, step))
             }
             Event::Step(log) => report::note(&format!(

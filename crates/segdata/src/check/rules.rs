@@ -8,6 +8,7 @@ use super::problem::{Problem, Severity};
 use crate::dataset::masks::explain::{Count, ValueCounts, explain};
 use crate::dataset::masks::{MaskFacts, contradictions, named_like_void, only_one_class};
 use crate::dataset::{Dataset, Split};
+use crate::image::IMAGE_EXTENSIONS;
 use crate::labels::{MaskValue, VOID};
 
 /// Faults of the lists: missing files, duplicates, unsafe ids, empty splits.
@@ -32,6 +33,16 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
                 "list at least one id, or remove the list",
             ));
         }
+    }
+}
+
+/// Files beside photographs and masks that are neither.
+pub(super) fn left_out(dataset: &Dataset, problems: &mut Vec<Problem>) {
+    if let Some(sentence) = dataset.left_out() {
+        let extensions: Vec<&str> = IMAGE_EXTENSIONS.iter().map(|(extension, _)| *extension).collect();
+        let hint =
+            format!("pictures end in {}; others have to be converted or renamed to be read", extensions.join(", "));
+        problems.push(Problem::new("left_out", Severity::Warning, None, sentence.into(), &hint));
     }
 }
 

@@ -93,6 +93,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
         }
     }
     rules::lists(&dataset, &mut problems);
+    rules::left_out(&dataset, &mut problems);
     if options.split.is_none() {
         rules::usual_splits(&dataset, &mut problems);
     }

@@ -12,6 +12,8 @@ use crate::labels::VOID;
 pub struct ConvertReport {
     /// How the data set that was read lies on disk: the word that `layout` takes.
     pub layout: Form,
+    /// Files beside the photographs and masks that are neither, counted, in a sentence; null where there are none.
+    pub left_out: Option<String>,
     /// In the order asked for.
     pub splits: Vec<ConvertedSplit>,
     /// Digest over all splits, also in `dataset.json`.

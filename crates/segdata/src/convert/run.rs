@@ -30,7 +30,12 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
     let mut folder = Folder::begin(&options.out, options.overwrite)?;
     let total = splits.iter().map(Split::len).sum();
     let (mut done, mut bad) = (0, Vec::new());
-    let mut report = ConvertReport { layout: dataset.form, splits: Vec::new(), fingerprint: String::new() };
+    let mut report = ConvertReport {
+        layout: dataset.form,
+        left_out: dataset.left_out().map(Into::into),
+        splits: Vec::new(),
+        fingerprint: String::new(),
+    };
     for split in &splits {
         let mut advance = |n: usize| {
             done += n;

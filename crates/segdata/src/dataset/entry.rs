@@ -1,10 +1,11 @@
 //! What a list of samples holds: the samples with their places on disk, and what is wrong with the list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::names::name_of;
 use crate::error::{Error, Result};
 use crate::files::parquet::Table;
 use crate::files::tree::Tree;
@@ -88,9 +89,58 @@ pub(crate) struct Listing {
     pub name: String,
     pub entries: Vec<Entry>,
     pub faults: Vec<Fault>,
+    /// What lies beside the samples of this list and is none.
+    pub left_out: LeftOut,
+}
+
+/// Files in the folders of photographs and masks that are neither by their names, counted by kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOut {
+    by_kind: BTreeMap<String, usize>,
+    first: Option<PathBuf>,
+}
+
+/// What systems leave beside files, which nobody misses.
+const NOT_MISSED: [&str; 2] = ["thumbs.db", "desktop.ini"];
+
+impl LeftOut {
+    /// Counts a file. One that is an image lacks the suffix that the names of its half have.
+    pub fn add(&mut self, path: &Path, lacks: Option<&str>) {
+        let name = name_of(path).to_lowercase();
+        if name.starts_with('.') || NOT_MISSED.contains(&name.as_str()) {
+            return;
+        }
+        let kind = match (lacks, name.rsplit_once('.')) {
+            (Some(suffix), _) => format!("image not named `NAME{suffix}`"),
+            (None, Some((_, extension))) => format!(".{extension}"),
+            (None, None) => "without an extension".into(),
+        };
+        *self.by_kind.entry(kind).or_default() += 1;
+        self.first.get_or_insert_with(|| path.to_path_buf());
+    }
+
+    /// Adds what another list left out.
+    pub fn merge(&mut self, other: LeftOut) {
+        other.by_kind.into_iter().for_each(|(kind, n)| *self.by_kind.entry(kind).or_default() += n);
+        self.first = self.first.take().or(other.first);
+    }
+
+    /// What was left out; `None` where nothing was.
+    pub fn sentence(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        let counted: Vec<String> = self.by_kind.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let (total, counted) = (self.by_kind.values().sum::<usize>(), counted.join(", "));
+        let files = if total == 1 { "1 file" } else { &format!("{total} files") };
+        Some(format!("left out {files} beside the photographs and masks: {counted} ({}, ..)", first.display()))
+    }
 }
 
 impl Listing {
+    /// A list without samples.
+    pub fn empty(name: &str) -> Listing {
+        Listing { name: name.to_string(), entries: Vec::new(), faults: Vec::new(), left_out: LeftOut::default() }
+    }
+
     /// Gives every sample whose id an earlier one has already an id of its own: results are named by id, and would
     /// overwrite those of the other.
     pub fn make_ids_unique(&mut self) {

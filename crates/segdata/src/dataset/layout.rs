@@ -55,6 +55,11 @@ impl Form {
         matches!(self, Form::Coco | Form::Labelme | Form::Cvat | Form::Yolo | Form::Supervisely)
     }
 
+    /// Whether it is one data set that everybody has in the same form, with files that are not read.
+    pub(super) fn is_published(self) -> bool {
+        matches!(self, Form::Cityscapes | Form::Ade20k | Form::Pets | Form::Voc | Form::Nnunet)
+    }
+
     /// The word and what it is, in a line that a command prints.
     pub fn line(self) -> String {
         format!("layout {self}: {}", self.describe())

@@ -1,80 +1,79 @@
 //! Lists of ids and the files of each id.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::entry::{Entry, Fault, Listing, Source};
+use super::entry::{Entry, Fault, LeftOut, Listing, Source};
+use super::names::{Side, composed, name_of, stem_of_image_name, unsafe_id, without_image_extension};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
-use crate::image::Format;
 
-/// The folders of a data set in files, and what lies in them.
+/// The two halves of a data set in files, and what lies in them.
 pub(crate) struct Files {
-    tree: Tree,
-    images: Side,
-    masks: Side,
-    listed: HashMap<(PathBuf, bool), ByStem>,
+    images: Half,
+    masks: Half,
+    /// What lies in the folders and belongs to no half, until a listing has it.
+    left_out: LeftOut,
 }
 
-/// The files of one half of all pairs: those below a folder whose names, without extension, end in `suffix`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Side {
-    pub dir: PathBuf,
-    /// What a name has behind the id.
-    pub suffix: String,
-    /// What names of this half do not end in, where both halves lie in one folder.
-    pub not: Option<String>,
-    /// Whether files are JPEG or not, where both halves lie in one folder under one name.
-    pub jpeg: Option<bool>,
+/// The files of one half by id, the ids sorted.
+struct Half {
+    what: &'static str,
+    dir: PathBuf,
+    by_id: BTreeMap<String, Vec<PathBuf>>,
+    /// Ids by their last part, once one is missing.
+    by_name: OnceCell<HashMap<String, PathBuf>>,
 }
-
-impl Side {
-    pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Side { dir: dir.into(), ..Side::default() }
-    }
-
-    /// The same folder with this behind the ids.
-    pub fn with_suffix(self, suffix: &str) -> Self {
-        Side { suffix: suffix.into(), ..self }
-    }
-
-    /// The id of a file of this name, and none where the file is no image or of the other half.
-    pub fn id_of<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let stem = stem_of_image_name(name).filter(|s| !s.is_empty() && !s.starts_with("._"))?;
-        let jpeg = || Format::of_extension(&name[stem.len() + 1..]) == Some(Format::Jpeg);
-        let other = self.not.as_ref().is_some_and(|not| stem.ends_with(not.as_str()));
-        let wanted = !other && self.jpeg.is_none_or(|wanted| wanted == jpeg());
-        stem.strip_suffix(self.suffix.as_str()).filter(|id| wanted && !id.is_empty())
-    }
-}
-
-/// Files of a folder by id, sorted.
-type ByStem = BTreeMap<String, Vec<PathBuf>>;
 
 impl Files {
-    pub fn new(tree: &Tree, images: Side, masks: Side) -> Self {
-        Files { tree: tree.clone(), images, masks, listed: HashMap::new() }
+    /// The files of both halves, those in sub-folders too: ids have the path from the folder. A folder that is not there
+    /// holds none.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn new(tree: &Tree, images: Side, masks: Side) -> Result<Self> {
+        let mut left_out = LeftOut::default();
+        let one_folder = images.dir == masks.dir;
+        let mut half = |what, side: Side, other: &Side| -> Result<Half> {
+            let mut by_id: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+            if tree.is_dir(&side.dir) {
+                each_file(tree, &side.dir, MOST_FOLDERS_DEEP, &mut |below, name, path| {
+                    match side.id_of(name) {
+                        Some(id) => {
+                            let id = format!("{below}{id}");
+                            by_id.entry(composed(&id).into_owned()).or_default().push(path.to_path_buf());
+                        }
+                        None if one_folder && (what == "mask" || other.id_of(name).is_some()) => {}
+                        None if below.is_empty() && side.dir == tree.root() => {} // class lists, lists, notes
+                        None => left_out.add(path, stem_of_image_name(name).map(|_| side.suffix.as_str())),
+                    }
+                    true
+                })?;
+            }
+            Ok(Half { what, dir: side.dir, by_id, by_name: OnceCell::new() })
+        };
+        let (images, masks) = (half("image", images.clone(), &masks)?, half("mask", masks.clone(), &images)?);
+        Ok(Files { images, masks, left_out })
     }
 
-    /// Ids of all images and of all masks, sorted, those in sub-folders with the path from the folder.
-    pub fn ids(&mut self) -> Result<(Vec<String>, Vec<String>)> {
-        Ok((self.ids_of(&self.images)?, self.ids_of(&self.masks)?))
+    /// Ids of all images and of all masks, sorted.
+    pub fn ids(&self) -> (Vec<String>, Vec<String>) {
+        (self.images.by_id.keys().cloned().collect(), self.masks.by_id.keys().cloned().collect())
     }
 
-    fn ids_of(&self, side: &Side) -> Result<Vec<String>> {
-        let mut ids = Vec::new();
-        each_file(&self.tree, &side.dir, MOST_FOLDERS_DEEP, &mut |below, name| {
-            ids.extend(side.id_of(name).map(|id| format!("{below}{id}")));
-            true
-        })?;
+    /// Ids of images, masks or both, sorted.
+    pub fn all_ids(&self) -> Vec<String> {
+        let (mut ids, masks) = self.ids();
+        ids.extend(masks);
         ids.sort();
         ids.dedup();
-        Ok(ids)
+        ids
     }
 
-    /// The listing `name` of `ids`, with every fault of it.
-    pub fn resolve(&mut self, name: &str, ids: Vec<ListedId>) -> Result<Listing> {
-        let mut listing = Listing { name: name.to_string(), entries: Vec::new(), faults: Vec::new() };
+    /// The listing `name` of `ids`, with every fault of it. The first one says what was left out.
+    pub fn resolve(&mut self, name: &str, ids: Vec<ListedId>) -> Listing {
+        let mut listing = Listing { left_out: std::mem::take(&mut self.left_out), ..Listing::empty(name) };
         let mut seen = HashSet::new();
         for ListedId { id, line } in ids {
             let place = line.map_or(String::new(), |n| format!(" (line {n} of {name}.txt)"));
@@ -89,8 +88,7 @@ impl Files {
                 });
                 continue;
             }
-            let image = self.find(false, &id, &place)?;
-            let mask = self.find(true, &id, &place)?;
+            let (image, mask) = (self.images.find(&id, &place), self.masks.find(&id, &place));
             let id = image.as_ref().or(mask.as_ref()).map_or(id.clone(), |found| found.id.clone());
             if !seen.insert(id.clone()) {
                 listing.faults.push(Fault {
@@ -116,69 +114,8 @@ impl Files {
             let source = Source::Files { image: image.map(|f| f.path), mask: mask.map(|f| f.path) };
             listing.entries.push(Entry { id, source });
         }
-        Ok(listing)
+        listing
     }
-
-    /// The file of `id` among the masks or the images. An id may bring its extension, or a subfolder.
-    fn find(&mut self, mask: bool, id: &str, place: &str) -> Result<std::result::Result<Found, String>> {
-        let (what, dir) = if mask { ("mask", &self.masks.dir) } else { ("image", &self.images.dir) };
-        let relative = Path::new(id);
-        let below = dir.join(relative.parent().unwrap_or(Path::new("")));
-        let name = relative.file_name().and_then(|n| n.to_str()).unwrap_or(id);
-        if !self.tree.is_dir(&below) {
-            return Ok(Err(format!("{id}: no {what} folder {}{place}", below.display())));
-        }
-        let by_stem = self.list(&below, mask)?;
-        let (stem, id) = match stem_of_image_name(name) {
-            Some(stem) if !by_stem.contains_key(name) => (stem, id[..id.len() - (name.len() - stem.len())].to_string()),
-            _ => (name, id.to_string()),
-        };
-        Ok(match by_stem.get(stem).map(Vec::as_slice) {
-            Some([path]) => Ok(Found { id, path: path.clone() }),
-            Some([first, second, ..]) => {
-                Err(format!("{id}: two {what} files, {} and {}{place}", first.display(), second.display()))
-            }
-            _ => Err(format!("{id}: no {what} in {}{place}", below.display())),
-        })
-    }
-
-    /// Images or masks in `dir` by id. Files of other kinds, hidden files and names that are not UTF-8 are passed over.
-    fn list(&mut self, dir: &Path, mask: bool) -> Result<&ByStem> {
-        let key = (dir.to_path_buf(), mask);
-        if !self.listed.contains_key(&key) {
-            let side = if mask { &self.masks } else { &self.images };
-            let mut by_stem = ByStem::new();
-            for path in self.tree.list(dir)? {
-                if let Some(id) = path.file_name().and_then(|n| n.to_str()).and_then(|name| side.id_of(name)) {
-                    by_stem.entry(id.to_string()).or_default().push(path.clone());
-                }
-            }
-            self.listed.insert(key.clone(), by_stem);
-        }
-        self.listed.get(&key).ok_or_else(|| Error::internal("a listed folder was lost"))
-    }
-}
-
-/// Folders in folders that are looked into: a link to a folder above would go on for ever.
-const MOST_FOLDERS_DEEP: usize = 12;
-
-/// Calls `take` with each file below `dir`, in order: the path of its folder from `dir`, with a slash at its end unless it
-/// is `dir` itself, and its name; until that returns false. Folders whose names begin with a dot are passed over.
-pub(crate) fn each_file(tree: &Tree, dir: &Path, deep: usize, take: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
-    let mut folders = vec![(dir.to_path_buf(), String::new(), deep)];
-    while let Some((folder, below, deep)) = folders.pop() {
-        for path in tree.list(&folder)? {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-            if stem_of_image_name(name).is_none() && tree.is_dir(&path) {
-                if deep > 0 && !name.starts_with('.') && name != "__MACOSX" {
-                    folders.push((path.clone(), format!("{below}{name}/"), deep - 1));
-                }
-            } else if !take(&below, name) {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 struct Found {
@@ -186,16 +123,70 @@ struct Found {
     path: PathBuf,
 }
 
-/// `name` without its extension, if that is one of an image.
-pub(crate) fn stem_of_image_name(name: &str) -> Option<&str> {
-    let (stem, extension) = name.rsplit_once('.')?;
-    Format::of_extension(extension).is_some().then_some(stem)
+impl Half {
+    /// The file of `id`, which may bring its extension, or a sub-folder; or the sentence that says what is missing.
+    fn find(&self, id: &str, place: &str) -> std::result::Result<Found, String> {
+        let (what, id) = (self.what, composed(id));
+        let known = |id: &str| self.by_id.get(id).map(|paths| (id.to_string(), paths.as_slice()));
+        match known(&id).or_else(|| known(without_image_extension(&id))) {
+            Some((id, [path])) => Ok(Found { id, path: path.clone() }),
+            Some((id, [first, second, ..])) => {
+                Err(format!("{id}: two {what} files, {} and {}{place}", first.display(), second.display()))
+            }
+            _ => Err(format!("{id}: no {what} in {}{place}{}", self.dir.display(), self.elsewhere(&id))),
+        }
+    }
+
+    /// Names a file that has the name of `id`, and lies in another folder.
+    fn elsewhere(&self, id: &str) -> String {
+        let last = |id: &str| id.rsplit('/').next().unwrap_or(id).to_string();
+        let by_name = self.by_name.get_or_init(|| {
+            let named = self.by_id.iter().filter_map(|(id, paths)| Some((last(id), paths.first()?.clone())));
+            named.collect()
+        });
+        by_name.get(&last(without_image_extension(id))).map_or(String::new(), |path| {
+            format!("; {} has the name, but not the folder", path.strip_prefix(&self.dir).unwrap_or(path).display())
+        })
+    }
+}
+
+/// Folders in folders that are looked into: a link to a folder above would go on for ever.
+pub(crate) const MOST_FOLDERS_DEEP: usize = 12;
+
+/// Calls `take` with each file below `dir`, in order: the path of its folder from `dir`, with a slash at its end unless it
+/// is `dir` itself, its name, both as text, and its path; until that returns false. Folders whose names begin with a dot
+/// are passed over.
+pub(crate) fn each_file(
+    tree: &Tree,
+    dir: &Path,
+    deep: usize,
+    take: &mut dyn FnMut(&str, &str, &Path) -> bool,
+) -> Result<()> {
+    let mut folders = vec![(dir.to_path_buf(), String::new(), deep)];
+    while let Some((folder, below, deep)) = folders.pop() {
+        for path in tree.list(&folder)? {
+            let name = name_of(&path);
+            if stem_of_image_name(&name).is_none() && tree.is_dir(&path) {
+                if deep > 0 && !name.starts_with('.') {
+                    folders.push((path.clone(), format!("{below}{name}/"), deep - 1));
+                }
+            } else if !take(&below, &name, &path) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An id and the number of its line.
 pub(crate) struct ListedId {
     pub id: String,
     pub line: Option<usize>,
+}
+
+/// Ids that no list names.
+pub(crate) fn unlisted(ids: impl IntoIterator<Item = String>) -> Vec<ListedId> {
+    ids.into_iter().map(|id| ListedId { id, line: None }).collect()
 }
 
 /// Reads a list: one id a line. A byte-order mark, CRLF, surrounding spaces and empty lines are dropped.
@@ -210,42 +201,9 @@ pub(crate) fn read_list(tree: &Tree, path: &Path) -> Result<Vec<ListedId>> {
         .collect())
 }
 
-/// Why `id` must not be joined to a folder's path.
-pub(crate) fn unsafe_id(id: &str) -> Option<&'static str> {
-    if id.contains(['\0', '\n', '\r']) {
-        return Some("holds a control character");
-    }
-    if id.contains('\\') {
-        return Some("holds a backslash");
-    }
-    let mut components = Path::new(id).components();
-    if Path::new(id).is_absolute() {
-        return Some("is an absolute path");
-    }
-    (!components.all(|c| matches!(c, Component::Normal(_)))).then_some("leaves the folder")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_stay_below_their_folder() {
-        let cases = [
-            ("2007_000033", None),
-            ("a b ü", None),
-            ("sub/a", None),
-            ("../a", Some("leaves the folder")),
-            ("a/../../b", Some("leaves the folder")),
-            ("./a", Some("leaves the folder")),
-            ("/etc/passwd", Some("is an absolute path")),
-            ("a\0b", Some("holds a control character")),
-            ("..\\a", Some("holds a backslash")),
-        ];
-        for (id, expected) in cases {
-            assert_eq!(unsafe_id(id), expected, "{id:?}");
-        }
-    }
 
     #[test]
     fn lists_are_read_whatever_wrote_them() {
@@ -259,21 +217,29 @@ mod tests {
         assert!(read_list(&tree, &path).is_err_and(|e| e.message.contains("not UTF-8")));
     }
 
+    /// Empty files of these names in `images/` and `masks/`.
+    fn files(images: &[&str], masks: &[&str]) -> (tempfile::TempDir, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, names) in [("images", images), ("masks", masks)] {
+            for name in names {
+                let path = dir.path().join(folder).join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, b"").unwrap();
+            }
+        }
+        let tree = Tree::open(dir.path()).unwrap();
+        let side = |folder: &str| Side::of(dir.path().join(folder));
+        let files = Files::new(&tree, side("images"), side("masks")).unwrap();
+        (dir, files)
+    }
+
     #[test]
     fn every_fault_of_a_list_is_found_in_one_pass() {
-        let dir = tempfile::tempdir().unwrap();
-        let (images, masks) = (dir.path().join("images"), dir.path().join("masks"));
-        for (folder, names) in [
-            (&images, &["a.jpg", "b.JPG", "c.png", "c.jpg", "e.png"][..]),
-            (&masks, &["a.png", "b.png", "d.png", "e.png", "readme.txt"]),
-        ] {
-            std::fs::create_dir(folder).unwrap();
-            names.iter().for_each(|n| std::fs::write(folder.join(n), b"").unwrap());
-        }
+        let (_dir, mut files) =
+            files(&["a.jpg", "b.JPG", "c.png", "c.jpg", "e.png"], &["a.png", "b.png", "d.png", "e.png", "readme.txt"]);
         let ids = ["a", "b.JPG", "c", "d", "../x", "a.jpg", "e"];
         let ids = ids.iter().enumerate().map(|(n, id)| ListedId { id: id.to_string(), line: Some(n + 1) }).collect();
-        let tree = Tree::open(dir.path()).unwrap();
-        let listing = Files::new(&tree, Side::of(images), Side::of(masks)).resolve("train", ids).unwrap();
+        let listing = files.resolve("train", ids);
         let faults: Vec<(&str, &str)> = listing.faults.iter().map(|f| (f.code, f.id.as_deref().unwrap())).collect();
         let expected = [
             ("missing_image", "c"),
@@ -287,5 +253,48 @@ mod tests {
         assert!(listing.faults[3].message.contains("line 5 of train.txt"));
         let found: Vec<&str> = listing.entries.iter().map(|e| e.id.as_str()).collect();
         assert_eq!(found, ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn both_forms_of_unicode_and_double_extensions_make_pairs() {
+        let (_dir, mut files) =
+            files(&["cafe\u{301}.jpg", "b.jpg", "sub/c.tif"], &["caf\u{e9}.png", "b.jpg.png", "sub/c.png"]);
+        let listing = files.resolve("train", unlisted(files.all_ids()));
+        let found: Vec<&str> = listing.entries.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!((found, listing.faults.len()), (vec!["b", "caf\u{e9}", "sub/c"], 0), "{:?}", listing.faults);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_what_lies_elsewhere_is_named() {
+        let (_dir, mut files) =
+            files(&["a.jpg", "sub/b.jpg", "film.mp4", "._a.jpg"], &["a.png", "b.png", "notes.txt", "more.txt"]);
+        let listing = files.resolve("train", unlisted(files.all_ids()));
+        let left_out = listing.left_out.sentence().unwrap();
+        assert!(
+            left_out.contains("3 files") && left_out.contains("2 .txt") && left_out.contains("1 .mp4"),
+            "{left_out}"
+        );
+        assert!(files.resolve("val", Vec::new()).left_out.sentence().is_none(), "said once");
+        let missing = listing.faults.iter().find(|f| f.id.as_deref() == Some("sub/b")).unwrap();
+        assert!(missing.message.contains("b.png has the name, but not the folder"), "{}", missing.message);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_unicode_make_pairs() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, name) in [("images", b"caf\xe9.jpg"), ("masks", b"caf\xe9.png")] {
+            let folder = dir.path().join(folder).join(std::ffi::OsStr::from_bytes(b"\xff"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(std::ffi::OsStr::from_bytes(name)), b"").unwrap();
+        }
+        let tree = Tree::open(dir.path()).unwrap();
+        let side = |folder: &str| Side::of(dir.path().join(folder));
+        let mut files = Files::new(&tree, side("images"), side("masks")).unwrap();
+        let listing = files.resolve("train", unlisted(files.all_ids()));
+        assert!(listing.faults.is_empty(), "{:?}", listing.faults);
+        assert_eq!(listing.entries[0].id, "\u{fffd}/caf\u{fffd}");
+        assert!(matches!(&listing.entries[0].source, Source::Files { image: Ok(path), .. } if path.exists()));
     }
 }

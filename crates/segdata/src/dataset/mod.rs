@@ -20,6 +20,7 @@ pub mod layouts;
 mod listing;
 pub mod loader;
 pub(crate) mod masks;
+pub(crate) mod names;
 mod open;
 mod sample;
 mod split;

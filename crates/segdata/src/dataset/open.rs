@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::entry::refuse_faults;
+use super::entry::{LeftOut, refuse_faults};
 use super::layout::{Form, Layout, OpenOptions};
 use super::masks::explain::without_classes;
 use super::masks::{refuse_contradicting_records, refuse_contradictions, refuse_one_class, samples};
@@ -22,6 +22,8 @@ pub struct Dataset {
     /// How it lies on disk.
     pub form: Form,
     splits: Vec<Split>,
+    /// What lies in the folders of photographs and masks and is neither, in a sentence.
+    left_out: Option<String>,
     tree: Tree,
     /// Whether the masks contradict each other, once that was looked at.
     surveyed: Arc<OnceLock<Result<()>>>,
@@ -58,12 +60,17 @@ impl Dataset {
 
     pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
         let shared = Arc::new(coding.clone());
-        let splits =
-            layout.listings.into_iter().map(|listing| Split::new(listing, shared.clone(), layout.tree.clone()));
+        let mut left_out = LeftOut::default();
+        let mut splits = Vec::new();
+        for mut listing in layout.listings {
+            left_out.merge(std::mem::take(&mut listing.left_out));
+            splits.push(Split::new(listing, shared.clone(), layout.tree.clone()));
+        }
         Dataset {
             classes: coding.classes.clone(),
             form: layout.form,
-            splits: splits.collect(),
+            splits,
+            left_out: left_out.sentence().filter(|_| !layout.form.is_published()),
             coding,
             tree: layout.tree.clone(),
             surveyed: Arc::default(),
@@ -89,6 +96,12 @@ impl Dataset {
     /// Names of the splits, sorted.
     pub fn splits(&self) -> Vec<String> {
         self.splits.iter().map(|s| s.name().to_string()).collect()
+    }
+
+    /// Files in the folders of photographs and masks that are neither by their names, counted, in one sentence; `None`
+    /// where there are none, and of published sets, which bring files of other kinds.
+    pub fn left_out(&self) -> Option<&str> {
+        self.left_out.as_deref()
     }
 
     /// The split called `name`, all of whose images and masks were found at opening, and whose masks agree with each

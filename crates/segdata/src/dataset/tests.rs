@@ -296,3 +296,43 @@ fn real_photographs_load_whatever_their_form() {
     let train = camvid.split("train").unwrap();
     (0..train.len()).for_each(|i| drop(train.load(i).unwrap()));
 }
+
+#[test]
+fn what_macos_leaves_beside_files_is_passed_over() {
+    let drawn = DrawnVoc::new(3, 2, 40, 30);
+    for name in ["ImageSets/Segmentation/._train.txt", "JPEGImages/._a0.jpg", "SegmentationClass/._a0.png"] {
+        std::fs::write(drawn.root().join(name), b"\0\x05\x16\x07").unwrap();
+    }
+    let dataset = Dataset::open(drawn.root(), None).unwrap();
+    assert_eq!(dataset.splits(), ["train", "val"]);
+    assert_eq!(dataset.split("train").unwrap().load(0).unwrap().id, "a0");
+}
+
+#[test]
+fn shards_need_no_extension_where_their_content_says_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["train-00000-of-00001", "voc_val-00000-of-00001"] {
+        let mut writer = RecordWriter::new(std::fs::File::create(path(name)).unwrap());
+        let example = Example::new().with_bytes("image/filename", b"a0.jpg");
+        writer.write(&example.encode()).unwrap();
+    }
+    std::fs::write(path("._train-00000-of-00001"), b"\0\x05\x16\x07").unwrap();
+    std::fs::write(path("notes-1-of-2"), b"the first of two pages of notes").unwrap();
+    let dataset = Dataset::open(dir.path(), None).unwrap();
+    assert_eq!((dataset.form, dataset.splits()), (Form::Records, vec!["train".into(), "val".into()]));
+    assert_eq!(dataset.split_as_listed("val").unwrap().id(0), "a0");
+}
+
+#[test]
+fn files_that_are_no_pictures_are_counted_once() {
+    let folder =
+        super::drawn::drawn_folder("0 a\n1 b\n", &[(&[0, 1, 0, 1], Foreign::Grey), (&[0, 1, 1, 1], Foreign::Grey)]);
+    assert_eq!(Dataset::open(folder.path(), None).unwrap().left_out(), None);
+    for name in ["images/film.mp4", "masks/a0.txt", "images/.DS_Store", "images/Thumbs.db"] {
+        std::fs::write(folder.path().join(name), b"x").unwrap();
+    }
+    let dataset = Dataset::open(folder.path(), None).unwrap();
+    let left_out = dataset.left_out().unwrap();
+    assert!(left_out.starts_with("left out 2 files") && left_out.contains("1 .mp4, 1 .txt"), "{left_out}");
+}

@@ -9,7 +9,10 @@
 //! * [`write`](mod@write) makes a file durable before it has its name.
 //! * [`glob`](mod@glob) matches the names of files in a folder.
 //! * [`npy`] is NumPy's array format, version 1.0 (`numpy/lib/format.py`).
+//! * `yaml` gives the scalars of a document.
 //! * [`path_text`] puts paths into JSON.
+
+use std::ffi::OsStr;
 
 pub mod glob;
 pub mod npy;
@@ -18,3 +21,11 @@ pub mod path_text;
 pub mod read;
 pub(crate) mod tree;
 pub mod write;
+pub(crate) mod yaml;
+
+/// Whether a name is one that systems put beside the files of people: macOS keeps what other file systems have no place for
+/// in `._NAME` (AppleDouble, RFC 1740), and in `__MACOSX/` in archives. What is in it is no photograph, mask or list,
+/// whatever its extension says.
+pub fn is_left_by_system(name: &OsStr) -> bool {
+    name == "__MACOSX" || name.as_encoded_bytes().starts_with(b"._")
+}

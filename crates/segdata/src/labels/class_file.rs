@@ -11,6 +11,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::yaml::{Step, scalars};
 
 /// Names under which a class list may lie beside the data, the first that is there counts.
 pub(crate) const NAMES: [&str; 6] =
@@ -100,28 +101,34 @@ fn json(text: &str) -> Result<String> {
     Ok(lines)
 }
 
-/// The `names` of a `data.yaml`: a list or a map, in brackets or one entry a line.
+/// The `names` of a `data.yaml`.
 fn yaml(text: &str) -> Result<String> {
-    let missing = || unread("the file has no `names`".into(), "`names: [a, b]`, or one `0: a` a line below `names:`");
-    let start = text.lines().position(|line| line.starts_with("names:")).ok_or_else(missing)?;
-    let mut lines = text.lines().skip(start).map(|line| line.split(" #").next().unwrap_or("").trim_end());
-    let first = lines.next().unwrap_or("").trim_start_matches("names:").trim();
-    let entries: Vec<String> = if first.starts_with(['[', '{']) {
-        let rest = lines.fold(first.to_string(), |all, line| all + line);
-        let inner = rest.split([']', '}']).next().unwrap_or("").trim_start_matches(['[', '{']);
-        inner.split(',').map(|entry| entry.trim().to_string()).collect()
-    } else {
-        let below = |line: &&str| line.starts_with([' ', '\t', '-']) || line.is_empty();
-        lines.take_while(below).map(|line| line.trim().to_string()).collect()
-    };
-    let mut listed = String::new();
-    for (position, entry) in entries.iter().filter(|entry| !entry.is_empty()).enumerate() {
-        let entry = entry.strip_prefix('-').unwrap_or(entry).trim();
-        let numbered = entry.split_once(':').filter(|(number, _)| number.trim().parse::<u64>().is_ok());
-        let (number, name) = numbered.map_or((position.to_string(), entry), |(n, name)| (n.trim().to_string(), name));
-        listed.push_str(&format!("{number} {}\n", name.trim().trim_matches(['"', '\''])));
+    let expected = "`names: [a, b]`, or one `0: a` a line below `names:`";
+    let names = scalars(text).and_then(|scalars| names_in_yaml(&scalars));
+    match names.map_err(|what| unread(format!("the file cannot be read: {what}"), expected))? {
+        none if none.is_empty() => Err(unread("the file has no `names`".into(), expected)),
+        names => Ok(names.into_iter().map(|(number, name)| format!("{number} {name}\n")).collect()),
     }
-    if listed.is_empty() { Err(missing()) } else { Ok(listed) }
+}
+
+/// The classes in the scalars of a `data.yaml`, in the order of their numbers: `names` is a list, or a mapping from numbers.
+///
+/// # Errors
+/// A key of the mapping that is no number.
+pub(crate) fn names_in_yaml(scalars: &[(Vec<Step>, String)]) -> std::result::Result<Vec<(usize, String)>, String> {
+    let mut numbered = Vec::new();
+    for (way, name) in scalars {
+        let number = match &way[..] {
+            [Step::Key(key), Step::Item(at)] if key == "names" => *at,
+            [Step::Key(key), Step::Key(number)] if key == "names" => {
+                number.trim().parse().map_err(|_| format!("`{number}` in `names` is no number of a class"))?
+            }
+            _ => continue,
+        };
+        numbered.push((number, name.clone()));
+    }
+    numbered.sort();
+    Ok(numbered)
 }
 
 #[cfg(test)]
@@ -163,6 +170,7 @@ mod tests {
             ("a.json", r#"{"0": 1}"#),
             ("a.yaml", "nc: 3"),
             ("a.yaml", "names:\nnc: 3"),
+            ("a.yaml", "names: {a: 0}"),
         ] {
             assert!(translate(Path::new(name), text).is_err_and(|e| e.hint.is_some()), "{name}: {text}");
         }

@@ -1,17 +1,17 @@
 //! Folders of masks, scored against each other, whatever program made them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::tally::{Scores, Tally};
 use crate::dataset::masks::refuse_contradictions;
+use crate::dataset::names::{Side, composed, name_of, without_image_extension};
 use crate::error::{Error, Result};
 use crate::files::read::read;
 use crate::files::tree::Tree;
-use crate::image::{Format, RawMask};
+use crate::image::RawMask;
 use crate::labels::MaskCoding;
 
 /// The scores of a folder of masks.
@@ -101,12 +101,19 @@ fn pairs(predictions: &Path, truth: &Path, ids: Option<&[String]>) -> Result<(Ve
     let (mut predicted, mut annotated) = (masks_in(predictions)?, masks_in(truth)?);
     let mut skipped: Vec<Skipped> = Vec::new();
     if let Some(ids) = ids {
-        let ids: BTreeSet<&String> = ids.iter().collect();
-        predicted.retain(|id, _| ids.contains(id));
-        annotated.retain(|id, _| ids.contains(id));
-        for id in ids.into_iter().filter(|id| !annotated.contains_key(*id) && !predicted.contains_key(*id)) {
+        let known = |id: &str| annotated.contains_key(id) || predicted.contains_key(id);
+        // Lists of other programs may bring the extension.
+        let id = |listed: &String| {
+            let whole = composed(listed).into_owned();
+            let stem = without_image_extension(&whole);
+            if !known(&whole) && known(stem) { stem.to_string() } else { whole }
+        };
+        let ids: BTreeSet<String> = ids.iter().map(id).collect();
+        for id in ids.iter().filter(|id| !known(id)) {
             skipped.push(Skipped { id: id.clone(), reason: "listed, but in neither folder".into() });
         }
+        predicted.retain(|id, _| ids.contains(id));
+        annotated.retain(|id, _| ids.contains(id));
     }
     for (id, path) in &annotated {
         if !predicted.contains_key(id) {
@@ -138,20 +145,22 @@ fn score_pair(tally: &mut Tally, truth: &Path, prediction: &Path, coding: &MaskC
     Ok(())
 }
 
-/// The mask files of a folder by stem; JPEGs are never masks. Where two share a stem, the later one by name counts.
+/// The mask files of a folder by id; JPEGs are never masks.
+///
+/// # Errors
+/// Two masks of one id.
 fn masks_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let fault = |e: std::io::Error| Error::io("list the folder", folder, &e);
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let path = entry.map_err(fault)?.path();
-        let promised = path.extension().and_then(|e| e.to_str()).and_then(Format::of_extension);
-        let is_mask = promised.is_some_and(|format| format != Format::Jpeg) && path.is_file();
-        if let (true, Some(stem)) = (is_mask, path.file_stem()) {
-            let (stem, place) = (stem.to_string_lossy().into_owned(), path.clone());
-            let kept: &mut PathBuf = found.entry(stem).or_insert(place);
-            if path > *kept {
-                *kept = path;
-            }
+    let tree = Tree::open(folder)?;
+    let side = Side { jpeg: Some(false), ..Side::of(folder) };
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for path in tree.list(folder)? {
+        let name = name_of(&path);
+        let Some(id) = side.id_of(&name).filter(|_| tree.is_file(&path)) else { continue };
+        if let Some(other) = found.insert(composed(id).into_owned(), path.clone()) {
+            let name = other.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(Error::data(format!("two masks are called {id}: {name} and {}", name_of(&path)))
+                .at(folder)
+                .hint("keep the one that is meant"));
         }
     }
     Ok(found)
@@ -159,6 +168,8 @@ fn masks_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::image::encode_mask_png;
     use crate::labels::{Classes, LabelMap};
@@ -188,10 +199,25 @@ mod tests {
         let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
         assert_eq!(ids, ["alone", "broken", "extra", "size"]);
 
-        let listed = ["a".to_string(), "nowhere".to_string()];
+        let listed = ["a.png".to_string(), "nowhere".to_string()];
         let evaluation = evaluate_predictions(p, t, Some(&listed), &MaskCoding::from(&Classes::voc())).unwrap();
         let ids: Vec<&str> = evaluation.skipped.iter().map(|s| s.id.as_str()).collect();
         assert_eq!((evaluation.scores.images, ids), (1, vec!["nowhere"]));
+    }
+
+    #[test]
+    fn two_masks_of_one_id_are_refused_and_what_systems_leave_is_passed_over() {
+        let (truth, predictions) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (t, p) = (truth.path(), predictions.path());
+        write(t, "a b.png", 2, &[0, 1]);
+        write(p, "a b.jpg.png", 2, &[0, 1]);
+        fs::write(p.join("._a b.png"), b"no image").unwrap();
+        let score = || evaluate_predictions(p, t, Some(&["a b".to_string()]), &MaskCoding::from(&Classes::voc()));
+        let evaluation = score().unwrap();
+        assert_eq!((evaluation.scores.images, evaluation.skipped.len()), (1, 0), "{:?}", evaluation.skipped);
+        write(p, "a b.bmp.png", 2, &[0, 1]);
+        let error = score().unwrap_err();
+        assert!(error.message.contains("a b.bmp.png") && error.message.contains("a b.jpg.png"), "{error}");
     }
 
     #[test]

@@ -274,8 +274,8 @@ pub fn train(options: &BenchOptions) -> Result<BenchRow> {
 ///
 /// # Errors
 /// A data set that cannot be read.
-pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Result<BenchRow> {
-    let dataset = Dataset::open(data, classes)?;
+pub fn load(options: &BenchOptions, data: &Path, open: &OpenOptions) -> Result<BenchRow> {
+    let dataset = Dataset::open_with(data, open)?;
     let plan = BatchPlan {
         seed: 0,
         batch: options.batch,
@@ -303,13 +303,13 @@ pub fn load(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Resu
 ///
 /// # Errors
 /// Those of the converter.
-pub fn convert_dataset(options: &BenchOptions, data: &Path, classes: Option<&Path>) -> Result<BenchRow> {
+pub fn convert_dataset(options: &BenchOptions, data: &Path, open: &OpenOptions) -> Result<BenchRow> {
     let out = std::env::temp_dir().join(format!("fcn-bench-{}", std::process::id()));
     let mut written = 0;
     let times = time(options.runs, || {
         let convert_options = ConvertOptions {
             data: data.to_path_buf(),
-            open: OpenOptions::with_classes(classes),
+            open: open.clone(),
             out: out.clone(),
             splits: vec!["train".into(), "val".into()],
             shards: 1,

@@ -14,8 +14,10 @@ use fcn_core::train::TrainConfig;
 use fcn_core::{Error, Result, device};
 
 use crate::flags::choice::choice;
+use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::flags::size::parse_size;
 use crate::report;
 
@@ -81,6 +83,10 @@ pub struct Args {
     /// Class list, where the data brings none
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -137,6 +143,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         runs: args.runs.max(1),
         device,
     };
+    let open = args.data_flags.options(args.classes.clone(), args.mask_values.given())?;
     let data = || {
         args.data.as_deref().ok_or_else(|| {
             Error::usage("this measurement reads a data set").hint("add --data DIR; `fcn quickstart` draws one")
@@ -150,8 +157,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         What::Infer => measure::infer(&options)?,
         What::Crf => return run_crf(&args, options.size, global),
         What::Train => measure::train(&options)?,
-        What::Load => measure::load(&options, data()?, args.classes.as_deref())?,
-        What::Convert => measure::convert_dataset(&options, data()?, args.classes.as_deref())?,
+        What::Load => measure::load(&options, data()?, &open)?,
+        What::Convert => measure::convert_dataset(&options, data()?, &open)?,
     };
     if global.json {
         return report::print_json(&[row]);

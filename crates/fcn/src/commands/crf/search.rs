@@ -8,10 +8,11 @@ use fcn_core::infer::CrfParams;
 use fcn_core::infer::Predictor;
 use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
-use segdata::dataset::Dataset;
+use segdata::dataset::{Dataset, OpenOptions};
 
 use crate::flags::crf::typed;
 use crate::flags::global::Global;
+use crate::flags::mask_values::MaskValuesFlag;
 use crate::report::{self, Progress};
 
 /// Images and parameter sets that are tried unless told otherwise.
@@ -43,6 +44,8 @@ pub struct SearchFlags {
     /// Seed of the random sets [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    mask_values: MaskValuesFlag,
 }
 
 impl SearchFlags {
@@ -55,6 +58,7 @@ impl SearchFlags {
             ("--images", self.images.is_some()),
             ("--trials", self.trials.is_some()),
             ("--seed", self.seed.is_some()),
+            ("--mask-values", self.mask_values.given().is_some()),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(Error::usage(format!("{flag} is a flag of the search")).hint("add --search")),
@@ -76,7 +80,11 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
     };
     let fcn = weights::load_mapped(&weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
-    let split = Dataset::open(data, classes)?.split(split_name)?;
+    let open = OpenOptions {
+        mask_values: flags.mask_values.given().unwrap_or_default(),
+        ..OpenOptions::with_classes(classes)
+    };
+    let split = Dataset::open_with(data, &open)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
     let found = search(&Predictor::new(fcn), &split, &options, &mut |done, all| {
         progress.at(done, all);

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use fcn_core::evaluate::{CrfComparison, Evaluation, Scored, evaluate, evaluate_with_crf, save_prediction};
 use fcn_core::infer::CrfParams;
 use fcn_core::{Error, ErrorKind, Result};
-use segdata::dataset::Dataset;
+use segdata::dataset::{Dataset, Form};
 use segdata::labels::{Classes, MaskCoding};
 use segdata::metrics::evaluate_predictions;
+use serde::Serialize;
 
 use crate::flags::crf::CrfFlags;
 use crate::flags::data::DataFlags;
@@ -74,15 +75,18 @@ pub struct Args {
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let crf = args.crf_flags.params_if(args.crf)?;
+    let mut layout = None;
     let evaluation = match (&args.weights, &args.data, &args.predictions, &args.truth) {
-        (Some(weights), Some(data), _, _) => match score_network(&args, weights, data, crf.as_ref(), global)? {
-            Outcome::Raw(evaluation) => *evaluation,
-            Outcome::Compared(comparison) if global.json => return report::print_json(&comparison),
-            Outcome::Compared(comparison) => {
-                report::print_line(&crf_table::text(&comparison));
-                return Ok(());
+        (Some(weights), Some(data), _, _) => {
+            match score_network(&args, weights, data, crf.as_ref(), &mut layout, global)? {
+                Outcome::Raw(evaluation) => *evaluation,
+                Outcome::Compared(comparison) if global.json => return print_scores(layout, &comparison),
+                Outcome::Compared(comparison) => {
+                    report::print_line(&crf_table::text(&comparison));
+                    return Ok(());
+                }
             }
-        },
+        }
         (_, _, Some(predictions), Some(truth)) => {
             evaluate_predictions(predictions, truth, read_ids(&args)?.as_deref(), &mask_coding(&args)?)?.into()
         }
@@ -95,7 +99,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     match global.json {
         true => {
             evaluation.scores.one_class().iter().for_each(|remark| report::note(&format!("note: {remark}")));
-            report::print_json(&evaluation)?;
+            print_scores(layout, &evaluation)?;
         }
         false => report::print_line(&text(&evaluation)),
     }
@@ -109,6 +113,18 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     }
 }
 
+/// Prints scores as one document, with how the data set lies on disk, where there is one.
+fn print_scores(layout: Option<Form>, scores: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, S> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layout: Option<Form>,
+        #[serde(flatten)]
+        scores: &'a S,
+    }
+    report::print_json(&Document { layout, scores })
+}
+
 /// What the scores of a network are.
 enum Outcome {
     Raw(Box<Evaluation>),
@@ -120,14 +136,17 @@ fn score_network(
     weights: &std::path::Path,
     data: &std::path::Path,
     crf: Option<&CrfParams>,
+    layout: &mut Option<Form>,
     global: &Global,
 ) -> Result<Outcome> {
     let predictor = args.inference.predictor(weights, global)?;
     let open = args.data_flags.options(args.classes.clone(), args.mask_values.given())?;
     let dataset = Dataset::open_with(data, &open)?;
     let split = dataset.split(&args.split)?;
+    *layout = Some(dataset.form);
     if !global.quiet {
         report::note(&dataset.form.line());
+        dataset.left_out().into_iter().for_each(report::note);
     }
     let classes = predictor.meta().classes.clone();
     warn_of_other_names(&classes, &split.coding().classes);
@@ -159,7 +178,7 @@ fn warn_of_other_names(network: &Classes, data: &Classes) {
 fn read_ids(args: &Args) -> Result<Option<Vec<String>>> {
     let Some(path) = &args.ids else { return Ok(None) };
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the list of ids", path, &e))?;
-    let ids = text.trim_start_matches('\u{feff}').lines().filter_map(|line| line.split_whitespace().next());
+    let ids = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|id| !id.is_empty());
     Ok(Some(ids.map(str::to_string).collect()))
 }
 

@@ -1,8 +1,7 @@
 //! Splits: what folders and lists call them, and the draw for a data set that says nothing about them.
 
 use crate::dataset::entry::{Fault, Listing};
-use crate::dataset::listing::{Files, ListedId};
-use crate::error::Result;
+use crate::dataset::listing::{Files, unlisted};
 use crate::rng::{Purpose, Rng};
 
 /// The share of a folder without lists that becomes its `val` split: one in five.
@@ -23,16 +22,16 @@ pub(super) fn split_name(name: &str) -> Option<&'static str> {
 
 /// Draws one of five `ids` for `val`; the others are `train`. The draw depends on the names alone. Images without a mask
 /// and masks without an image are faults of `train`, whatever side they would fall on.
-pub(super) fn draw(files: &mut Files, mut ids: Vec<String>) -> Result<Vec<Listing>> {
+pub(super) fn draw(files: &mut Files, mut ids: Vec<String>) -> Vec<Listing> {
     ids.sort();
     ids.dedup();
     let in_val = drawn_val(ids.len());
-    let listed = |side: bool| -> Vec<ListedId> {
-        let ids = ids.iter().zip(&in_val).filter(|(_, v)| **v == side);
-        ids.map(|(id, _)| ListedId { id: id.clone(), line: None }).collect()
+    let listed = |side: bool| {
+        let ids = ids.iter().zip(&in_val).filter(move |(_, v)| **v == side);
+        unlisted(ids.map(|(id, _)| id.clone()))
     };
-    let mut train = files.resolve("train", listed(false))?;
-    let mut val = files.resolve("val", listed(true))?;
+    let mut train = files.resolve("train", listed(false));
+    let mut val = files.resolve("val", listed(true));
     let unpaired: Vec<Fault> = val.faults.extract_if(.., |f| f.code.starts_with("missing")).collect();
     for fault in &unpaired {
         val.entries.retain(|e| Some(&e.id) != fault.id.as_ref());
@@ -42,13 +41,12 @@ pub(super) fn draw(files: &mut Files, mut ids: Vec<String>) -> Result<Vec<Listin
         .faults
         .iter_mut()
         .for_each(|f| f.hint = "add the missing half, or list the pairs to use in train.txt and val.txt".into());
-    Ok(vec![train, val])
+    vec![train, val]
 }
 
 /// The draw from every image and mask there is.
-pub(super) fn draw_all(files: &mut Files) -> Result<Vec<Listing>> {
-    let (mut ids, masks) = files.ids()?;
-    ids.extend(masks);
+pub(super) fn draw_all(files: &mut Files) -> Vec<Listing> {
+    let ids = files.all_ids();
     draw(files, ids)
 }
 

@@ -69,7 +69,7 @@ impl DataSetLayout for Parquet {
             let split = split_of(&path);
             let table = Arc::new(Table::open(&path, |names| columns(names, options))?);
             let at = listings.iter().position(|l| l.name == split).unwrap_or_else(|| {
-                listings.push(Listing { name: split.clone(), entries: Vec::new(), faults: Vec::new() });
+                listings.push(Listing::empty(&split));
                 listings.len() - 1
             });
             let before = listings[at].entries.len();
@@ -126,9 +126,9 @@ fn files_at(tree: &Tree) -> Vec<PathBuf> {
         return if named { vec![root.to_path_buf()] } else { Vec::new() };
     }
     let mut found = Vec::new();
-    let looked = each_file(tree, root, DEEP, &mut |below, name| {
+    let looked = each_file(tree, root, DEEP, &mut |_, name, path| {
         if name.to_lowercase().ends_with(EXTENSION) && !name.starts_with('.') {
-            found.push(root.join(below).join(name));
+            found.push(path.to_path_buf());
         }
         true
     });
@@ -162,7 +162,7 @@ fn held_out(train: &mut Listing) -> Listing {
         if held { val.push(entry) } else { kept.push(entry) }
     }
     train.entries = kept;
-    Listing { name: "val".into(), entries: val, faults: Vec::new() }
+    Listing { entries: val, ..Listing::empty("val") }
 }
 
 #[cfg(test)]

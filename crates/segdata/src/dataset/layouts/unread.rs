@@ -1,6 +1,7 @@
 //! Data sets that are recognised, but not read: what they are, and what makes of them one that is.
 
-use crate::dataset::listing::{each_file, stem_of_image_name};
+use crate::dataset::listing::each_file;
+use crate::dataset::names::stem_of_image_name;
 use crate::files::tree::Tree;
 
 /// What lies there instead of a data set that is read.
@@ -45,7 +46,7 @@ const MOST_LOOKED_AT: usize = 10_000;
 /// The kind of what lies in `tree`, found from the endings of its files: the first of the list that occurs.
 pub(super) fn kind_of(tree: &Tree) -> Option<Kind> {
     let (mut first, mut images, mut looked_at) = (None::<(usize, String)>, 0, 0);
-    let looked = each_file(tree, tree.root(), 3, &mut |below, name| {
+    let looked = each_file(tree, tree.root(), 3, &mut |below, name, _| {
         let lower = name.to_lowercase();
         images += usize::from(stem_of_image_name(name).is_some());
         let kind = KINDS.iter().position(|(end, ..)| lower.ends_with(end));

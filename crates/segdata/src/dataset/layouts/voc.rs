@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::drawn_split::{draw, split_name};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
-use crate::dataset::listing::{Files, Side, read_list};
+use crate::dataset::listing::{Files, read_list};
+use crate::dataset::names::Side;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding};
@@ -50,7 +51,7 @@ impl DataSetLayout for Voc {
                 names.push((stem.to_string(), path.clone()));
             }
         }
-        let mut files = Files::new(tree, Side::of(root.join(IMAGES)), Side::of(root.join(MASKS)));
+        let mut files = Files::new(tree, Side::of(root.join(IMAGES)), Side::of(root.join(MASKS)))?;
         let mut listings = Vec::new();
         match &names[..] {
             [] => {
@@ -60,12 +61,12 @@ impl DataSetLayout for Voc {
             }
             [(name, path)] if name == "default" => {
                 let ids = read_list(tree, path)?.into_iter().map(|listed| listed.id).collect();
-                listings = draw(&mut files, ids)?;
+                listings = draw(&mut files, ids);
             }
             _ => {
                 for (name, path) in &names {
                     let split = split_name(name).unwrap_or(name);
-                    listings.push(files.resolve(split, read_list(tree, path)?)?);
+                    listings.push(files.resolve(split, read_list(tree, path)?));
                 }
             }
         }

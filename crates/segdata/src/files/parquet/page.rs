@@ -1,7 +1,7 @@
 //! Pages of a column: their headers, and the byte arrays in one.
 //!
 //! Source: `parquet.thrift`, `Encodings.md` and `Compression.md` of the Apache Parquet format. Plain and dictionary encoding
-//! of byte arrays without repetition are read, which is what writers use for them; stored, Snappy and gzip pages.
+//! of byte arrays without repetition are read, which is what writers use for them; stored, Snappy, Zstandard and gzip pages.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -47,17 +47,18 @@ enum Kind {
 /// # Errors
 /// What the system refuses; damaged headers; encodings and compressions that are not read.
 pub(super) fn pages_of(path: &Path, opened: &mut File, chunk: &Chunk) -> Result<(Option<Page>, Vec<Page>)> {
-    if ![0, 1, 2].contains(&chunk.codec) {
+    if ![0, 1, 2, 6].contains(&chunk.codec) {
         let name = match chunk.codec {
             3 => "LZO",
             4 => "Brotli",
             5 | 7 => "LZ4",
-            6 => "Zstandard",
             _ => "an unknown method",
         };
-        return Err(Error::data(format!("the Parquet file is compressed with {name}; Snappy, gzip and none are read"))
-            .at(path)
-            .hint("write it again with `compression=\"snappy\"`, for example with pyarrow.parquet"));
+        return Err(Error::data(format!(
+            "the Parquet file is compressed with {name}; Snappy, Zstandard, gzip and none are read"
+        ))
+        .at(path)
+        .hint("write it again with `compression=\"snappy\"`, for example with pyarrow.parquet"));
     }
     let (mut dictionary, mut pages, mut values) = (None, Vec::new(), 0);
     let (mut at, end) = (chunk.start, chunk.start + chunk.bytes);
@@ -244,6 +245,12 @@ fn decompress(codec: i64, stored: &[u8], size: usize) -> Option<Vec<u8>> {
         1 => {
             (snap::raw::decompress_len(stored).ok()? == size).then_some(())?;
             snap::raw::Decoder::new().decompress_vec(stored).ok()?
+        }
+        6 => {
+            let mut bytes = Vec::new();
+            let frame = ruzstd::decoding::StreamingDecoder::new(stored).ok()?;
+            frame.take(size as u64 + 1).read_to_end(&mut bytes).ok()?;
+            bytes
         }
         _ => {
             let mut bytes = Vec::new();

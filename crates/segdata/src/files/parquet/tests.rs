@@ -24,7 +24,7 @@ fn expected(i: usize) -> Option<Vec<u8>> {
 #[test]
 fn cells_are_those_that_pyarrow_wrote_whatever_the_encoding() {
     let mut failures = Vec::new();
-    for name in ["snappy_dictionary", "plain_pages_v2", "gzip_plain", "stored_pages_v2_dictionary"] {
+    for name in ["snappy_dictionary", "plain_pages_v2", "gzip_plain", "stored_pages_v2_dictionary", "zstd"] {
         let table = open(&golden(&format!("{name}.parquet"))).unwrap();
         assert_eq!(table.rows(), 40, "{name}");
         for row in (0..40).rev() {
@@ -37,8 +37,6 @@ fn cells_are_those_that_pyarrow_wrote_whatever_the_encoding() {
         assert!(table.read(40, 0).is_err());
     }
     assert!(failures.is_empty(), "{failures:#?}");
-    let error = open(&golden("zstd.parquet")).unwrap_err();
-    assert!(error.message.contains("Zstandard") && error.hint.is_some(), "{error}");
 }
 
 #[test]
@@ -46,7 +44,7 @@ fn damage_is_an_error_and_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("broken.parquet");
     let read_all = || open(&path).map(|table| (0..table.rows().min(100)).for_each(|row| drop(table.read(row, 0))));
-    for name in ["snappy_dictionary", "plain_pages_v2"] {
+    for name in ["snappy_dictionary", "plain_pages_v2", "zstd"] {
         let whole = std::fs::read(golden(&format!("{name}.parquet"))).unwrap();
         for end in (0..whole.len()).step_by(whole.len() / 60) {
             std::fs::write(&path, &whole[..end]).unwrap();

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::archive::{Archive, sniff};
-use super::read as file;
+use super::{is_left_by_system, read as file};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files below a path, in a folder or an archive. Cheap to clone; every method may be called from any thread.
@@ -71,17 +71,20 @@ impl Tree {
         }
     }
 
-    /// Files and folders in the folder `dir`, sorted.
+    /// Files and folders in the folder `dir`, sorted, without what systems put beside them ([`is_left_by_system`]).
     ///
     /// # Errors
     /// What the system refuses; no such folder.
     pub fn list(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        if let Some(archive) = &self.archive {
-            return archive.list(dir);
-        }
-        let fault = |e: std::io::Error| Error::io("list the folder", dir, &e);
-        let entries = std::fs::read_dir(dir).map_err(fault)?;
-        let mut paths = entries.map(|e| e.map(|e| e.path()).map_err(fault)).collect::<Result<Vec<_>>>()?;
+        let mut paths = match &self.archive {
+            Some(archive) => archive.list(dir)?,
+            None => {
+                let fault = |e: std::io::Error| Error::io("list the folder", dir, &e);
+                let entries = std::fs::read_dir(dir).map_err(fault)?;
+                entries.map(|e| e.map(|e| e.path()).map_err(fault)).collect::<Result<Vec<_>>>()?
+            }
+        };
+        paths.retain(|path| !is_left_by_system(path.file_name().unwrap_or_default()));
         paths.sort();
         Ok(paths)
     }

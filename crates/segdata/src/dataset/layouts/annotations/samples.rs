@@ -1,12 +1,13 @@
 //! From annotated pictures to lists: their splits, their photographs, and what is wrong with each.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::dataset::entry::{Entry, Fault, Listing, Photograph, Source};
 use crate::dataset::layouts::drawn_split::{drawn_val, split_name};
-use crate::dataset::listing::{stem_of_image_name, unsafe_id};
+use crate::dataset::listing::{MOST_FOLDERS_DEEP, each_file};
+use crate::dataset::names::{composed, unsafe_id, without_image_extension};
 use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 
@@ -32,12 +33,8 @@ pub(super) fn listings(mut pictures: Vec<Annotated>) -> Vec<Listing> {
     for picture in pictures {
         let drawn = || if in_val.next() == Some(true) { "val" } else { "train" }.to_string();
         let split = picture.split.clone().unwrap_or_else(drawn);
-        let listing = lists.entry(split.clone()).or_insert_with(|| Listing {
-            name: split.clone(),
-            entries: Vec::new(),
-            faults: Vec::new(),
-        });
-        let id = id_of_name(&picture.name);
+        let listing = lists.entry(split.clone()).or_insert_with(|| Listing::empty(&split));
+        let id = without_image_extension(&picture.name).to_string();
         if !seen.insert((picture.split.clone(), id.clone())) {
             listing.faults.push(fault(
                 "duplicate_id",
@@ -66,11 +63,6 @@ fn fault(code: &'static str, id: &str, message: String, hint: &str) -> Fault {
     Fault { code, id: Some(id.to_string()), message, hint: hint.to_string(), cause: None }
 }
 
-/// The name of a photograph without its extension.
-fn id_of_name(name: &str) -> String {
-    stem_of_image_name(name).unwrap_or(name).to_string()
-}
-
 /// The split that a file or folder is named after: `instances_train2017` is `train`, `valid` is `val`.
 pub(super) fn split_of_name(name: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();
@@ -87,6 +79,8 @@ pub(super) struct Photographs {
     tree: Tree,
     /// The folder that holds the most of them first.
     folders: Vec<PathBuf>,
+    /// Files by their paths in composed form, once a name is not found as it is.
+    by_composed: OnceLock<HashMap<PathBuf, PathBuf>>,
 }
 
 impl Photographs {
@@ -101,31 +95,55 @@ impl Photographs {
             })
             .collect();
         found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        Photographs { tree: tree.clone(), folders: found.into_iter().map(|(_, folder)| folder).collect() }
+        let folders = found.into_iter().map(|(_, folder)| folder).collect();
+        Photographs { tree: tree.clone(), folders, by_composed: OnceLock::new() }
     }
 
     /// The photograph called `name`, which may bring folders of the machine that it was annotated on.
     pub fn find(&self, name: &str) -> Result<Photograph, String> {
         let found = self.folders.iter().find_map(|folder| below(&self.tree, folder, name));
+        let found = found.or_else(|| self.in_another_form(name));
         found.map(Photograph::File).ok_or_else(|| {
             let tried: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
-            let (id, name) = (id_of_name(name), name.escape_debug());
+            let (id, name) = (without_image_extension(name), name.escape_debug());
             format!(
                 "{id}: no photograph `{name}` in {}",
                 if tried.is_empty() { "any folder".into() } else { tried.join(", ") }
             )
         })
     }
+
+    /// The photograph whose name is the same text in another form of Unicode.
+    fn in_another_form(&self, name: &str) -> Option<PathBuf> {
+        if name.is_ascii() {
+            return None;
+        }
+        let known = self.by_composed.get_or_init(|| {
+            let mut known = HashMap::new();
+            for folder in &self.folders {
+                let looked = each_file(&self.tree, folder, MOST_FOLDERS_DEEP, &mut |below, name, path| {
+                    let composed = folder.join(&*composed(&format!("{below}{name}")));
+                    known.entry(composed).or_insert_with(|| path.to_path_buf());
+                    true
+                });
+                looked.ok(); // what cannot be listed holds no photograph that is found
+            }
+            known
+        });
+        let name = in_unix_style(&composed(name));
+        self.folders.iter().flat_map(|folder| places(folder, &name)).find_map(|path| known.get(&path).cloned())
+    }
 }
 
 /// The file `name` in `folder`: with the folders that the name brings, where they stay below, or else without.
 fn below(tree: &Tree, folder: &Path, name: &str) -> Option<PathBuf> {
-    let name = in_unix_style(name);
-    let whole = unsafe_id(&name).is_none().then(|| folder.join(&name)).filter(|path| tree.is_file(path));
-    whole.or_else(|| {
-        let last = name.rsplit('/').next().filter(|last| unsafe_id(last).is_none() && !last.is_empty())?;
-        Some(folder.join(last)).filter(|path| tree.is_file(path))
-    })
+    places(folder, &in_unix_style(name)).find(|path| tree.is_file(path))
+}
+
+/// Where `name` may lie in `folder`.
+fn places<'a>(folder: &'a Path, name: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    let safe = |name: &&str| unsafe_id(name).is_none() && !name.is_empty();
+    [Some(name), name.rsplit('/').next()].into_iter().flatten().filter(safe).map(|name| folder.join(name))
 }
 
 fn in_unix_style(name: &str) -> String {
@@ -157,7 +175,7 @@ mod tests {
     fn photographs_are_found_below_their_folder_only() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("images/sub")).unwrap();
-        for name in ["secret.jpg", "images/a.jpg", "images/sub/b.jpg"] {
+        for name in ["secret.jpg", "images/a.jpg", "images/sub/b.jpg", "images/e\u{301}.jpg"] {
             std::fs::write(root.path().join(name), b"x").unwrap();
         }
         let tree = Tree::open(root.path()).unwrap();
@@ -169,6 +187,7 @@ mod tests {
         assert_eq!(found("sub\\b.jpg").unwrap(), "images/sub/b.jpg");
         assert_eq!(found("C:\\data\\a.jpg").unwrap(), "images/a.jpg");
         assert_eq!(found("/home/me/a.jpg").unwrap(), "images/a.jpg");
+        assert_eq!(found("\u{e9}.jpg").unwrap(), "images/e\u{301}.jpg");
         for name in ["../secret.jpg", "sub/../../secret.jpg", "none.jpg", "a\0.jpg", "", ".."] {
             assert!(found(name).is_err(), "{name:?}");
         }

@@ -17,7 +17,7 @@ use super::samples::{Annotated, listings, split_of_name};
 use super::yolo_config::Config;
 use crate::dataset::entry::Photograph;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
-use crate::dataset::listing::stem_of_image_name;
+use crate::dataset::names::{composed, stem_of_image_name};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::image::shapes::{Area, Drawing, Shape};
@@ -139,7 +139,7 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
 fn files_in(tree: &Tree, folder: &Path, wanted: fn(&str) -> Option<&str>) -> Vec<(String, PathBuf)> {
     let named = |path: PathBuf| {
         let name = path.file_name()?.to_string_lossy().into_owned();
-        wanted(&name).map(|stem| (stem.to_string(), path))
+        wanted(&name).map(|stem| (composed(stem).into_owned(), path))
     };
     let mut files: Vec<(String, PathBuf)> = entries(tree, folder).into_iter().filter_map(named).collect();
     files.sort();

@@ -1,12 +1,11 @@
 //! `data.yaml`: the names of the classes and the folders of the splits.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-
-use saphyr_parser::{Event, Parser};
 
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
+use crate::files::yaml::{self, Step};
+use crate::labels::class_file;
 
 /// The longest file: a thousand classes with long names.
 const MAX_BYTES: u64 = 1 << 20;
@@ -20,13 +19,6 @@ pub(super) struct Config {
     pub splits: Vec<(String, Vec<String>)>,
     /// The folder that the others start from.
     path: Option<String>,
-}
-
-/// Where in the file the parser is: keys of the open mappings, positions in the open lists.
-#[derive(Debug)]
-enum Place {
-    Mapping(Option<String>),
-    List(usize),
 }
 
 impl Config {
@@ -54,31 +46,9 @@ impl Config {
     }
 
     fn parse(text: &str) -> std::result::Result<Config, String> {
+        let scalars = yaml::scalars(text)?;
         let mut config = Config::default();
-        let mut numbered: Vec<(usize, String)> = Vec::new();
-        let mut places: Vec<Place> = Vec::new();
-        for event in Parser::new_from_str(text) {
-            match event.map_err(|e| e.to_string())?.0 {
-                Event::MappingStart(..) => places.push(Place::Mapping(None)),
-                Event::SequenceStart(..) => places.push(Place::List(0)),
-                Event::MappingEnd | Event::SequenceEnd => {
-                    places.pop();
-                    step(&mut places);
-                }
-                Event::Scalar(value, ..) => {
-                    if let Some(Place::Mapping(key @ None)) = places.last_mut() {
-                        *key = Some(value.into_owned());
-                        continue;
-                    }
-                    config.take(&places, value, &mut numbered)?;
-                    step(&mut places);
-                }
-                Event::Alias(_) => return Err("it holds an alias (`*name`)".into()),
-                _ => {}
-            }
-        }
-        numbered.sort();
-        for (expected, (number, name)) in numbered.into_iter().enumerate() {
+        for (expected, (number, name)) in class_file::names_in_yaml(&scalars)?.into_iter().enumerate() {
             if number != expected {
                 return Err(format!(
                     "`names` has the class {number}, but not {expected}: numbers count from 0 without gaps"
@@ -86,37 +56,19 @@ impl Config {
             }
             config.names.push(name);
         }
-        Ok(config)
-    }
-
-    /// Keeps a value that is wanted.
-    fn take(
-        &mut self,
-        places: &[Place],
-        value: Cow<'_, str>,
-        numbered: &mut Vec<(usize, String)>,
-    ) -> std::result::Result<(), String> {
-        match places {
-            [Place::Mapping(Some(key)), Place::List(at)] if key == "names" => numbered.push((*at, value.into_owned())),
-            [Place::Mapping(Some(key)), Place::Mapping(Some(number))] if key == "names" => {
-                let number =
-                    number.trim().parse().map_err(|_| format!("`{number}` in `names` is no number of a class"))?;
-                numbered.push((number, value.into_owned()));
-            }
-            [Place::Mapping(Some(key))] if key == "path" => self.path = Some(value.into_owned()),
-            [Place::Mapping(Some(key)), rest @ ..]
-                if ["train", "val", "test"].contains(&key.as_str())
-                    && matches!(rest, [] | [Place::List(_)])
-                    && !matches!(value.trim(), "" | "~" | "null") =>
-            {
-                match self.splits.iter_mut().find(|(name, _)| name == key) {
-                    Some((_, folders)) => folders.push(value.into_owned()),
-                    None => self.splits.push((key.clone(), vec![value.into_owned()])),
+        for (way, value) in scalars {
+            let [Step::Key(key), rest @ ..] = &way[..] else { continue };
+            let is_split = ["train", "val", "test"].contains(&key.as_str()) && matches!(rest, [] | [Step::Item(_)]);
+            if key == "path" && rest.is_empty() {
+                config.path = Some(value);
+            } else if is_split && !matches!(value.trim(), "" | "~" | "null") {
+                match config.splits.iter_mut().find(|(name, _)| name == key) {
+                    Some((_, folders)) => folders.push(value),
+                    None => config.splits.push((key.clone(), vec![value])),
                 }
             }
-            _ => {}
         }
-        Ok(())
+        Ok(config)
     }
 
     /// The folder of photographs that is written as `folder`: below `path`, or below the data set. Exporters write
@@ -133,15 +85,6 @@ impl Config {
         // `train: train` means train/images: a folder that leads through `images` is meant first.
         let through_images = tries.iter().find(|p| p.iter().any(|part| part == "images"));
         through_images.or(tries.first()).cloned()
-    }
-}
-
-/// A value is read: the next one has another key, or the next place in its list.
-fn step(places: &mut [Place]) {
-    match places.last_mut() {
-        Some(Place::Mapping(key)) => *key = None,
-        Some(Place::List(at)) => *at += 1,
-        None => {}
     }
 }
 
@@ -169,18 +112,14 @@ mod tests {
 
     #[test]
     fn hostile_files_are_refused() {
-        let nested = "[".repeat(100_000);
         let cases = [
             ("names: {0: a, 2: b}", "has the class 2, but not 1"),
             ("names: {a: 0}", "`a` in `names` is no number"),
             ("a: &x [1]\nb: *x", "alias"),
-            ("names: [a", "line"),
-            (&nested, "line"),
-            ("names: \"a", "line"),
         ];
         for (text, expected) in cases {
             let error = Config::parse(text).unwrap_err();
-            assert!(error.contains(expected), "{}: {error}", &text[..text.len().min(40)]);
+            assert!(error.contains(expected), "{}: {error}", text);
         }
         assert_eq!(Config::parse("").unwrap(), Config::default());
         assert_eq!(Config::parse("- a\n- b").unwrap(), Config::default());

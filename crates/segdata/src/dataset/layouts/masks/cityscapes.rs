@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::pairs::{Part, list_parts};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
-use crate::dataset::listing::{Files, Side};
+use crate::dataset::listing::Files;
+use crate::dataset::names::Side;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding, VOID};
@@ -84,7 +85,7 @@ fn all_have(tree: &Tree, images: &Path, labels: &Path, suffix: &str) -> Result<b
     if !tree.is_dir(&masks.dir) {
         return Ok(false);
     }
-    let (images, masks) = Files::new(tree, images, masks).ids()?;
+    let (images, masks) = Files::new(tree, images, masks)?.ids();
     Ok(images.iter().all(|id| masks.binary_search(id).is_ok()))
 }
 

@@ -7,7 +7,8 @@ use super::nested::parts;
 use super::pairs::{list_parts, list_whole, sides};
 use super::words::{IMAGES, MASKS, folder_named, folders, halves};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
-use crate::dataset::listing::{each_file, stem_of_image_name};
+use crate::dataset::listing::each_file;
+use crate::dataset::names::stem_of_image_name;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 
@@ -93,7 +94,7 @@ fn mask_dir(tree: &Tree) -> Result<PathBuf> {
 /// Refuses a folder that holds outlines (labelme, COCO, VOC XML, YOLO) instead of masks; an empty one is no error here.
 fn refuse_polygons(tree: &Tree, mask_dir: &std::path::Path) -> Result<()> {
     let (mut outlines, mut images) = (0, false);
-    each_file(tree, mask_dir, 2, &mut |_, name| {
+    each_file(tree, mask_dir, 2, &mut |_, name, _| {
         let name = name.to_lowercase();
         images = stem_of_image_name(&name).is_some();
         outlines += usize::from([".json", ".xml", ".txt"].iter().any(|e| name.ends_with(e)));

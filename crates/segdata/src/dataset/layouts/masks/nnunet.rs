@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::pairs::{Part, list_parts};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
-use crate::dataset::listing::Side;
+use crate::dataset::names::Side;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::labels::{MaskCoding, class_file};

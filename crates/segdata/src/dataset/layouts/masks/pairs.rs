@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::dataset::entry::Listing;
 use crate::dataset::layout::OpenOptions;
 use crate::dataset::layouts::drawn_split::{draw_all, split_name};
-use crate::dataset::listing::{Files, ListedId, Side, each_file, read_list, stem_of_image_name};
+use crate::dataset::listing::{Files, MOST_FOLDERS_DEEP, each_file, read_list, unlisted};
+use crate::dataset::names::{Side, composed, stem_of_image_name, without_image_extension};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
-use crate::image::Format;
 
 /// Words that tools put behind the name of a photograph for its mask, after a separator.
 const MASK_WORDS: [&str; 12] = [
@@ -37,13 +37,10 @@ pub(super) struct Part {
     pub masks: Side,
 }
 
-/// Folders that are looked into for names; see [`each_file`].
-const DEEP: usize = 12;
-
-/// An image file by the path from the folder, without extension.
+/// An image file: the path of its folder, and its name.
 struct Named {
-    stem: String,
-    jpeg: bool,
+    below: String,
+    name: String,
 }
 
 /// How the names of photographs and masks correspond: of all suffixes that occur, those under which most masks have a
@@ -86,7 +83,7 @@ pub(super) fn best_sides(
         }
     }
     let count = |(image, mask): &(Side, Side)| {
-        let known: HashSet<&str> = photographs.iter().filter_map(|n| n.id(image)).collect();
+        let known: HashSet<(&str, &str)> = photographs.iter().filter_map(|n| n.id(image)).collect();
         drawn.iter().filter_map(|n| n.id(mask)).filter(|id| known.contains(id)).count()
     };
     let counted: Vec<usize> = ways.iter().map(count).collect();
@@ -96,20 +93,17 @@ pub(super) fn best_sides(
 }
 
 impl Named {
-    /// The id under `side`, as [`Side::id_of`] finds it.
-    fn id(&self, side: &Side) -> Option<&str> {
-        let other = side.not.as_ref().is_some_and(|not| self.stem.ends_with(not.as_str()));
-        let wanted = !other && side.jpeg.is_none_or(|jpeg| jpeg == self.jpeg);
-        self.stem.strip_suffix(side.suffix.as_str()).filter(|_| wanted)
+    /// The folder and the id under `side`.
+    fn id(&self, side: &Side) -> Option<(&str, &str)> {
+        side.id_of(&self.name).map(|id| (self.below.as_str(), id))
     }
 }
 
 fn named(tree: &Tree, dir: &Path) -> Result<Vec<Named>> {
     let mut found = Vec::new();
-    each_file(tree, dir, DEEP, &mut |below, name| {
-        if let Some(stem) = stem_of_image_name(name).filter(|stem| !stem.is_empty() && !stem.starts_with("._")) {
-            let jpeg = Format::of_extension(&name[stem.len() + 1..]) == Some(Format::Jpeg);
-            found.push(Named { stem: format!("{below}{stem}"), jpeg });
+    each_file(tree, dir, MOST_FOLDERS_DEEP, &mut |below, name, _| {
+        if stem_of_image_name(name).is_some() {
+            found.push(Named { below: composed(below).into_owned(), name: composed(name).into_owned() });
         }
         true
     })?;
@@ -119,9 +113,10 @@ fn named(tree: &Tree, dir: &Path) -> Result<Vec<Named>> {
 /// The ends of names that are one of these words behind a separator, as they are written.
 fn suffixes(files: &[Named], words: &[&str]) -> BTreeSet<String> {
     let end = |file: &Named| {
-        let at = file.stem.rfind(['_', '-', '.', ' '])?;
-        let word = file.stem[at + 1..].to_lowercase();
-        words.contains(&word.as_str()).then(|| file.stem[at..].to_string())
+        let stem = without_image_extension(stem_of_image_name(&file.name)?);
+        let (at, word) =
+            stem.rmatch_indices(['_', '-', '.', ' ']).next().map(|(at, _)| (at, stem[at + 1..].to_lowercase()))?;
+        words.contains(&word.as_str()).then(|| stem[at..].to_string())
     };
     files.iter().filter_map(end).collect()
 }
@@ -140,16 +135,12 @@ pub(super) fn list_parts(tree: &Tree, parts: Vec<Part>) -> Result<Vec<Listing>> 
     let undivided = has("train") && !has("val");
     let mut listings = Vec::new();
     for part in parts {
-        let mut files = Files::new(tree, part.images, part.masks);
+        let mut files = Files::new(tree, part.images, part.masks)?;
         if undivided && part.split == "train" {
-            listings.extend(draw_all(&mut files)?);
+            listings.extend(draw_all(&mut files));
             continue;
         }
-        let (mut ids, masks) = files.ids()?;
-        ids.extend(masks);
-        ids.sort();
-        ids.dedup();
-        let mut listing = files.resolve(part.split, ids.into_iter().map(|id| ListedId { id, line: None }).collect())?;
+        let mut listing = files.resolve(part.split, unlisted(files.all_ids()));
         listing.faults.iter_mut().for_each(|fault| fault.hint = "add the missing half, or remove the file".into());
         listings.push(listing);
     }
@@ -171,12 +162,12 @@ pub(super) fn list_parts(tree: &Tree, parts: Vec<Part>) -> Result<Vec<Listing>> 
 /// # Errors
 /// A list that cannot be read; what the system refuses.
 pub(super) fn list_whole(tree: &Tree, images: Side, masks: Side) -> Result<Vec<Listing>> {
-    let mut files = Files::new(tree, images, masks);
+    let mut files = Files::new(tree, images, masks)?;
     let lists = split_lists(tree)?;
     if lists.is_empty() {
-        return draw_all(&mut files);
+        return Ok(draw_all(&mut files));
     }
-    lists.iter().map(|(name, path)| files.resolve(name, read_list(tree, path)?)).collect()
+    lists.iter().map(|(name, path)| Ok(files.resolve(name, read_list(tree, path)?))).collect()
 }
 
 /// Lists in the root, by the name of their split. A list must be named after a split, so that `classes.txt` and notes are

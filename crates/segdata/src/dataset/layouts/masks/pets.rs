@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::dataset::entry::Listing;
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
 use crate::dataset::layouts::drawn_split::{draw, draw_all};
-use crate::dataset::listing::{Files, ListedId, Side, read_list};
+use crate::dataset::listing::{Files, ListedId, read_list};
+use crate::dataset::names::Side;
 use crate::error::Result;
 use crate::files::tree::Tree;
 use crate::labels::{Classes, MaskCoding, VOID};
@@ -32,7 +33,7 @@ impl DataSetLayout for Pets {
     /// `trainval.txt` is divided into `train` and `val` by a draw; `test.txt` is `test`.
     fn list(&self, tree: &Tree, _: &OpenOptions) -> Result<Layout> {
         let root = tree.root();
-        let mut files = Files::new(tree, Side::of(root.join("images")), Side::of(root.join(TRIMAPS)));
+        let mut files = Files::new(tree, Side::of(root.join("images")), Side::of(root.join(TRIMAPS)))?;
         let list = |name: &str| {
             let path = root.join("annotations").join(name);
             tree.is_file(&path).then(|| read_list(tree, &path))
@@ -40,12 +41,12 @@ impl DataSetLayout for Pets {
         let mut listings: Vec<Listing> = match list("trainval.txt") {
             Some(lines) => {
                 let ids = lines?.into_iter().filter_map(id_of).map(|listed| listed.id).collect();
-                draw(&mut files, ids)?
+                draw(&mut files, ids)
             }
-            None => draw_all(&mut files)?,
+            None => draw_all(&mut files),
         };
         if let Some(lines) = list("test.txt") {
-            listings.push(files.resolve("test", lines?.into_iter().filter_map(id_of).collect())?);
+            listings.push(files.resolve("test", lines?.into_iter().filter_map(id_of).collect()));
         }
         let coding = MaskCoding::with_values(Classes::named(["background", "pet"]), VALUES);
         Ok(Layout { form: Form::Pets, tree: tree.clone(), coding: Some(coding), listings })

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::dataset::layouts::drawn_split::split_name;
-use crate::dataset::listing::{each_file, stem_of_image_name};
+use crate::dataset::listing::each_file;
+use crate::dataset::names::{name_of, stem_of_image_name};
 use crate::files::tree::Tree;
 
 /// Names of a folder of photographs, the commonest first.
@@ -35,7 +36,7 @@ const DEEP: usize = 3;
 pub(super) fn folders(tree: &Tree, dir: &Path) -> Vec<(String, PathBuf)> {
     let paths = tree.list(dir).unwrap_or_default().into_iter();
     let named = paths.filter_map(|path| {
-        let name = path.file_name()?.to_str()?.to_lowercase();
+        let name = name_of(&path).to_lowercase();
         let folder = stem_of_image_name(&name).is_none() && tree.is_dir(&path);
         folder.then_some((name, path))
     });
@@ -56,8 +57,8 @@ pub(super) fn splits_in(tree: &Tree, dir: &Path) -> Vec<(&'static str, PathBuf)>
 /// Whether there is an image below `dir`.
 pub(super) fn has_images(tree: &Tree, dir: &Path) -> bool {
     let mut found = false;
-    let looked = each_file(tree, dir, DEEP, &mut |_, name| {
-        found = stem_of_image_name(name).is_some_and(|stem| !stem.is_empty() && !stem.starts_with("._"));
+    let looked = each_file(tree, dir, DEEP, &mut |_, name, _| {
+        found = stem_of_image_name(name).is_some_and(|stem| !stem.is_empty());
         !found
     });
     looked.is_ok() && found

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::index::{INDEX_NAME, Index, IndexedFile, IndexedSplit, UNFINISHED};
-use super::names::split_of_file;
-use super::read::{id_in, places_in};
+use super::names::{ShardName, shard_name};
+use super::read::{begins_as_records, id_in, places_in};
 use crate::dataset::entry::{Entry, Fault, Listing, Place, Source, fingerprint, refuse_faults};
 use crate::dataset::layout::{DataSetLayout, Form, Layout, OpenOptions};
+use crate::dataset::names::name_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::glob::{matcher, pattern_in};
 use crate::files::tree::Tree;
@@ -33,8 +34,7 @@ impl DataSetLayout for Records {
         let folder = if glob_in(path).is_some() { folder_of(path) } else { path };
         let nnunet = || folder.join("imagesTr").is_dir(); // has a file of the index's name
         let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file()) && !nnunet();
-        let named =
-            || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| is_record_file(&e))));
+        let named = || tree.list(folder).is_ok_and(|paths| paths.iter().any(|path| is_record_file(path)));
         (folder.is_dir() && (glob_in(path).is_some() || marked() || named())).then(|| folder.to_path_buf())
     }
 
@@ -43,7 +43,7 @@ impl DataSetLayout for Records {
         if tree.is_archive() {
             return Err(Error::data("records are not read in an archive").at(path).hint("unpack it"));
         }
-        let paths = files_at(path)?;
+        let paths = files_at(tree)?;
         let folder = if path.is_dir() { path } else { folder_of(path) };
         if folder.join(UNFINISHED).exists() {
             return Err(Error::data("the folder holds an unfinished conversion")
@@ -80,32 +80,26 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether an entry of a folder is a file that is named as records are.
-fn is_record_file(entry: &std::fs::DirEntry) -> bool {
-    split_of_file(&entry.file_name().to_string_lossy()).is_some() && entry.path().is_file()
+/// Whether a file is named as records are; a name that does not say so for certain needs the content.
+fn is_record_file(path: &Path) -> bool {
+    shard_name(&name_of(path)).is_some_and(|name| path.is_file() && (name.certain || begins_as_records(path)))
 }
 
-/// The record files meant by `path`: a folder's, one file, or those that a glob in the last component matches. None in a
-/// folder whose index names files that are gone.
-fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
+/// The record files meant by the root of `tree`: a folder's, one file, or those that a glob in the last component matches.
+/// None in a folder whose index names files that are gone.
+fn files_at(tree: &Tree) -> Result<Vec<PathBuf>> {
+    let path = tree.root();
     if path.is_file() {
         return Ok(vec![path.to_path_buf()]);
     }
     let pattern = glob_in(path);
     let folder = if pattern.is_some() { folder_of(path) } else { path };
     let fits = pattern.map(matcher).transpose().map_err(|e| e.at(path))?;
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list the folder", folder, &e))?.filter_map(|e| e.ok())
-    {
-        let wanted = match &fits {
-            Some(fits) => fits(&entry.file_name()) && entry.path().is_file(),
-            None => is_record_file(&entry),
-        };
-        if wanted {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
+    let mut paths = tree.list(folder)?;
+    paths.retain(|path| match &fits {
+        Some(fits) => fits(path.file_name().unwrap_or_default()) && path.is_file(),
+        None => is_record_file(path),
+    });
     match pattern {
         Some(pattern) if paths.is_empty() => {
             Err(Error::new(ErrorKind::Io, format!("no file matches `{pattern}`")).at(folder))
@@ -125,7 +119,7 @@ pub(crate) fn fingerprint_of(folder: &Path, split: &IndexedSplit, classes: &Clas
 /// A split as `dataset.json` describes it. A file that holds something else is a fault, because then it belongs to
 /// another conversion or was cut off.
 fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Listing {
-    let mut listing = Listing { name: split.name.clone(), entries: Vec::new(), faults: Vec::new() };
+    let mut listing = Listing::empty(&split.name);
     let mut ids = split.ids.iter().cloned();
     for file in &split.files {
         let ids: Vec<String> = ids.by_ref().take(file.records).collect();
@@ -179,11 +173,12 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
     let mut listings: Vec<Listing> = Vec::new();
     let mut shards: Vec<Vec<(usize, usize)>> = Vec::new();
     for path in paths {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-        let stem = name.split('.').next().unwrap_or(name);
-        let (split, shard) = split_of_file(name).unwrap_or((stem.to_string(), None));
+        let name = name_of(&path);
+        let stem = name.split('.').next().unwrap_or(&name);
+        let named = shard_name(&name).unwrap_or(ShardName { split: stem.to_string(), shard: None, certain: false });
+        let ShardName { split, shard, .. } = named;
         let at = listings.iter().position(|l| l.name == split).unwrap_or_else(|| {
-            listings.push(Listing { name: split, entries: Vec::new(), faults: Vec::new() });
+            listings.push(Listing::empty(&split));
             shards.push(Vec::new());
             listings.len() - 1
         });

@@ -4,10 +4,11 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use tfio::{Example, RecordReader};
+use tfio::record::Part;
+use tfio::{Example, RecordError, RecordReader};
 
 use crate::dataset::entry::Place;
-use crate::dataset::listing::stem_of_image_name;
+use crate::dataset::names::without_image_extension;
 use crate::dataset::sample::{Pair, mask_of_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::read as file;
@@ -37,6 +38,14 @@ pub(super) fn places_in(path: &Path) -> Result<Vec<Place>> {
     Ok(places)
 }
 
+/// Whether a file begins with the length of a record and its checksum.
+pub(super) fn begins_as_records(path: &Path) -> bool {
+    const LENGTH_AND_CHECKSUM_BYTES: u64 = 12;
+    let Ok(file) = file::open(ErrorKind::Data, "the shard", path) else { return false };
+    let read = RecordReader::new(file.take(LENGTH_AND_CHECKSUM_BYTES)).read_into(&mut Vec::new());
+    matches!(read, Err(RecordError::Truncated { part: Part::Data | Part::DataChecksum, .. }))
+}
+
 /// The id that a record brings; `None` when it is damaged or brings none.
 pub(super) fn id_in(place: &Place) -> Option<String> {
     let data = data_at(place).ok()?;
@@ -46,7 +55,7 @@ pub(super) fn id_in(place: &Place) -> Option<String> {
 
 fn id_of(example: &Example) -> Option<String> {
     let name = String::from_utf8_lossy(example.bytes("image/filename").ok()?).into_owned();
-    Some(stem_of_image_name(&name).map_or(name.clone(), str::to_string)).filter(|id| !id.is_empty())
+    Some(without_image_extension(&name).to_string()).filter(|id| !id.is_empty())
 }
 
 /// The data of a record, checksum verified. The shard is opened anew: no handle is held over a long run, so that any
