@@ -2,7 +2,7 @@
 
 Needs: tensorboard==2.21.0 pillow==13.0.0. From the repository's root:
 
-    cargo run --release -p tfio --example events -- /tmp/events
+    cargo run --release -p tf-io --example events -- /tmp/events
     python reference/check_tensorboard.py /tmp/events
 """
 

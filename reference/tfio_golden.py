@@ -3,7 +3,7 @@
 Needs: tensorflow-cpu==2.21.0 numpy==2.4.6. From the repository's root:
 
     python reference/tfio_golden.py write
-    cargo run --release -p tfio --example records -- /tmp/ours.tfrecord
+    cargo run --release -p tf-io --example records -- /tmp/ours.tfrecord
     python reference/tfio_golden.py check /tmp/ours.tfrecord
 
 Value i of every tensor is ((37 i + 11) mod 251 - 125) / 8, times 8 in the integer tensors: exact in every type from

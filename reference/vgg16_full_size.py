@@ -3,8 +3,8 @@
 Needs: tensorflow-cpu==2.21.0 numpy==2.4.6 and 3 GB of memory. From the repository's root:
 
     python reference/vgg16_full_size.py /tmp/vgg16
-    cargo run --release -p tfio --example checkpoint -- /tmp/vgg16/vgg_16.ckpt
-    cargo run --release -p tfio --example checkpoint -- /tmp/vgg16/vgg_16_v2.ckpt
+    cargo run --release -p tf-io --example checkpoint -- /tmp/vgg16/vgg_16.ckpt
+    cargo run --release -p tf-io --example checkpoint -- /tmp/vgg16/vgg_16_v2.ckpt
 
 The example prints how long reading takes, the peak of memory and a sum per tensor; this script prints the same sums.
 """

@@ -151,7 +151,7 @@ impl Split {
         })?;
         match &entry.source {
             Source::Files { image, mask } => Ok(Pair { image: self.read_file(image), mask: self.read_mask(i, mask) }),
-            Source::Record(place) => records::read(place, &entry.id),
+            Source::Record(place) => records::read(&self.tree, place, &entry.id),
             Source::Row(row) => Ok(Pair {
                 image: row.image(),
                 mask: row.mask().and_then(|bytes| RawMask::decode(&bytes).map_err(|e| self.placed_mask(i, e))),

@@ -1,6 +1,7 @@
 //! Data sets drawn in temporary folders, whole and broken.
 
 use super::drawn::{DrawnVoc, Foreign, foreign_mask};
+use crate::files::tree::tests::{tar_of, zip_of};
 use std::path::Path;
 
 use super::*;
@@ -335,4 +336,50 @@ fn files_that_are_no_pictures_are_counted_once() {
     let dataset = Dataset::open(folder.path(), None).unwrap();
     let left_out = dataset.left_out().unwrap();
     assert!(left_out.starts_with("left out 2 files") && left_out.contains("1 .mp4, 1 .txt"), "{left_out}");
+}
+
+#[test]
+fn records_and_tables_are_read_in_archives_as_in_their_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = |name: &str, bytes: Vec<u8>| {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+        dir.path().join(name)
+    };
+    let drawn = DrawnVoc::new(1, 0, 40, 30);
+    let image = std::fs::read(drawn.image("a0")).unwrap();
+    let mut shard = Vec::new();
+    let mut writer = RecordWriter::new(&mut shard);
+    for i in 0..3u8 {
+        let example = Example::new()
+            .with_bytes("image/filename", format!("a{i}.jpg").into_bytes())
+            .with_bytes("image/encoded", image.as_slice())
+            .with_bytes("image/label", vec![i; 40 * 30]);
+        writer.write(&example.encode()).unwrap();
+    }
+    // Of the members of a zip one is deflated, the other stored.
+    let files: [(&str, &[u8]); 2] = [("set/train.tfrecord", &shard), ("set/val.tfrecord", &shard)];
+    for path in [written("set.zip", zip_of(&files)), written("set.tar", tar_of(&files))] {
+        let dataset = Dataset::open(&path, None).unwrap();
+        assert_eq!((dataset.form, dataset.splits()), (Form::Records, vec!["train".into(), "val".into()]));
+        for split in ["train", "val"] {
+            let split = dataset.split_as_listed(split).unwrap();
+            let sample = split.load(2).unwrap();
+            assert_eq!((sample.id.as_str(), sample.labels.ids[0], split.len()), ("a2", 2, 3), "{}", path.display());
+        }
+    }
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/parquet/gzip_plain.parquet");
+    let table = std::fs::read(table).unwrap();
+    let files: [(&str, &[u8]); 3] =
+        [("data/train-0.parquet", &table), ("data/test-0.parquet", &table), ("classes.txt", b"0 a\n1 b\n")];
+    let options = OpenOptions { images: Some("image".into()), masks: Some("image".into()), ..OpenOptions::default() };
+    for path in [written("table.zip", zip_of(&files)), written("table.tar", tar_of(&files))] {
+        let said = OpenOptions { layout: Some(Form::Parquet), ..options.clone() };
+        let dataset = Dataset::open_with(&path, &said).unwrap();
+        for split in ["train", "test"] {
+            let split = dataset.split_as_listed(split).unwrap();
+            let at = split.position("row_5").unwrap();
+            let expected: Vec<u8> = (0..5 * 37 % 101).map(|k| (5 * 7 + k * 3) as u8).collect();
+            assert_eq!(split.pair(at).unwrap().image.unwrap(), expected, "{}", path.display());
+        }
+    }
 }

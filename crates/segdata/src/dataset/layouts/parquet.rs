@@ -55,9 +55,6 @@ impl DataSetLayout for Parquet {
 
     /// A set without `val` is divided by a draw.
     fn list(&self, tree: &Tree, options: &OpenOptions) -> Result<Layout> {
-        if tree.is_archive() {
-            return Err(Error::data("Parquet files are not read in an archive").at(tree.root()).hint("unpack it"));
-        }
         let files = files_at(tree);
         if files.is_empty() {
             return Err(Error::data("there is no Parquet file")
@@ -67,7 +64,7 @@ impl DataSetLayout for Parquet {
         let mut listings: Vec<Listing> = Vec::new();
         for path in files {
             let split = split_of(&path);
-            let table = Arc::new(Table::open(&path, |names| columns(names, options))?);
+            let table = Arc::new(Table::open(tree, &path, |names| columns(names, options))?);
             let at = listings.iter().position(|l| l.name == split).unwrap_or_else(|| {
                 listings.push(Listing::empty(&split));
                 listings.len() - 1

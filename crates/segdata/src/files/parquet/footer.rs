@@ -1,12 +1,11 @@
 //! The footer of a Parquet file: its columns of bytes, and where the pages of each begin.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::thrift::{Value, read_struct};
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::read as file;
+use crate::error::{Error, Result};
+use crate::files::tree::Opened;
 
 /// What begins and ends a file.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -56,15 +55,14 @@ pub(super) fn damaged(what: &str) -> Error {
     Error::data(format!("the Parquet file is damaged: {what}")).hint("copy or download it again")
 }
 
-/// Reads the footer of the file at `path`.
+/// Reads the footer of `opened`, the file at `path`.
 ///
 /// # Errors
 /// What the system refuses; a file that is no Parquet file, or is damaged or encrypted.
-pub(super) fn read(path: &Path) -> Result<Footer> {
+pub(super) fn read(path: &Path, opened: &mut Opened) -> Result<Footer> {
     let fault = |e: std::io::Error| Error::io("read the Parquet file", path, &e);
-    let mut opened = file::open(ErrorKind::Data, "the Parquet file", path)?;
-    let length = opened.metadata().map_err(fault)?.len();
-    let bytes = footer_bytes(&mut opened, length).map_err(fault)?;
+    let length = opened.size();
+    let bytes = footer_bytes(opened, length).map_err(fault)?;
     let bytes = bytes.ok_or_else(|| damaged("it does not end in a footer").at(path))?;
     let parsed = read_struct(&bytes).ok_or_else(|| damaged("its footer cannot be read").at(path))?.0;
     let columns = columns(&parsed, length).ok_or_else(|| damaged("its footer contradicts itself").at(path))?;
@@ -72,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<Footer> {
     Ok(Footer { rows, columns, digest: *blake3::hash(&bytes).as_bytes() })
 }
 
-fn footer_bytes(opened: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
+fn footer_bytes(opened: &mut Opened, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut end = [0; 8];
     if length < 12 {
         return Ok(None);

@@ -3,7 +3,6 @@
 //! Source: `parquet.thrift`, `Encodings.md` and `Compression.md` of the Apache Parquet format. Plain and dictionary encoding
 //! of byte arrays without repetition are read, which is what writers use for them; stored, Snappy, Zstandard and gzip pages.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -11,6 +10,7 @@ use std::path::Path;
 use super::footer::{Chunk, damaged};
 use super::thrift::{Value, read_struct};
 use crate::error::{Error, Result};
+use crate::files::tree::Opened;
 
 /// Bytes of a page, compressed or not. Writers end a page after a megabyte or a thousand rows.
 const MOST_PAGE_BYTES: usize = 1 << 30;
@@ -46,7 +46,7 @@ enum Kind {
 ///
 /// # Errors
 /// What the system refuses; damaged headers; encodings and compressions that are not read.
-pub(super) fn pages_of(path: &Path, opened: &mut File, chunk: &Chunk) -> Result<(Option<Page>, Vec<Page>)> {
+pub(super) fn pages_of(path: &Path, opened: &mut Opened, chunk: &Chunk) -> Result<(Option<Page>, Vec<Page>)> {
     if ![0, 1, 2, 6].contains(&chunk.codec) {
         let name = match chunk.codec {
             3 => "LZO",
@@ -92,7 +92,7 @@ impl Page {
     }
 }
 
-fn header_at(path: &Path, opened: &mut File, at: u64, end: u64) -> Result<(Value, u64)> {
+fn header_at(path: &Path, opened: &mut Opened, at: u64, end: u64) -> Result<(Value, u64)> {
     for window in HEADER_BYTES {
         let bytes = read_at(path, opened, at, window.min(end - at))?;
         if let Some((header, length)) = read_struct(&bytes) {
@@ -102,7 +102,7 @@ fn header_at(path: &Path, opened: &mut File, at: u64, end: u64) -> Result<(Value
     Err(damaged(&format!("the header of the page at byte {at} cannot be read")).at(path))
 }
 
-fn read_at(path: &Path, opened: &mut File, at: u64, count: u64) -> Result<Vec<u8>> {
+fn read_at(path: &Path, opened: &mut Opened, at: u64, count: u64) -> Result<Vec<u8>> {
     let fault = |e: std::io::Error| Error::io("read the Parquet file", path, &e);
     opened.seek(SeekFrom::Start(at)).map_err(fault)?;
     let mut bytes = vec![0; count as usize];
@@ -167,9 +167,14 @@ impl Values {
 ///
 /// # Errors
 /// What the system refuses; damage.
-pub(super) fn values_of(path: &Path, page: &Page, defined: u8, dictionary: Option<&Values>) -> Result<Values> {
-    let mut opened = File::open(path).map_err(|e| Error::io("read the Parquet file", path, &e))?;
-    let stored = read_at(path, &mut opened, page.start, page.stored as u64)?;
+pub(super) fn values_of(
+    path: &Path,
+    opened: &mut Opened,
+    page: &Page,
+    defined: u8,
+    dictionary: Option<&Values>,
+) -> Result<Values> {
+    let stored = read_at(path, opened, page.start, page.stored as u64)?;
     decode(page, &stored, defined, dictionary)
         .ok_or_else(|| damaged(&format!("the page at byte {} cannot be decoded", page.start)).at(path))
 }

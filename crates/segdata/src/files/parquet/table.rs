@@ -1,20 +1,24 @@
 //! The cells of some columns of a Parquet file.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::footer::{self, Column};
 use super::page::{Page, Values, pages_of, values_of};
 use crate::error::{Error, Result};
+use crate::files::tree::{Opened, Tree};
 
 /// Decoded pages that a file keeps, in bytes: a page holds many cells, and neighbours are read one after the other.
 const KEPT_BYTES: usize = 256 << 20;
 
+/// What the file is called in errors.
+const WHAT: &str = "the Parquet file";
+
 /// A Parquet file of whose columns some are read. Every method may be called from any thread.
 #[derive(Debug)]
 pub(crate) struct Table {
+    tree: Tree,
     path: PathBuf,
     rows: usize,
     digest: [u8; 32],
@@ -37,14 +41,15 @@ impl Table {
     ///
     /// # Errors
     /// A file that is damaged or written in a way that is not read; those of `choose`.
-    pub fn open(path: &Path, choose: impl FnOnce(&[Vec<String>]) -> Result<Vec<usize>>) -> Result<Table> {
-        let footer = footer::read(path)?;
+    pub fn open(tree: &Tree, path: &Path, choose: impl FnOnce(&[Vec<String>]) -> Result<Vec<usize>>) -> Result<Table> {
+        let mut opened = tree.open_file(WHAT, path)?;
+        let footer = footer::read(path, &mut opened)?;
         let names: Vec<Vec<String>> = footer.columns.iter().map(|column| column.path.clone()).collect();
         let chosen = choose(&names).map_err(|e| e.at(path))?;
-        let mut opened = File::open(path).map_err(|e| Error::io("read the Parquet file", path, &e))?;
         let columns = chosen.into_iter().filter_map(|at| footer.columns.get(at));
         let columns = columns.map(|column| Pages::of(path, &mut opened, column)).collect::<Result<Vec<_>>>()?;
         Ok(Table {
+            tree: tree.clone(),
             path: path.to_path_buf(),
             rows: footer.rows,
             digest: footer.digest,
@@ -86,7 +91,8 @@ impl Table {
         if let Some((_, values)) = kept().iter().find(|(start, _)| *start == page.start) {
             return Ok(values.clone());
         }
-        let values = Arc::new(values_of(&self.path, page, defined, dictionary)?);
+        let mut opened = self.tree.open_file(WHAT, &self.path)?;
+        let values = Arc::new(values_of(&self.path, &mut opened, page, defined, dictionary)?);
         let mut kept = kept();
         kept.push_back((page.start, values.clone()));
         while kept.len() > 1 && kept.iter().map(|(_, values)| values.size()).sum::<usize>() > KEPT_BYTES {
@@ -108,7 +114,7 @@ impl Table {
 }
 
 impl Pages {
-    fn of(path: &Path, opened: &mut File, column: &Column) -> Result<Pages> {
+    fn of(path: &Path, opened: &mut Opened, column: &Column) -> Result<Pages> {
         let (mut pages, mut first) = (Vec::new(), 0);
         for chunk in &column.chunks {
             let (dictionary, found) = pages_of(path, opened, chunk)?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::files::tree::Tree;
 
 /// The golden files: name, and the cells of column `image.bytes`.
 fn golden(name: &str) -> PathBuf {
@@ -10,7 +11,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(path: &std::path::Path) -> crate::error::Result<Table> {
-    Table::open(path, |names| {
+    Table::open(&Tree::open(path)?, path, |names| {
         let at = |path: [&str; 2]| names.iter().position(|name| *name == path);
         Ok([["image", "bytes"], ["image", "path"]].into_iter().filter_map(at).collect())
     })

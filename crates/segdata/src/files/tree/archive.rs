@@ -1,17 +1,22 @@
 //! What an archive holds: the names of its files in folders, and reading one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::member::{Member, damaged};
+use super::opened::Opened;
 use super::{tar, zip};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::read as file;
 
 /// Bytes of one file of an archive. No photograph comes near; a few kilobytes of a zip can claim any size.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// Bytes of unpacked files that are kept, more only for a single one.
+const KEPT_BYTES: usize = 1 << 30;
 
 /// An archive whose directory has been read.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(super) struct Archive {
     source: Source,
     files: HashMap<PathBuf, Member>,
     folders: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Unpacked files, the last one that was asked for at the end.
+    kept: Mutex<VecDeque<(PathBuf, Arc<[u8]>)>>,
 }
 
 /// How the bytes of a file are found.
@@ -69,7 +76,13 @@ fn unread(start: &[u8], name: &str) -> Option<(&'static str, &'static str)> {
 
 impl Archive {
     fn new(path: &Path, source: Source, members: impl IntoIterator<Item = (PathBuf, Member)>) -> Archive {
-        let mut archive = Archive { path: path.to_path_buf(), source, files: HashMap::new(), folders: BTreeMap::new() };
+        let mut archive = Archive {
+            path: path.to_path_buf(),
+            source,
+            files: HashMap::new(),
+            folders: BTreeMap::new(),
+            kept: Mutex::default(),
+        };
         archive.folders.entry(PathBuf::new()).or_default();
         for (name, member) in members {
             archive.enter(&name);
@@ -112,10 +125,45 @@ impl Archive {
         self.read_start(what, path, u64::MAX)
     }
 
-    pub fn read_start(&self, what: &str, path: &Path, count: u64) -> Result<Vec<u8>> {
+    fn member(&self, what: &str, path: &Path) -> Result<&Member> {
         let member = self.inside(path).and_then(|name| self.files.get(name));
-        let member =
-            member.ok_or_else(|| Error::new(ErrorKind::Io, format!("{what} is not in the archive")).at(path))?;
+        member.ok_or_else(|| Error::new(ErrorKind::Io, format!("{what} is not in the archive")).at(path))
+    }
+
+    pub fn open_file(&self, what: &str, path: &Path) -> Result<Opened> {
+        let member = self.member(what, path)?;
+        let start = match &self.source {
+            Source::Zip(reader) => {
+                reader.place(*member).map_err(|e| damaged(&format!("{what} cannot be read: {e}")).at(path))?
+            }
+            Source::Tar => Some(member.place),
+        };
+        match start {
+            Some(start) => {
+                let opened = File::open(&self.path).map_err(|e| Error::io("open the archive", &self.path, &e))?;
+                Ok(Opened::part(opened, start, member.size))
+            }
+            None => self.unpacked(what, path).map(Opened::memory),
+        }
+    }
+
+    /// The bytes of a file, from those that are kept or unpacked now.
+    fn unpacked(&self, what: &str, path: &Path) -> Result<Arc<[u8]>> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = kept().iter().find(|(known, _)| known == path) {
+            return Ok(bytes.clone());
+        }
+        let bytes: Arc<[u8]> = self.read(what, path)?.into();
+        let mut kept = kept();
+        kept.push_back((path.to_path_buf(), bytes.clone()));
+        while kept.len() > 1 && kept.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > KEPT_BYTES {
+            kept.pop_front();
+        }
+        Ok(bytes)
+    }
+
+    pub fn read_start(&self, what: &str, path: &Path, count: u64) -> Result<Vec<u8>> {
+        let member = self.member(what, path)?;
         let count = count.min(member.size);
         if count > MOST_BYTES {
             let message = format!("{what} has {} bytes; at most {MOST_BYTES} are read from an archive", member.size);

@@ -4,13 +4,14 @@
 //! an archive is that of the archive with its name there behind it: `data.zip/images/a.jpg`. Nothing is unpacked to disk.
 //!
 //! ```text
-//! path -> Tree -> is_dir, is_file, list, read        (zip, tar: the names and places of what an archive holds)
+//! path -> Tree -> is_dir, is_file, list, read, open   (zip, tar: the names and places of what an archive holds)
 //! ```
 //!
 //! Sources: APPNOTE.TXT 6.3 (PKWARE) for zip, POSIX.1-1988 `ustar` and GNU's long names for tar.
 
 mod archive;
 mod member;
+mod opened;
 mod tar;
 mod zip;
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::archive::{Archive, sniff};
+pub(crate) use self::opened::Opened;
 use super::{is_left_by_system, read as file};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -112,6 +114,20 @@ impl Tree {
         let opened = file::open(ErrorKind::Data, what, path)?;
         let read = opened.take(count).read_to_end(&mut start);
         read.map(|_| start).map_err(|e| Error::io(&format!("read {what}"), path, &e))
+    }
+
+    /// The file at `path`, to be read at any place. One that is compressed in an archive is unpacked into memory, where the
+    /// last ones that were asked for stay.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn open_file(&self, what: &str, path: &Path) -> Result<Opened> {
+        if let Some(archive) = &self.archive {
+            return archive.open_file(what, path);
+        }
+        let opened = file::open(ErrorKind::Data, what, path)?;
+        let size = opened.metadata().map_err(|e| Error::io(&format!("read {what}"), path, &e))?.len();
+        Ok(Opened::part(opened, 0, size))
     }
 
     /// Bytes of the file at `path`, if there is one.

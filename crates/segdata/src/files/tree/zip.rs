@@ -62,6 +62,14 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
+    /// The byte at which the data of a member begin; `None` where they are compressed.
+    pub fn place(&self, member: Member) -> io::Result<Option<u64>> {
+        let mut zip = self.0.clone();
+        let opened = zip.by_index_raw(member.place as usize).map_err(io::Error::other)?;
+        let stored = opened.compression() == CompressionMethod::Stored;
+        Ok(opened.data_start().filter(|_| stored))
+    }
+
     /// The first `count` bytes of a member; its checksum is verified where they are all.
     pub fn read(&self, member: Member, count: u64) -> io::Result<Vec<u8>> {
         let mut zip = self.0.clone();

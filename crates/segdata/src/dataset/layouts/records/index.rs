@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::labels::Classes;
 
 /// The file beside the shards that makes them a whole data set; it is written last.
@@ -76,15 +77,22 @@ impl Index {
     pub const VERSION: u32 = 1;
 
     /// Reads the index in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// What the system refuses; an index of another program or version.
     pub fn read(folder: &Path) -> Result<Option<Index>> {
+        Index::read_in(&Tree::open(folder)?, folder)
+    }
+
+    /// [`read`](Self::read) in a folder of `tree`.
+    pub(super) fn read_in(tree: &Tree, folder: &Path) -> Result<Option<Index>> {
         let path = folder.join(INDEX_NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read the record index", &path, &e)),
-        };
+        if !tree.is_file(&path) {
+            return Ok(None);
+        }
+        let bytes = tree.read("the record index", &path)?;
         let remedy = "convert the data set again with this version of `convert`";
-        let index: Index = serde_json::from_str(&text)
+        let index: Index = serde_json::from_slice(&bytes)
             .map_err(|e| Error::data(format!("not a record index: {e}")).at(&path).hint(remedy))?;
         if index.format != Self::FORMAT || index.version != Self::VERSION {
             let (format, version) = (&index.format, index.version);

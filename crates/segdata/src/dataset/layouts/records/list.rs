@@ -25,40 +25,35 @@ impl DataSetLayout for Records {
 
     fn recognise(&self, tree: &Tree) -> Option<PathBuf> {
         let path = tree.root();
-        if tree.is_archive() {
-            return None;
-        }
-        if path.is_file() {
+        if tree.is_file(path) {
             return Some(folder_of(path).to_path_buf());
         }
-        let folder = if glob_in(path).is_some() { folder_of(path) } else { path };
-        let nnunet = || folder.join("imagesTr").is_dir(); // has a file of the index's name
-        let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| folder.join(name).is_file()) && !nnunet();
-        let named = || tree.list(folder).is_ok_and(|paths| paths.iter().any(|path| is_record_file(path)));
-        (folder.is_dir() && (glob_in(path).is_some() || marked() || named())).then(|| folder.to_path_buf())
+        let by_glob = glob_in(tree).is_some();
+        let folder = if by_glob { folder_of(path) } else { path };
+        let nnunet = || tree.is_dir(&folder.join("imagesTr")); // has a file of the index's name
+        let marked = || [INDEX_NAME, UNFINISHED].iter().any(|name| tree.is_file(&folder.join(name))) && !nnunet();
+        let named = || tree.list(folder).is_ok_and(|paths| paths.iter().any(|path| is_record_file(tree, path)));
+        (tree.is_dir(folder) && (by_glob || marked() || named())).then(|| folder.to_path_buf())
     }
 
     fn list(&self, tree: &Tree, _: &OpenOptions) -> Result<Layout> {
         let path = tree.root();
-        if tree.is_archive() {
-            return Err(Error::data("records are not read in an archive").at(path).hint("unpack it"));
-        }
         let paths = files_at(tree)?;
-        let folder = if path.is_dir() { path } else { folder_of(path) };
-        if folder.join(UNFINISHED).exists() {
+        let folder = if tree.is_dir(path) { path } else { folder_of(path) };
+        if tree.is_file(&folder.join(UNFINISHED)) {
             return Err(Error::data("the folder holds an unfinished conversion")
                 .at(folder)
                 .hint("run `convert` again"));
         }
-        let index = if path.is_dir() { Index::read(folder)? } else { None };
+        let index = if tree.is_dir(path) { Index::read_in(tree, folder)? } else { None };
         // What the index describes was converted: it holds class ids. What other programs write holds mask values.
-        let coding = match Index::read(folder).ok().flatten() {
+        let coding = match Index::read_in(tree, folder).ok().flatten() {
             Some(index) => MaskCoding::of_ids(&index.classes),
             None => MaskCoding::from(&Classes::voc()),
         };
         let listings = match index {
-            Some(index) => index.splits.iter().map(|s| indexed_listing(folder, s)).collect(),
-            None => named_listings(paths),
+            Some(index) => index.splits.iter().map(|s| indexed_listing(tree, folder, s)).collect(),
+            None => named_listings(tree, paths),
         };
         if listings.iter().all(|listing| listing.entries.is_empty())
             && let Some(cause) =
@@ -70,9 +65,10 @@ impl DataSetLayout for Records {
     }
 }
 
-/// The pattern that the last component of `path` is, unless there is a file or folder of that very name.
-fn glob_in(path: &Path) -> Option<&str> {
-    pattern_in(path).filter(|_| !path.exists())
+/// The pattern that the last component of the root is, unless there is a file or folder of that very name.
+fn glob_in(tree: &Tree) -> Option<&str> {
+    let path = tree.root();
+    pattern_in(path).filter(|_| !tree.is_file(path) && !tree.is_dir(path))
 }
 
 /// The folder in which `path` lies.
@@ -81,24 +77,25 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Whether a file is named as records are; a name that does not say so for certain needs the content.
-fn is_record_file(path: &Path) -> bool {
-    shard_name(&name_of(path)).is_some_and(|name| path.is_file() && (name.certain || begins_as_records(path)))
+fn is_record_file(tree: &Tree, path: &Path) -> bool {
+    let named = shard_name(&name_of(path)).filter(|_| tree.is_file(path));
+    named.is_some_and(|name| name.certain || begins_as_records(tree, path))
 }
 
 /// The record files meant by the root of `tree`: a folder's, one file, or those that a glob in the last component matches.
 /// None in a folder whose index names files that are gone.
 fn files_at(tree: &Tree) -> Result<Vec<PathBuf>> {
     let path = tree.root();
-    if path.is_file() {
+    if tree.is_file(path) {
         return Ok(vec![path.to_path_buf()]);
     }
-    let pattern = glob_in(path);
+    let pattern = glob_in(tree);
     let folder = if pattern.is_some() { folder_of(path) } else { path };
     let fits = pattern.map(matcher).transpose().map_err(|e| e.at(path))?;
     let mut paths = tree.list(folder)?;
     paths.retain(|path| match &fits {
-        Some(fits) => fits(path.file_name().unwrap_or_default()) && path.is_file(),
-        None => is_record_file(path),
+        Some(fits) => fits(path.file_name().unwrap_or_default()) && tree.is_file(path),
+        None => is_record_file(tree, path),
     });
     match pattern {
         Some(pattern) if paths.is_empty() => {
@@ -111,19 +108,20 @@ fn files_at(tree: &Tree) -> Result<Vec<PathBuf>> {
 /// The fingerprint of a split whose shards have just been written; see
 /// [`Split::fingerprint`](crate::dataset::Split::fingerprint).
 pub(crate) fn fingerprint_of(folder: &Path, split: &IndexedSplit, classes: &Classes) -> Result<String> {
-    let listing = indexed_listing(folder, split);
+    let tree = Tree::open(folder)?;
+    let listing = indexed_listing(&tree, folder, split);
     refuse_faults(&listing.name, &listing.faults)?;
-    Ok(fingerprint(&Tree::open(folder)?, classes, &listing.entries))
+    Ok(fingerprint(&tree, classes, &listing.entries))
 }
 
 /// A split as `dataset.json` describes it. A file that holds something else is a fault, because then it belongs to
 /// another conversion or was cut off.
-fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Listing {
+fn indexed_listing(tree: &Tree, folder: &Path, split: &IndexedSplit) -> Listing {
     let mut listing = Listing::empty(&split.name);
     let mut ids = split.ids.iter().cloned();
     for file in &split.files {
         let ids: Vec<String> = ids.by_ref().take(file.records).collect();
-        match indexed_places(folder, file, ids.len()) {
+        match indexed_places(tree, folder, file, ids.len()) {
             Ok(places) => listing.entries.extend(entries(ids, places)),
             Err(e) => listing.faults.push(damaged_shard(e)),
         }
@@ -137,13 +135,13 @@ fn indexed_listing(folder: &Path, split: &IndexedSplit) -> Listing {
 }
 
 /// The records of a shard, if there are as many as the index and its `ids` say.
-fn indexed_places(folder: &Path, file: &IndexedFile, ids: usize) -> Result<Vec<Place>> {
+fn indexed_places(tree: &Tree, folder: &Path, file: &IndexedFile, ids: usize) -> Result<Vec<Place>> {
     let path = folder.join(&file.name);
-    let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read the shard", &path, &e))?.len();
+    let bytes = tree.open_file("the shard", &path)?.size();
     if bytes != file.bytes {
         return Err(Error::data(format!("the shard has {bytes} bytes, {INDEX_NAME} says {}", file.bytes)).at(&path));
     }
-    let places = places_in(&path)?;
+    let places = places_in(tree, &path)?;
     if places.len() != file.records || ids != file.records {
         let (found, said) = (places.len(), file.records);
         return Err(
@@ -169,7 +167,7 @@ fn damaged_shard(error: Error) -> Fault {
 }
 
 /// Splits by file name; ids by reading every record once.
-fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
+fn named_listings(tree: &Tree, paths: Vec<PathBuf>) -> Vec<Listing> {
     let mut listings: Vec<Listing> = Vec::new();
     let mut shards: Vec<Vec<(usize, usize)>> = Vec::new();
     for path in paths {
@@ -183,7 +181,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
             listings.len() - 1
         });
         shards[at].extend(shard);
-        let places = match places_in(&path) {
+        let places = match places_in(tree, &path) {
             Ok(places) if places.is_empty() => {
                 Err(Error::data("the shard is empty (0 bytes)").at(&path).hint("copy it again, or convert again"))
             }
@@ -197,7 +195,7 @@ fn named_listings(paths: Vec<PathBuf>) -> Vec<Listing> {
             }
         };
         let ids: Vec<String> =
-            places.par_iter().map(|p| id_in(p).unwrap_or_else(|| format!("{stem}#{}", p.record))).collect();
+            places.par_iter().map(|p| id_in(tree, p).unwrap_or_else(|| format!("{stem}#{}", p.record))).collect();
         listings[at].entries.extend(entries(ids, places));
     }
     for (listing, found) in listings.iter_mut().zip(shards) {

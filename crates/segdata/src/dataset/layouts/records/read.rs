@@ -10,15 +10,18 @@ use tfio::{Example, RecordError, RecordReader};
 use crate::dataset::entry::Place;
 use crate::dataset::names::without_image_extension;
 use crate::dataset::sample::{Pair, mask_of_ids};
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::read as file;
+use crate::error::{Error, Result};
+use crate::files::tree::Tree;
 use crate::image::{self, RawMask};
 use crate::size::Size;
 
+/// What a file of records is called in errors.
+const WHAT: &str = "the shard";
+
 /// The places of all records of a shard: lengths are verified against their checksums, data are not read.
-pub(super) fn places_in(path: &Path) -> Result<Vec<Place>> {
-    let mut file = file::open(ErrorKind::Data, "the shard", path)?;
-    let end = file.metadata().map_err(|e| Error::io("read the shard", path, &e))?.len();
+pub(super) fn places_in(tree: &Tree, path: &Path) -> Result<Vec<Place>> {
+    let mut file = tree.open_file(WHAT, path)?;
+    let end = file.size();
     let offsets = RecordReader::new(&mut file).index().map_err(|e| {
         Error::data(e.to_string())
             .at(path)
@@ -39,16 +42,16 @@ pub(super) fn places_in(path: &Path) -> Result<Vec<Place>> {
 }
 
 /// Whether a file begins with the length of a record and its checksum.
-pub(super) fn begins_as_records(path: &Path) -> bool {
+pub(super) fn begins_as_records(tree: &Tree, path: &Path) -> bool {
     const LENGTH_AND_CHECKSUM_BYTES: u64 = 12;
-    let Ok(file) = file::open(ErrorKind::Data, "the shard", path) else { return false };
-    let read = RecordReader::new(file.take(LENGTH_AND_CHECKSUM_BYTES)).read_into(&mut Vec::new());
+    let Ok(start) = tree.read_start(WHAT, path, LENGTH_AND_CHECKSUM_BYTES) else { return false };
+    let read = RecordReader::new(&start[..]).read_into(&mut Vec::new());
     matches!(read, Err(RecordError::Truncated { part: Part::Data | Part::DataChecksum, .. }))
 }
 
 /// The id that a record brings; `None` when it is damaged or brings none.
-pub(super) fn id_in(place: &Place) -> Option<String> {
-    let data = data_at(place).ok()?;
+pub(super) fn id_in(tree: &Tree, place: &Place) -> Option<String> {
+    let data = data_at(tree, place).ok()?;
     let example = Example::decode(&data).ok()?;
     id_of(&example)
 }
@@ -60,8 +63,8 @@ fn id_of(example: &Example) -> Option<String> {
 
 /// The data of a record, checksum verified. The shard is opened anew: no handle is held over a long run, so that any
 /// number of shards works, and one that vanished is named.
-fn data_at(place: &Place) -> Result<Vec<u8>> {
-    let file = file::open(ErrorKind::Data, "the shard", &place.shard)?;
+fn data_at(tree: &Tree, place: &Place) -> Result<Vec<u8>> {
+    let file = tree.open_file(WHAT, &place.shard)?;
     RecordReader::new(BufReader::with_capacity(1 << 16, file)).read_at(place.offset).map_err(|e| {
         Error::data(format!("record {}: {e}", place.record))
             .at(&place.shard)
@@ -70,8 +73,8 @@ fn data_at(place: &Place) -> Result<Vec<u8>> {
 }
 
 /// Reads the record at `place`, which should be sample `id`.
-pub(crate) fn read(place: &Place, id: &str) -> Result<Pair> {
-    let data = data_at(place)?;
+pub(crate) fn read(tree: &Tree, place: &Place, id: &str) -> Result<Pair> {
+    let data = data_at(tree, place)?;
     let blame = |e: tfio::ExampleError| {
         place.blame(id, Error::data(e.to_string()).hint("expected the features image/encoded and image/label"))
     };
