@@ -49,11 +49,6 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes what a library remarked to stderr, in the words of the command line.
-pub fn remark(text: &str, global: &Global) {
-    note(&global.wording.put(text));
-}
-
 /// Writes `value` as one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> fcn_core::Result<()> {
     let text = serde_json::to_string_pretty(value)

@@ -373,8 +373,10 @@ fn predict_with_the_crf_says_what_it_changed_and_saves_what_it_made() {
 #[test]
 fn eval_with_the_crf_scores_every_image_twice() {
     let folder = trained();
-    let plain = json(folder, "eval --weights run --data data");
+    let mut plain = json(folder, "eval --weights run --data data");
+    let layout = plain.as_object_mut().unwrap().remove("layout");
     let both = json(folder, "eval --weights run --data data --crf --save-predictions evaluated");
+    assert_eq!((layout.as_ref(), layout.as_ref().unwrap().as_str()), (both.get("layout"), Some("voc")));
     assert_eq!(both["raw"], plain, "without the CRF nothing changes");
     let masks = json(
         folder,

@@ -64,6 +64,7 @@ pub struct State {
 pub struct Checkpoints {
     run: PathBuf,
     keep: usize,
+    keep_bytes: u64,
     config_hash: String,
 }
 
@@ -78,10 +79,11 @@ pub struct Found {
 }
 
 impl Checkpoints {
-    /// The checkpoints of `run`, of which the newest `keep` and the best are kept. `config` is the effective
+    /// The checkpoints of `run`, of which the newest `keep`, of at most `keep_bytes` bytes where that is not 0, and the best
+    /// are kept. `config` is the effective
     /// configuration as it is saved in the run folder.
-    pub fn new(run: &Path, keep: usize, config: &str) -> Self {
-        Checkpoints { run: run.to_path_buf(), keep, config_hash: hash(config.as_bytes()) }
+    pub fn new(run: &Path, keep: usize, keep_bytes: u64, config: &str) -> Self {
+        Checkpoints { run: run.to_path_buf(), keep, keep_bytes, config_hash: hash(config.as_bytes()) }
     }
 
     fn folder(&self) -> PathBuf {
@@ -145,15 +147,22 @@ impl Checkpoints {
         Ok(target)
     }
 
-    /// Removes all but the newest `keep` and the best, and what broken saves left behind.
+    /// Removes all but the newest ones that are to be kept and the best, and what broken saves left behind.
     fn rotate(&self, state: &State) -> Result<()> {
         let best = state.best.map(|best| best.step);
         let steps = self.steps()?;
         // Folders beyond the step just saved belong to a future that this run has left.
-        let kept: Vec<u64> = steps.iter().copied().filter(|&step| step <= state.step).rev().take(self.keep).collect();
+        let newest = steps.iter().copied().filter(|&step| step <= state.step).rev().take(self.keep);
+        let mut bytes = 0;
+        let kept: Vec<u64> = newest
+            .take_while(|&step| {
+                bytes += bytes_in(&self.of_step(step));
+                self.keep_bytes == 0 || bytes <= self.keep_bytes || step == state.step
+            })
+            .collect();
         for step in steps {
             if !kept.contains(&step) && Some(step) != best {
-                remove_dir(&self.folder().join(format!("step-{step:08}")))?;
+                remove_dir(&self.of_step(step))?;
             }
         }
         for name in names(&self.folder())? {
@@ -162,6 +171,10 @@ impl Checkpoints {
             }
         }
         Ok(())
+    }
+
+    fn of_step(&self, step: u64) -> PathBuf {
+        self.folder().join(format!("step-{step:08}"))
     }
 
     /// Steps that have a folder, in rising order.
@@ -180,7 +193,7 @@ impl Checkpoints {
         let mut passed_over = Vec::new();
         self.finish_interrupted_replacements()?;
         for step in self.steps()?.into_iter().rev() {
-            let path = self.folder().join(format!("step-{step:08}"));
+            let path = self.of_step(step);
             match verify_checkpoint(&path).and_then(|_| read_state(&path)) {
                 Ok(state) => return Ok(Found { path, state, passed_over }),
                 Err(error) => passed_over.push((path, error.message)),
@@ -273,6 +286,12 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
+/// Bytes of the files in `folder`.
+pub(super) fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
 fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, &e))
 }
@@ -337,7 +356,7 @@ mod tests {
     fn the_newest_and_the_best_are_kept_and_the_links_name_them() {
         let run = tempfile::tempdir().unwrap();
         let (fcn, optimizer) = network();
-        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let checkpoints = Checkpoints::new(run.path(), 2, 0, "");
         let best = Some(Best { step: 10, miou: 0.5 });
         for step in [10, 20, 30, 40] {
             checkpoints.save(&fcn, &optimizer, &state(step, best)).unwrap();
@@ -354,7 +373,7 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let (fcn, optimizer) = network();
         let best = Some(Best { step: 10, miou: 0.5 });
-        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let checkpoints = Checkpoints::new(run.path(), 2, 0, "");
         for step in [10, 20] {
             checkpoints.save(&fcn, &optimizer, &state(step, best)).unwrap();
         }
@@ -386,7 +405,7 @@ mod tests {
     fn what_is_saved_is_what_is_loaded() {
         let run = tempfile::tempdir().unwrap();
         let (fcn, optimizer) = network();
-        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let checkpoints = Checkpoints::new(run.path(), 2, 0, "");
         checkpoints.save(&fcn, &optimizer, &state(7, None)).unwrap();
         let found = checkpoints.newest().unwrap();
         assert_eq!(found.state, state(7, None));
@@ -403,7 +422,7 @@ mod tests {
     fn every_fault_is_found_and_the_one_before_taken() {
         let run = tempfile::tempdir().unwrap();
         let (fcn, optimizer) = network();
-        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let checkpoints = Checkpoints::new(run.path(), 2, 0, "");
         checkpoints.save(&fcn, &optimizer, &state(1, None)).unwrap();
         let newest = checkpoints.save(&fcn, &optimizer, &state(2, None)).unwrap();
         for file in [WEIGHTS, OPTIM, STATE, MANIFEST] {
@@ -428,7 +447,7 @@ mod tests {
     fn a_replacement_cut_short_between_its_renames_is_finished() {
         let run = tempfile::tempdir().unwrap();
         let (fcn, optimizer) = network();
-        let checkpoints = Checkpoints::new(run.path(), 2, "");
+        let checkpoints = Checkpoints::new(run.path(), 2, 0, "");
         let saved = checkpoints.save(&fcn, &optimizer, &state(5, None)).unwrap();
         fs::rename(&saved, saved.with_file_name(".tmp-old-step-00000005")).unwrap();
         assert_eq!(checkpoints.newest().unwrap().state.step, 5);
@@ -438,7 +457,7 @@ mod tests {
     fn nothing_to_resume_says_so() {
         let run = tempfile::tempdir().unwrap();
         fs::create_dir_all(run.path().join("checkpoints/.tmp-step-00000001")).unwrap();
-        let error = Checkpoints::new(run.path(), 2, "").newest().err().unwrap();
+        let error = Checkpoints::new(run.path(), 2, 0, "").newest().err().unwrap();
         assert_eq!(error.kind, crate::ErrorKind::Weights);
         assert!(error.message.contains("nothing to resume"), "{}", error.message);
     }

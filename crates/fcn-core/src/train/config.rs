@@ -57,6 +57,8 @@ pub struct TrainConfig {
 
     /// 1500: the reference system's run.
     pub steps: u64,
+    /// 0: passes over the training split, which say the number of steps where this is not 0.
+    pub epochs: f64,
     /// 16: the reference system's.
     pub batch: usize,
     /// 1: gradients of this many batches are added up before an update, which then equals that of one big batch.
@@ -109,6 +111,12 @@ pub struct TrainConfig {
     pub validate_every: u64,
     /// 5: checkpoints kept besides the best.
     pub keep: usize,
+    /// 0: bytes that checkpoints may take, the best apart; the oldest go first, the newest stays. 0 is no limit.
+    pub keep_bytes: u64,
+    /// train, val: the splits to train and to validate on.
+    pub splits: [String; 2],
+    /// 0: validation images, spread evenly over the split; 0 is all of them.
+    pub max_val: usize,
     /// 4: validation images whose pictures are saved each time, always the same ones.
     pub pictures: usize,
 
@@ -149,6 +157,7 @@ impl Default for TrainConfig {
             trainable_upsampling: false,
             conv: Algorithm::Fast,
             steps: 1500,
+            epochs: 0.0,
             batch: 16,
             accumulate: 1,
             crop: 224,
@@ -174,6 +183,9 @@ impl Default for TrainConfig {
             save_every: 100,
             validate_every: 200,
             keep: 5,
+            keep_bytes: 0,
+            splits: ["train".into(), "val".into()],
+            max_val: 0,
             pictures: 4,
             stages: Vec::new(),
             stage_rate: 0.01,
@@ -228,6 +240,27 @@ impl TrainConfig {
         Ok(config)
     }
 
+    /// Sets one key: `lr = 0.01`, as a line of the file or with blanks left out. A text needs no quotes.
+    ///
+    /// # Errors
+    /// What is no `key=value`; an unknown key; a value of the wrong type or out of range.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let (key, value) =
+            assignment.split_once('=').map(|(key, value)| (key.trim(), value.trim())).ok_or_else(|| {
+                Error::usage(format!("`{assignment}` is no assignment")).hint("expected key=value, such as lr=0.01")
+            })?;
+        let quoted = || format!("{key} = {}", toml::Value::String(value.to_string()));
+        let line = format!("{key} = {value}");
+        let line = if toml::from_str::<toml::Table>(&line).is_ok() { line } else { quoted() };
+        let parsed: toml::Table = toml::from_str(&line)
+            .map_err(|e| Error::usage(format!("`{assignment}` is no assignment: {}", e.message())))?;
+        let mut all = toml::Table::try_from(&*self)
+            .map_err(|e| Error::internal(format!("the configuration does not serialise: {e}")))?;
+        put(&mut all, parsed);
+        *self = Self::parse(&all.to_string())?;
+        Ok(())
+    }
+
     /// The file that [`TrainConfig::read`] reads back as this configuration.
     ///
     /// # Errors
@@ -256,9 +289,10 @@ impl TrainConfig {
             true => Ok(()),
             false => Err(Error::usage(format!("{key} is {value}; it must be between {low} and {high}"))),
         };
+        within("epochs", self.epochs, 0.0, 1e6)?;
         within("width", self.width.into(), 0.01, 4.0)?;
         within("dropout", self.dropout.into(), 0.0, 0.99)?;
-        within("crop", self.crop as f64, 1.0, 16384.0)?;
+        within("crop", self.crop as f64, 16.0, 16384.0)?;
         within("lr", self.lr, 0.0, 1e30)?;
         within("weight_decay", self.weight_decay.into(), 0.0, 10.0)?;
         within("momentum", self.momentum.into(), 0.0, 0.9999)?;
@@ -269,6 +303,10 @@ impl TrainConfig {
         within("poly_power", self.poly_power, 0.0, 10.0)?;
         within("clip_norm", self.clip_norm, 0.0, 1e30)?;
         within("stage_rate", self.stage_rate, 0.0, 1000.0)?;
+        if self.splits[0] == self.splits[1] {
+            return Err(Error::usage(format!("splits names `{}` twice: nothing would be held out", self.splits[0]))
+                .hint("name a split to train on and another to validate on, such as train and val"));
+        }
         if let Some(twice) = self.stages.iter().enumerate().find_map(|(i, v)| self.stages[..i].contains(v).then_some(v))
         {
             return Err(Error::usage(format!(
@@ -347,6 +385,15 @@ impl TrainConfig {
         }
     }
 
+    /// The same with the number of steps that `epochs` asks for, on a split of `images`.
+    pub(crate) fn with_steps_of_epochs(&self, images: usize) -> Self {
+        if self.epochs == 0.0 {
+            return self.clone();
+        }
+        let steps = (self.epochs * images as f64 / self.images_per_step() as f64).ceil().max(1.0);
+        TrainConfig { steps: steps as u64, epochs: 0.0, ..self.clone() }
+    }
+
     /// Images that one update sees.
     pub fn images_per_step(&self) -> usize {
         self.batch * self.accumulate
@@ -365,7 +412,17 @@ impl TrainConfig {
     /// The keys, with both values, in which a resumed run may not differ from the run it continues. What is left out
     /// here may change: how long, how often and how much is kept.
     pub fn differences(&self, other: &TrainConfig) -> Vec<(String, String, String)> {
-        const FREE: [&str; 6] = ["steps", "log_every", "save_every", "validate_every", "keep", "pictures"];
+        const FREE: [&str; 9] = [
+            "steps",
+            "epochs",
+            "log_every",
+            "save_every",
+            "validate_every",
+            "keep",
+            "keep_bytes",
+            "max_val",
+            "pictures",
+        ];
         let (Ok(mine), Ok(theirs)) = (toml::Table::try_from(self), toml::Table::try_from(other)) else {
             return Vec::new();
         };
@@ -377,6 +434,16 @@ impl TrainConfig {
                 (key.clone(), value.to_string(), theirs)
             })
             .collect()
+    }
+}
+
+/// Puts the values of `from` into `table`, those of tables in it one by one.
+fn put(table: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(values)) => put(inner, values),
+            (_, value) => drop(table.insert(key, value)),
+        }
     }
 }
 
@@ -432,6 +499,31 @@ mod tests {
             if hint.is_some() {
                 assert_eq!(error.hint.as_deref(), hint, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn any_key_can_be_set_and_wrong_ones_are_named() {
+        let mut config = TrainConfig::default();
+        for assignment in ["lr=0.01", "variant = 16s", "flip=false", "splits=[\"a\", \"b\"]", "preprocessing.scale=0.5"]
+        {
+            config.set(assignment).unwrap_or_else(|e| panic!("{assignment}: {e}"));
+        }
+        assert_eq!((config.lr, config.variant, config.flip), (0.01, Variant::Fcn16s, false));
+        assert_eq!((config.splits[1].as_str(), config.preprocessing.scale), ("b", 0.5));
+        for (assignment, message) in [
+            ("lr", "`lr` is no assignment"),
+            ("lrr=1", "unknown key 'lrr'"),
+            ("lr=fast", "invalid type"),
+            ("dropout=2", "dropout is 2"),
+            ("crop=1", "crop is 1; it must be between 16 and 16384"),
+            ("splits=[\"a\", \"a\"]", "splits names `a` twice"),
+            ("=3", "is no assignment"),
+        ] {
+            let before = config.clone();
+            let error = config.set(assignment).expect_err(assignment);
+            assert!(error.message.contains(message), "{assignment}: {error}");
+            assert_eq!(config, before, "{assignment}");
         }
     }
 

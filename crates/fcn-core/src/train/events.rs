@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ErrorKind;
 use crate::train::config::TrainConfig;
+use crate::train::memory::CheckpointRoom;
+use crate::train::pace::Live;
 use crate::train::run_log::StepLog;
 use crate::train::scores::Validation;
 use segdata::dataset::Form;
@@ -31,6 +33,8 @@ pub enum Event<'a> {
     Start {
         /// The effective configuration.
         config: &'a TrainConfig,
+        /// The run folder.
+        run: &'a Path,
         /// How the data set lies on disk.
         layout: Form,
         /// Files beside the photographs and masks that are neither, counted, in a sentence.
@@ -39,9 +43,15 @@ pub enum Event<'a> {
         parameters: usize,
         /// Images of the training and the validation split.
         images: [usize; 2],
+        /// What checkpoints take on the disk.
+        room: CheckpointRoom,
         /// Updates done before.
         step: u64,
     },
+    /// What is done before the first step, in words.
+    Phase(String),
+    /// Any step.
+    Live(&'a Live),
     /// A step that is due for logging.
     Step(&'a StepLog),
     /// Validation has reached so many of so many images.

@@ -1,7 +1,10 @@
-//! The memory that a training step needs, against what there is.
+//! The memory that a training step needs and the disk that checkpoints take, against what there is.
+
+use std::path::Path;
 
 use crate::environment::{available_memory_bytes, gib};
 use crate::network::ModelMeta;
+use crate::train::checkpoint::bytes_in;
 use crate::train::optim::OptimizerKind;
 use crate::{Error, ErrorKind, Result};
 
@@ -10,9 +13,8 @@ use crate::{Error, ErrorKind, Result};
 pub fn training_bytes(meta: &ModelMeta, optimizer: OptimizerKind, images: usize, crop: usize) -> u64 {
     let graph = meta.graph();
     let weights: u64 = graph.parameters.iter().map(|spec| spec.len() as u64).sum();
-    let moments = if optimizer == OptimizerKind::Sgd { 1 } else { 2 };
     let image = graph.values_kept_for_backward(crop, crop);
-    let values = image.saturating_mul(images as u64).saturating_add((2 + moments) * weights);
+    let values = image.saturating_mul(images as u64).saturating_add((2 + moments(optimizer)) * weights);
     values.saturating_mul(size_of::<f32>() as u64)
 }
 
@@ -30,6 +32,57 @@ pub fn refuse_beyond_memory(work: &str, bytes: u64, remedy: &str) -> Result<()> 
         .hint(remedy)),
         _ => Ok(()),
     }
+}
+
+/// What the checkpoints of a run take on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointRoom {
+    /// Bytes of one.
+    pub each: u64,
+    /// Bytes of all at once: the newest, the best, and one that is being written.
+    pub most: u64,
+    /// Bytes that are free where the run writes, those of its earlier checkpoints included; `None` where the system does
+    /// not say.
+    pub free: Option<u64>,
+}
+
+impl CheckpointRoom {
+    /// Of a run in the folder `run` that keeps `keep` checkpoints, and of these no more than `keep_bytes` where that is
+    /// not 0.
+    pub fn of(meta: &ModelMeta, optimizer: OptimizerKind, keep: usize, keep_bytes: u64, run: &Path) -> Self {
+        let weights: u64 = meta.graph().parameters.iter().map(|spec| spec.len() as u64).sum();
+        let each = (1 + moments(optimizer)) * weights * size_of::<f32>() as u64;
+        let most = each.saturating_mul(keep as u64 + 2);
+        let most = if keep_bytes == 0 { most } else { most.min(keep_bytes.max(each).saturating_add(2 * each)) };
+        let free = fs4::available_space(run).ok();
+        CheckpointRoom { each, most, free: free.map(|free| free.saturating_add(bytes_below(&run.join("checkpoints")))) }
+    }
+
+    /// Refuses a disk that would be full before the run is over.
+    ///
+    /// # Errors
+    /// The bytes needed and those that are free.
+    pub fn refuse_a_small_disk(&self, run: &Path) -> Result<()> {
+        match self.free {
+            Some(free) if free < self.most => Err(Error::new(
+                ErrorKind::Io,
+                format!("checkpoints of {} each take up to {}; {} are free", gib(self.each), gib(self.most), gib(free)),
+            )
+            .at(run)
+            .hint("lower `keep` or `width`, or name a `run` on another disk")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bytes of the files in the folders of `folder`.
+fn bytes_below(folder: &Path) -> u64 {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|checkpoint| bytes_in(&checkpoint.path())).sum()
+}
+
+/// Moments of each weight that an optimiser keeps.
+fn moments(optimizer: OptimizerKind) -> u64 {
+    if optimizer == OptimizerKind::Sgd { 1 } else { 2 }
 }
 
 #[cfg(test)]
@@ -65,5 +118,15 @@ mod tests {
         let error = refuse_beyond_memory("a batch", most, "a smaller one").unwrap_err();
         assert_eq!(error.kind, ErrorKind::OutOfMemory);
         assert_eq!(error.hint.as_deref(), Some("a smaller one"));
+        // 1.6 GB each: the weights and two moments.
+        let run = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let room = CheckpointRoom::of(&meta, OptimizerKind::Adam, 5, 0, run);
+        assert!(room.each > 12 * 134_000_000 && room.each < 12 * 135_000_000, "{room:?}");
+        assert_eq!(room.most, 7 * room.each);
+        let few = CheckpointRoom::of(&meta, OptimizerKind::Adam, 5, 2 * room.each, run);
+        assert_eq!(few.most, 4 * room.each);
+        let full = CheckpointRoom { free: Some(room.most - 1), ..room };
+        assert!(full.refuse_a_small_disk(run).is_err_and(|e| e.message.contains("1.5 GiB each")));
+        assert!(CheckpointRoom { free: Some(room.most), ..room }.refuse_a_small_disk(run).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! config        -> run: the loop, from top to bottom -> checkpoint (what a run goes on from)
-//! memory           | loader (segdata) -> network -> loss    run_log (lines, TensorBoard)
+//! memory (and disk)| loader (segdata) -> network -> loss    pace, run_log (lines, TensorBoard)
 //! starting_weights | optim, schedule                        validation (scores, pictures) -> events
 //! ```
 //!
@@ -18,6 +18,7 @@ pub(crate) mod config;
 pub(crate) mod events;
 mod memory;
 pub(crate) mod optim;
+pub(crate) mod pace;
 pub(crate) mod run;
 pub(crate) mod run_log;
 pub(crate) mod schedule;
@@ -29,7 +30,9 @@ mod validation;
 pub use checkpoint::{Best, State, verify_checkpoint};
 pub use config::{Model, RunPaths, TrainConfig};
 pub use events::{Event, StopSignal};
+pub use memory::CheckpointRoom;
 pub use optim::{Optimizer, OptimizerKind, OptimizerOptions, add_gradients, gradient_norm};
+pub use pace::Live;
 pub use run::{TrainOptions, TrainReport, train};
 pub use run_log::{METRICS_FILE, StepLog};
 pub use schedule::ScheduleKind;

@@ -13,21 +13,22 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::device::values::with_values;
-use crate::environment::{Environment, peak_rss_bytes};
+use crate::environment::Environment;
 use crate::loss::{PixelLoss, valid_pixels};
 use crate::network::{Architecture, DropoutKey, ModelMeta, Network};
 use crate::train::checkpoint::{self, Best, Checkpoints, SAMPLER_VERSION, State};
 use crate::train::config::{RunPaths, TrainConfig};
 use crate::train::events::{Event, StopSignal};
-use crate::train::memory;
+use crate::train::memory::{self, CheckpointRoom};
 use crate::train::optim::{Optimizer, add_gradients, gradient_norm};
-use crate::train::run_log::{RunLog, StepLog, now_secs};
+use crate::train::pace::{Done, Pace};
+use crate::train::run_log::RunLog;
 use crate::train::starting_weights::StartingWeights;
 use crate::train::validation::Validator;
 use crate::{Error, ErrorKind, Result};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{Batch, BatchPlan, Loader};
-use segdata::dataset::{Dataset, Form, OpenOptions};
+use segdata::dataset::{Dataset, Form, OpenOptions, Split};
 
 /// What to train, on what, where to.
 pub struct TrainOptions {
@@ -89,30 +90,29 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     options.config.validate()?;
 
     // ---- data
+    if paths.data.exists() {
+        emit(Event::Phase(format!("opening {}", paths.data.display())));
+    }
     let open = OpenOptions { mask_values: options.config.mask_values, ..paths.open.clone() };
     let dataset = Dataset::open_with(&paths.data, &open)?;
-    let training = Arc::new(dataset.split("train")?);
-    let validation = dataset.split("val")?;
-    dataset.refuse_one_class()?;
+    emit(Event::Phase(format!("looking at the masks of {} photographs", dataset.listed())));
+    let (training, validation) = splits(&options.config, &dataset, emit)?;
     let fingerprint = training.fingerprint();
 
     if options.device_name == "cpu" {
         refuse_beyond_memory(&options.config, &dataset)?;
     }
 
-    let shared = training.ids_in(&validation);
-    if let Some(first) = shared.first() {
-        emit(Event::Remark(format!(
-            "warning: {} images are in train and in val ({first}, ...): the scores will be too good; `check` lists them",
-            shared.len()
-        )));
-    }
-
     // ---- run folder
     let fresh = starts_fresh(&paths.run, options.resume)?;
     let _lock = lock_run(&paths.run)?;
-    let mut config = options.config.clone();
+    let mut config = options.config.with_steps_of_epochs(training.len());
     let before = if fresh { None } else { Some(TrainConfig::read(&paths.run.join("config.toml"))?) };
+    emit(Event::Phase(match (&paths.init, fresh) {
+        (Some(path), true) => format!("reading the weights of {}", path.display()),
+        (None, true) => "making the network".into(),
+        (_, false) => format!("reading the last checkpoint of {}", paths.run.display()),
+    }));
     let start = match &paths.init {
         Some(path) if fresh => Some(StartingWeights::open(path, &paths.run, &mut |text| emit(Event::Remark(text)))?),
         _ => None,
@@ -125,13 +125,15 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     }
     let config = &config;
     let saved_config = config.to_toml()?;
-    let checkpoints = Checkpoints::new(&paths.run, config.keep, &saved_config);
+    let checkpoints = Checkpoints::new(&paths.run, config.keep, config.keep_bytes, &saved_config);
 
     // ---- model, optimiser, and where we stand
     let mut run = match &before {
         None => begin(options, config, start, &dataset, &fingerprint, emit)?,
         Some(before) => resume(options, config, before, &dataset, &fingerprint, &checkpoints, emit)?,
     };
+    let room = CheckpointRoom::of(&run.fcn.meta, config.optimizer, config.keep, config.keep_bytes, &paths.run);
+    room.refuse_a_small_disk(&paths.run)?;
     write_text(&paths.run.join("config.toml"), &saved_config)?;
     Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
     let mut log = RunLog::open(&paths.run, run.state.step)?;
@@ -141,8 +143,10 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
         layout: dataset.form,
         left_out: dataset.left_out(),
         config,
+        run: &paths.run,
         parameters: run.fcn.trainable_count(),
         images: [training.len(), validator.len()],
+        room,
         step: run.state.step,
     });
     // ---- steps
@@ -151,7 +155,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     let accumulate = config.accumulate as u64;
     let plan = batch_plan(config, &run.fcn.meta);
     let mut loader = Loader::start(Arc::clone(&training), plan, run.state.step * accumulate)?;
-    let mut pace = Pace::new(config.images_per_step());
+    let mut pace = Pace::new(config.images_per_step(), training.len(), config.steps);
     run.fcn.for_training();
     let mut moved = false;
     loop {
@@ -197,7 +201,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
         for micro in 0..accumulate {
             let waiting = Instant::now();
             let mut batch = loader.next_batch()?;
-            pace.waited_secs += waiting.elapsed().as_secs_f64();
+            pace.waited(waiting);
             valid += valid_pixels(&batch.labels_nhw);
             let key = DropoutKey { seed: config.seed, step: run.state.step, micro };
             loss_sum += run.backward(&mut batch, &loss_rule, key, config.crop, &options.device, &mut gradients)?;
@@ -215,11 +219,12 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
         run.optimizer.step(&mut run.fcn, &gradients, rate, scale * clip)?;
         drop(gradients);
         run.advance(config, training.len());
-        pace.step(started);
 
         let step = run.state.step;
+        let done = Done { step, loss, rate, gradient_norm: norm };
+        emit(Event::Live(&pace.step(started, done)));
         if step.is_multiple_of(config.log_every) || step == config.steps {
-            let line = pace.line(step, config.steps, loss, rate, norm);
+            let line = pace.line(done);
             log.step(&line)?;
             emit(Event::Step(&line));
         }
@@ -291,6 +296,27 @@ impl Run {
     }
 }
 
+/// The splits to train and to validate on.
+///
+/// # Errors
+/// Splits that are not there or faulty, and masks that nothing can be learnt from.
+fn splits(config: &TrainConfig, dataset: &Dataset, emit: &mut dyn FnMut(Event)) -> Result<(Arc<Split>, Split)> {
+    let [train, val] = &config.splits;
+    let (training, mut validation) = (dataset.split(train)?, dataset.split(val)?);
+    dataset.refuse_one_class()?;
+    if config.max_val > 0 {
+        validation = validation.only(&validation.spread(config.max_val));
+    }
+    let shared = training.ids_in(&validation);
+    if let Some(first) = shared.first() {
+        emit(Event::Remark(format!(
+            "warning: {} images are in {train} and in {val} ({first}, ...): the scores will be too good; `check` lists them",
+            shared.len()
+        )));
+    }
+    Ok((Arc::new(training), validation))
+}
+
 /// Refuses a training step that this machine cannot hold.
 fn refuse_beyond_memory(config: &TrainConfig, dataset: &Dataset) -> Result<()> {
     let TrainConfig { optimizer, batch, crop, width, .. } = *config;
@@ -306,6 +332,9 @@ fn network(config: &TrainConfig, dataset: &Dataset) -> ModelMeta {
     let (classes, preprocessing) = (dataset.classes.clone(), config.preprocessing.clone());
     ModelMeta { architecture: config.architecture(), classes, preprocessing }
 }
+
+/// The widest network that learns something from random weights in the time of a first try.
+const WIDEST_FROM_NOTHING: f32 = 0.5;
 
 /// A new run: fresh weights, or those of `init`.
 fn begin(
@@ -330,6 +359,13 @@ fn begin(
                 config.geometry
             )));
         }
+    }
+    if start.is_none() && config.width > WIDEST_FROM_NOTHING {
+        emit(Event::Remark(format!(
+            "warning: width {} from random weights learns little in hours: give pretrained weights with `init`, or lower \
+             `width` to 0.25 and take batch normalisation (`backbone` = vgg16-bn, `model` = unet-bn)",
+            config.width
+        )));
     }
     let mut fcn = Network::init(meta, &fcn_options, config.seed, &options.device);
     if let Some(start) = start {
@@ -454,41 +490,4 @@ fn not_finite(step: u64, loss: f64, norm: f64, rate: f64, ids: &[String]) -> Err
         ),
     )
     .hint("no weight was changed and the last checkpoint is intact; lower `lr`, add clip_norm, or look at these images")
-}
-
-/// Time spent training since the last log line.
-struct Pace {
-    images_per_step: usize,
-    steps: u64,
-    secs: f64,
-    waited_secs: f64,
-}
-
-impl Pace {
-    fn new(images_per_step: usize) -> Self {
-        Pace { images_per_step, steps: 0, secs: 0.0, waited_secs: 0.0 }
-    }
-
-    fn step(&mut self, started: Instant) {
-        self.steps += 1;
-        self.secs += started.elapsed().as_secs_f64();
-    }
-
-    /// The line of a step; the count starts anew.
-    fn line(&mut self, step: u64, steps: u64, loss: f64, rate: f64, gradient_norm: f64) -> StepLog {
-        let secs = self.secs.max(1e-9);
-        let line = StepLog {
-            step,
-            loss,
-            rate,
-            gradient_norm,
-            images_per_s: (self.steps * self.images_per_step as u64) as f64 / secs,
-            data_wait: (self.waited_secs / secs).min(1.0),
-            eta_secs: (steps - step) as f64 * secs / self.steps.max(1) as f64,
-            peak_rss_bytes: peak_rss_bytes(),
-            time: now_secs(),
-        };
-        *self = Pace::new(self.images_per_step);
-        line
-    }
 }

@@ -39,7 +39,7 @@ const OVERLAY_JPEG_QUALITY: u8 = 90;
 /// Draw a small VOC-style data set, check it, convert it, train on it, evaluate and predict: minutes on two cores.
 ///
 /// Everything lands in one folder: data/ (VOC layout), records/, run/ (checkpoints, report.html) and predictions/. Each
-/// step is what the subcommand of the same name does.
+/// step is what the subcommand of the same name does. Stop with Ctrl-C and go on with --resume.
 ///
 /// Example: fcn quickstart --out runs/first
 #[derive(clap::Args)]
@@ -51,6 +51,9 @@ pub struct Args {
     /// Seed of the data and of the training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Go on with a quickstart that was stopped: the one in --out, or the last one
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What came of it.
@@ -65,19 +68,26 @@ struct Summary {
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let started = Instant::now();
-    let out = new_folder(args.out)?;
+    let out = if args.resume { old_folder(args.out)? } else { new_folder(args.out)? };
     let (data, records, run) = (out.join("data"), out.join("records"), out.join("run"));
 
+    // What was drawn before is drawn again, the same.
+    let begun = run.join("config.toml");
+    let begun = if begun.exists() { Some(TrainConfig::read(&begun)?) } else { None };
+    if let Some(other) = begun.as_ref().filter(|config| config.seed != args.seed) {
+        let message = format!("the quickstart in this folder has the seed {}, not {}", other.seed, args.seed);
+        return Err(Error::usage(message).at(&out).hint("repeat the command as it was, with --resume"));
+    }
     let drawing = DrawOptions { seed: args.seed, ..DrawOptions::default() };
     say(global, &format!("draw: {} photographs to train on and {} held out", drawing.train, drawing.val));
     draw_dataset(&data, &drawing)?;
     check_drawn(&data, global)?;
-    convert_drawn(&data, &records, global)?;
+    convert_drawn(&data, &records, args.resume, global)?;
 
     let options = TrainOptions {
         config: TrainConfig { seed: args.seed, ..TrainConfig::parse(CONFIG)? },
         paths: RunPaths { data: records.clone(), open: Default::default(), run: run.clone(), init: None },
-        resume: false,
+        resume: begun.is_some(),
         device: device::parse(&global.device)?,
         device_name: global.device.clone(),
         command: std::env::args().collect(),
@@ -97,6 +107,28 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     print(&summary, global)
 }
 
+/// The folder of a quickstart that was stopped: the one named, or the last of the defaults.
+///
+/// # Errors
+/// There is none.
+fn old_folder(named: Option<PathBuf>) -> Result<PathBuf> {
+    let missing =
+        |path: &Path| Err(Error::usage("there is no quickstart to go on with").at(path).hint("leave out --resume"));
+    match named {
+        Some(path) if path.join("data").is_dir() => Ok(path),
+        Some(path) => missing(&path),
+        None => match defaults().take_while(|path| path.is_dir()).last() {
+            Some(path) => Ok(path),
+            None => missing(Path::new(DEFAULT_OUT)),
+        },
+    }
+}
+
+/// The folders that are used when none is named, in their order.
+fn defaults() -> impl Iterator<Item = PathBuf> {
+    std::iter::once(PathBuf::from(DEFAULT_OUT)).chain((2..).map(|n| PathBuf::from(format!("{DEFAULT_OUT}-{n}"))))
+}
+
 /// The folder named, or the default; where that holds something, the next number.
 ///
 /// # Errors
@@ -108,13 +140,11 @@ fn new_folder(named: Option<PathBuf>) -> Result<PathBuf> {
     };
     match named {
         Some(path) if is_free(&path) => Ok(path),
-        Some(path) => Err(Error::usage("the folder is not empty").at(path).hint("name a new folder with --out")),
+        Some(path) => Err(Error::usage("the folder is not empty")
+            .at(path)
+            .hint("name a new folder with --out, or go on with --resume")),
         None => {
-            let numbered = (2..).map(|n| PathBuf::from(format!("{DEFAULT_OUT}-{n}")));
-            std::iter::once(PathBuf::from(DEFAULT_OUT))
-                .chain(numbered)
-                .find(|path| is_free(path))
-                .ok_or_else(|| Error::internal("no number is left for a new folder"))
+            defaults().find(|path| is_free(path)).ok_or_else(|| Error::internal("no number is left for a new folder"))
         }
     }
 }
@@ -139,7 +169,7 @@ fn check_drawn(data: &Path, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
+fn convert_drawn(data: &Path, records: &Path, overwrite: bool, global: &Global) -> Result<()> {
     let options = ConvertOptions {
         data: data.to_path_buf(),
         open: Default::default(),
@@ -150,7 +180,7 @@ fn convert_drawn(data: &Path, records: &Path, global: &Global) -> Result<()> {
         void: VoidPolicy::Keep,
         on_error: OnError::Stop,
         exif: ExifPolicy::Stored,
-        overwrite: false,
+        overwrite,
     };
     let progress = Progress::new("convert", 0, global);
     let converted = convert(&options, &|done, total| progress.at(done, total))?;

@@ -93,6 +93,11 @@ impl Dataset {
         Dataset { classes: coding.classes.clone(), coding, splits, surveyed: Arc::default(), ..self }
     }
 
+    /// Samples that the lists name, all splits together.
+    pub fn listed(&self) -> usize {
+        self.splits.iter().map(Split::len).sum()
+    }
+
     /// Names of the splits, sorted.
     pub fn splits(&self) -> Vec<String> {
         self.splits.iter().map(|s| s.name().to_string()).collect()

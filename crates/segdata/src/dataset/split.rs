@@ -67,6 +67,12 @@ impl Split {
         (0..count).map(|i| i * self.len() / count).collect()
     }
 
+    /// The samples at these positions alone.
+    pub fn only(&self, positions: &[usize]) -> Split {
+        let entries: Vec<Entry> = positions.iter().filter_map(|&i| self.entries.get(i)).cloned().collect();
+        Split { entries: entries.into(), ..self.clone() }
+    }
+
     /// The id of sample `i`; empty when there is no such sample.
     pub fn id(&self, i: usize) -> &str {
         self.entries.get(i).map_or("", |e| &e.id)
