@@ -25,7 +25,7 @@ use crate::flags::global::Global;
 use crate::report::{self, Progress};
 
 /// What is trained; its file says what it gave.
-const CONFIG: &str = include_str!("../../../../configs/quickstart.toml");
+const CONFIG: &str = include_str!("quickstart.toml");
 
 /// The folder that is used when none is named.
 const DEFAULT_OUT: &str = "runs/quickstart";
