@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! source (the file formats)  ->  names (one table a source)  ->  plan (what it is, what goes where)  ->  weights file
-//!                                convention (how its input is prepared)
+//!                                convention (how its input is prepared)    imagenet (files that are published)
 //! ```
 //!
 //! What a file holds is read from the names and shapes of its tensors: the source, the trunk and its channels, the
@@ -17,12 +17,14 @@
 //! wkentaro/pytorch-fcn, milesial/Pytorch-UNet.
 
 mod convention;
+mod imagenet;
 pub(crate) mod names;
 mod plan;
 mod report;
 mod source;
 
 pub use convention::Convention;
+pub use imagenet::{IMAGENET, asks_for_imagenet, imagenet};
 pub(crate) use plan::IMPORT_VERSION;
 pub use plan::{Description, ImportOptions, import, inspect};
 pub use report::{ImportReport, LeftOut, Taken};

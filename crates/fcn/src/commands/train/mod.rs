@@ -10,8 +10,9 @@ mod signals;
 
 use std::path::PathBuf;
 
-use fcn_core::train::{Event, RunPaths, TrainConfig, TrainOptions, TrainReport, train, train_stages};
-use fcn_core::{Result, device};
+use fcn_core::import::{asks_for_imagenet, imagenet};
+use fcn_core::train::{Event, Model, RunPaths, TrainConfig, TrainOptions, TrainReport, train, train_stages};
+use fcn_core::{Error, Result, device};
 
 use self::overrides::Overrides;
 use self::screen::{Screen, start_lines};
@@ -27,6 +28,7 @@ use crate::report;
 ///
 /// Examples:
 ///   fcn train --data VOC2012 --run runs/voc --steps 1500 --batch 16
+///   fcn train --data VOC2012 --run runs/voc --init imagenet --epochs 30
 ///   fcn train --data VOC2012 --run runs/heavy --init vgg16_from_caffe.pth --config configs/fcn-staged.toml
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -45,7 +47,8 @@ pub struct Args {
     /// TOML file with any of the keys of the run's config.toml
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Weights to start from: a weights file, a run, or anything `fcn import` reads
+    /// Weights to start from: a weights file, a run, anything `fcn import` reads, or imagenet for the published VGG-16 in
+    /// the usual places [default: random ones]
     #[arg(long, value_name = "WEIGHTS")]
     init: Option<PathBuf>,
     /// Go on with the run in the folder
@@ -64,14 +67,13 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         None => TrainConfig::default(),
     };
     args.overrides.apply(&mut config)?;
+    let init = match args.init {
+        Some(path) if asks_for_imagenet(&path) => Some(published_weights(&config)?),
+        given => given,
+    };
     let options = TrainOptions {
         config,
-        paths: RunPaths {
-            data: args.data,
-            open: args.data_flags.options(args.classes, None)?,
-            run: args.run,
-            init: args.init,
-        },
+        paths: RunPaths { data: args.data, open: args.data_flags.options(args.classes, None)?, run: args.run, init },
         resume: args.resume,
         device: device::parse(&global.device)?,
         device_name: global.device.clone(),
@@ -91,6 +93,20 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             }
             report::print_line(&format!("report: {}", result.run.join("report.html").display()));
             Ok(())
+        }
+    }
+}
+
+/// The weights that `--init imagenet` stands for.
+fn published_weights(config: &TrainConfig) -> Result<PathBuf> {
+    match config.model {
+        Model::Fcn if config.width == 1.0 => imagenet(config.backbone),
+        Model::Fcn => {
+            Err(Error::usage(format!("published weights have width 1, the network to train {}", config.width))
+                .hint("leave out --width or --init"))
+        }
+        Model::Unet | Model::UnetBn => {
+            Err(Error::usage("there are no published weights of a U-Net").hint("leave out --model or --init"))
         }
     }
 }
