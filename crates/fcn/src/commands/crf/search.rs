@@ -1,14 +1,14 @@
 //! `fcn crf --search`: which parameters suit a network, if any.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fcn_core::evaluate::{SearchOptions, SearchReport, Trial, search};
 use fcn_core::infer::CrfParams;
 use fcn_core::infer::Predictor;
 use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
-use segdata::dataset::Dataset;
+use segdata::dataset::{Dataset, OpenOptions};
 
 use crate::flags::crf::typed;
 use crate::flags::global::Global;
@@ -63,7 +63,7 @@ impl SearchFlags {
     }
 }
 
-pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global: &Global) -> Result<()> {
+pub fn run(flags: &SearchFlags, open: &OpenOptions, first: CrfParams, global: &Global) -> Result<()> {
     let (Some(file), Some(data)) = (&flags.weights, &flags.data) else {
         return Err(Error::usage("--search needs --weights and --data"));
     };
@@ -76,7 +76,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
     };
     let fcn = weights::load_mapped(&weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
-    let split = Dataset::open(data, classes)?.split(split_name)?;
+    let split = Dataset::open_with(data, open)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
     let found = search(&Predictor::new(fcn), &split, &options, &mut |done, all| {
         progress.at(done, all);
