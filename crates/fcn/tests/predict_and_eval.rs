@@ -113,6 +113,54 @@ fn bad_photographs_are_named_and_the_others_are_done() {
     assert_eq!(strict.status.code(), Some(3), "{}", stderr(&strict));
 }
 
+/// A GIF of `frames` frames of one pixel.
+fn gif(frames: usize) -> Vec<u8> {
+    let frame = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
+    [b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff".as_slice(), &frame.repeat(frames), b";"].concat()
+}
+
+#[test]
+fn what_a_folder_holds_besides_photographs_is_counted() {
+    let scene = Scene::new();
+    let files: [(&str, &[u8]); 6] = [
+        ("._one.jpg", b"\0\x05\x16\x07"),
+        ("clip.mp4", b"\0\0\0\x20ftypisom"),
+        ("again.MP4", b"\0\0\0\x20ftypisom"),
+        ("notes", b"x"),
+        ("moves.gif", &gif(3)),
+        ("four.jfif", &photograph(20, 20).to_jpeg(90).unwrap()),
+    ];
+    files.iter().for_each(|(name, bytes)| fs::write(scene.at(&format!("in/{name}")), bytes).unwrap());
+    let out = scene.fcn("predict in --weights w.safetensors --out out --no-overlay");
+    let said = stderr(&out);
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(said.contains("3 files were left out, by ending: .mp4: 2, no ending: 1"), "{said}");
+    assert!(said.contains("in/moves.gif holds 3 frames or pages, of which the first was read"), "{said}");
+    assert!(scene.at("out/four.png").is_file() && scene.at("out/moves.png").is_file());
+    let result = scene.json("predict in/clip.mp4 in/one.jpg --weights w.safetensors --out out", 8);
+    assert!(result["skipped"][0]["reason"].as_str().unwrap().contains("an MPEG-4 video"), "{result}");
+    assert!(result["skipped"][0]["hint"].as_str().unwrap().contains("`ffmpeg -i IN"), "{result}");
+}
+
+#[test]
+fn the_scale_of_16_bits_is_asked_for_and_kept() {
+    let scene = Scene::new();
+    let samples: Vec<u16> = (0..20 * 20).map(|i| i * 37 % 4096).collect();
+    let deep = [b"P5 20 20 65535\n".to_vec(), samples.iter().flat_map(|v| v.to_be_bytes()).collect()].concat();
+    let eight = samples.iter().map(|&v| ((u32::from(v) * 255 + 2047) / 4095) as u8).collect();
+    fs::write(scene.at("deep.pgm"), deep).unwrap();
+    fs::write(scene.at("eight.pgm"), [b"P5 20 20 255\n".to_vec(), eight].concat()).unwrap();
+    let refused = scene.fcn("predict deep.pgm --weights w.safetensors --out out --strict");
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(["of 65535", "--scale-16bit 12", "--scale-16bit full"].iter().all(|words| said.contains(words)), "{said}");
+    let predict = "predict deep.pgm eight.pgm --weights w.safetensors --out out --save-probabilities --scale-16bit";
+    scene.json(&format!("{predict} 12"), 0);
+    let probabilities = |name: &str| npy::read(&scene.at(&format!("out/{name}.npy"))).unwrap();
+    assert_eq!(probabilities("deep"), probabilities("eight"));
+    assert_eq!(scene.fcn(&format!("{predict} 7")).status.code(), Some(2));
+}
+
 #[test]
 fn what_cannot_end_well_is_refused_before_any_work() {
     let scene = Scene::new();

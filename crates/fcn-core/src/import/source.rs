@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use torchio::{Container, Scalar, TorchError, TorchFile};
 
+use crate::weights::other_kind::other_kind;
 use crate::weights::tensor_file::TensorFile;
 use crate::{Error, ErrorKind, Result};
 use segdata::files::read as file;
@@ -16,14 +17,6 @@ const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "backbone.", "ne
 
 /// The last eight bytes of a TensorFlow V1 checkpoint, which is a table of LevelDB's kind.
 const TABLE_MAGIC: [u8; 8] = 0xdb47_7524_8b80_fb57u64.to_le_bytes();
-
-/// First bytes of formats that are not read, with what to do instead.
-const NOT_READ: [(&[u8], &str, &str); 4] = [
-    (b"\x1f\x8b", "a gzip archive", "unpack it first: tar xzf FILE"),
-    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes them", "save the weights as safetensors"),
-    (b"\x93NUMPY", "a numpy array", "save all arrays as one safetensors file"),
-    (b"<!DOCTYPE", "a web page", "the download did not give the file itself; fetch it again"),
-];
 
 /// A tensor of the file.
 #[derive(Clone, Debug)]
@@ -180,6 +173,17 @@ fn torch_error(fault: TorchError) -> Error {
     }
 }
 
+/// The error of a file that begins as `found` says, like no kind that is known.
+fn no_weights(path: &Path, found: &str) -> Error {
+    let error = Error::weights(format!(
+        "the file begins with {found}, which is the beginning of no format of weights that is read"
+    ));
+    match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pb")) {
+        true => error.hint("of a frozen graph of TensorFlow (.pb) take the checkpoint that it was made from"),
+        false => error.hint("expected a TensorFlow checkpoint, a file of torch.save, or safetensors, whole"),
+    }
+}
+
 fn reader(path: &Path) -> Result<Reader> {
     let tensorflow = || {
         let opened = tfio::Checkpoint::open(path);
@@ -189,6 +193,11 @@ fn reader(path: &Path) -> Result<Reader> {
     index.push(".index");
     if path.extension().is_some_and(|e| e == "index") || (!path.exists() && Path::new(&index).is_file()) {
         return tensorflow();
+    }
+    if path.join("saved_model.pb").is_file() {
+        return Err(Error::weights("this folder is a TensorFlow SavedModel")
+            .at(path)
+            .hint("name the checkpoint in it: variables/variables.index"));
     }
     let io = |e: std::io::Error| Error::io("read", path, &e);
     let mut file = file::open(ErrorKind::Weights, "the file of weights", path)?;
@@ -205,9 +214,6 @@ fn reader(path: &Path) -> Result<Reader> {
     if length >= 8 {
         file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut tail)).map_err(io)?;
     }
-    if let Some((_, what, remedy)) = NOT_READ.iter().find(|(magic, ..)| head.starts_with(magic)) {
-        return Err(Error::weights(format!("this is {what}; expected a file of weights")).at(path).hint(*remedy));
-    }
     if tail == TABLE_MAGIC {
         return tensorflow();
     }
@@ -216,11 +222,9 @@ fn reader(path: &Path) -> Result<Reader> {
     }
     match TorchFile::open(path) {
         Ok(file) => Ok(Reader::Torch(file)),
-        Err(TorchError::NotTorch { found }) => Err(Error::weights(format!(
-            "the file begins with {found}, which is the beginning of no format of weights that is read"
-        ))
-        .at(path)
-        .hint("expected a TensorFlow checkpoint, a file of torch.save, or safetensors, whole")),
+        Err(TorchError::NotTorch { found }) => {
+            Err(other_kind(&head).unwrap_or_else(|| no_weights(path, &found)).at(path))
+        }
         Err(fault) => Err(torch_error(fault).at(path)),
     }
 }
@@ -234,13 +238,15 @@ mod tests {
     fn what_is_no_file_of_weights_is_told_from_its_first_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let cases: [(&[u8], &str); 7] = [
+        let cases: [(&[u8], &str); 9] = [
             (b"", "begins with nothing"),
             (b"\x1f\x8b\x08\x00", "a gzip archive"),
-            (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-            (b"\x93NUMPY\x01\x00", "a numpy array"),
+            (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras writes .h5 files"),
+            (b"\x93NUMPY\x01\x00", "a NumPy array"),
+            (b"\x08\x08\x12\x07pytorch", "an ONNX model"),
             (b"<!DOCTYPE html>", "a web page"),
-            (b"just words", "begins with 6a 75 73 74"),
+            (b"just words", "this is text"),
+            (b"\xfe\xfd\xfc", "begins with fe fd fc"),
             (b"PK\x03\x04", "the end of the zip archive"),
         ];
         for (bytes, expected) in cases {
@@ -249,6 +255,8 @@ mod tests {
             assert!(error.kind == ErrorKind::Weights && error.message.contains(expected), "{error}");
         }
         assert_eq!(Source::open(folder.path()).err().unwrap().kind, ErrorKind::Weights);
+        std::fs::write(folder.path().join("saved_model.pb"), b"\x08\x01").unwrap();
+        assert!(Source::open(folder.path()).err().unwrap().message.contains("SavedModel"));
         assert_eq!(Source::open(&folder.path().join("none")).err().unwrap().kind, ErrorKind::Io);
     }
 }

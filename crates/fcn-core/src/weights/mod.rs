@@ -9,6 +9,7 @@ pub(crate) mod header;
 pub(crate) mod manifest;
 mod mapped_file;
 mod model_file;
+pub(crate) mod other_kind;
 pub(crate) mod tensor_file;
 
 pub use header::Contents;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::device::values::with_values;
 use crate::weights::mapped_file;
+use crate::weights::other_kind::other_kind;
 use crate::{Error, ErrorKind, Result};
 use segdata::files::read as file;
 use segdata::files::write::write_atomically;
@@ -171,6 +172,13 @@ impl TensorFile {
         let mut file = file::open(ErrorKind::Weights, "the safetensors file", path)?;
         let length = file.metadata().map_err(io)?.len();
         let wrong = |message: String| Error::weights(format!("not a usable safetensors file: {message}")).at(path);
+        let mut head = Vec::new();
+        (&file).take(512).read_to_end(&mut head).map_err(io)?;
+        // Only where no header begins: the length before one may look like anything.
+        if let Some(other) = other_kind(&head).filter(|_| head.get(8) != Some(&b'{')) {
+            return Err(other.at(path));
+        }
+        file.rewind().map_err(io)?;
         let mut prefix = [0u8; 8];
         if length < prefix.len() as u64 {
             return Err(wrong(format!("it has {length} bytes, less than a header")));

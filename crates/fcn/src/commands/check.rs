@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fcn_core::{Error, Result};
-use segdata::check::{CheckOptions, Problem, Report, Severity, SplitReport, check};
+use segdata::check::{CheckOptions, Problem, Report, Severity, SixteenBits, SplitReport, check};
 use segdata::convert::DEFAULT_MIN_SIZE;
 
 use crate::flags::data::DataFlags;
@@ -79,6 +79,9 @@ fn split_text(split: &SplitReport) -> String {
                 format!("  {n} sizes, {}-{} wide, {}-{} high", small.width, large.width, small.height, large.height)
             }
         });
+    }
+    if let Some(SixteenBits { images, greatest, bits }) = split.of_16bit {
+        lines.push(format!("  {images} photographs of 16 bits a sample, greatest value {greatest} ({bits} bits)"));
     }
     let pixels: u64 = split.per_class.iter().map(|c| c.pixels).sum::<u64>() + split.void_pixels + split.unknown_pixels;
     let share = |n: u64| format!("{:.2} %", 100.0 * n as f64 / pixels.max(1) as f64);

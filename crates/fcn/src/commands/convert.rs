@@ -16,7 +16,8 @@ use crate::report;
 
 /// Write a data set as TFRecords, with an index
 ///
-/// Image files are stored untouched, masks as one class id a pixel. The same data give the same bytes, whatever the
+/// Image files are stored untouched (as PNG of 8 bits where --scale-16bit or --bands change what is read), masks as one
+/// class id a pixel. The same data give the same bytes, whatever the
 /// number of threads. dataset.json is written last: a folder without it is no whole conversion.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fcn convert VOCdevkit/VOC2012 --out records --splits train,val --shards 4")]

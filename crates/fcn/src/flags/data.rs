@@ -7,6 +7,7 @@ use segdata::dataset::OpenOptions;
 use segdata::labels::MaskValues;
 
 use super::choice::choice;
+use super::reading::ReadingFlags;
 
 /// How a data set lies on disk, for commands that read one.
 #[derive(clap::Args, Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct DataFlags {
     /// What the name of a mask has behind that of its photograph, such as _mask [default: nothing]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     mask_suffix: Option<String>,
+    #[command(flatten)]
+    reading: ReadingFlags,
 }
 
 impl DataFlags {
@@ -39,6 +42,7 @@ impl DataFlags {
             images: self.images.clone(),
             masks: self.masks.clone(),
             mask_suffix: self.mask_suffix.clone(),
+            reading: self.reading.options(),
         })
     }
 }

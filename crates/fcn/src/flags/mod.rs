@@ -9,4 +9,5 @@ pub mod data;
 pub mod global;
 pub mod inference;
 pub mod mask_values;
+pub mod reading;
 pub mod size;

@@ -10,12 +10,11 @@ const MAX_FILE: usize = 600;
 const MAX_FUNCTION: usize = 60;
 
 /// Functions that may be longer: crate, name, the most lines, and why.
-const LONG: [(&str, &str, usize, &str); 16] = [
+const LONG: [(&str, &str, usize, &str); 15] = [
     ("fcn-core", "train", 150, "the training loop, written out from top to bottom"),
     ("fcn-core", "evaluate", 99, "one arm for each ONNX operator"),
     ("segdata", "contradicting", 71, "a table of cases"),
     ("segdata", "scores_of_small_cases", 63, "a table of cases"),
-    ("segdata", "every_kind_of_photograph_is_read_as_rgb", 64, "a table of cases"),
     ("conv-kernels", "forward", 124, "one loop nest, whose buffers are shared by its stages"),
     ("conv-kernels", "transform_all", 83, "one loop nest, whose vectors have to stay in registers"),
     ("conv-kernels", "multiply", 70, "one loop nest, whose vectors have to stay in registers"),

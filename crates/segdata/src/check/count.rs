@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::inspect::Library;
+use super::inspect::{Inspection, Library};
 use crate::dataset::{Dataset, Split};
+use crate::image::fewest_bits;
 use crate::size::Size;
 
 /// Counts over one split.
@@ -35,6 +36,28 @@ pub struct SplitReport {
     /// Largest width and largest height that occur; in JSON `[width, height]`.
     #[serde(serialize_with = "as_pair")]
     pub largest: Option<Size>,
+    /// The photographs of 16 bits a sample; none where there is no such one.
+    pub of_16bit: Option<SixteenBits>,
+}
+
+/// Photographs of 16 bits a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct SixteenBits {
+    /// How many there are.
+    pub images: usize,
+    /// The greatest sample of all, 0 to 65535.
+    pub greatest: u16,
+    /// The fewest bits of a sensor that hold it: 8, 10, 12, 14 or 16.
+    pub bits: u8,
+}
+
+impl SixteenBits {
+    /// Of the images that `seen` holds.
+    pub(super) fn of<'a>(seen: impl Iterator<Item = &'a Inspection>) -> Option<SixteenBits> {
+        let all: Vec<u16> = seen.filter_map(|seen| seen.greatest_of_16bit).collect();
+        let greatest = all.iter().copied().max()?;
+        Some(SixteenBits { images: all.len(), greatest, bits: fewest_bits(greatest) })
+    }
 }
 
 /// How often a class occurs.
@@ -80,6 +103,7 @@ pub(super) fn count(split: &Split, library: &Library, dataset: &Dataset) -> Spli
         different_sizes: 0,
         smallest: None,
         largest: None,
+        of_16bit: SixteenBits::of(library.of(split)),
     };
     let mut sizes: BTreeMap<Size, usize> = BTreeMap::new();
     for seen in library.of(split) {

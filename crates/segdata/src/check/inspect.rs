@@ -12,11 +12,14 @@ use crate::dataset::masks::explain::ValueCounts;
 use crate::dataset::masks::{MaskFacts, samples};
 use crate::dataset::{Dataset, Split, check_sizes};
 use crate::error::Error;
-use crate::image::{self, Format, Header, RawMask};
+use crate::image::{self, Format, Header, RawMask, ReadOptions};
 use crate::labels::{MaskCoding, MaskValue};
 
 /// Distinct values kept of one mask: more are no classes, and would cost memory.
 const MOST_VALUES: usize = 4096;
+
+/// The code of photographs of 16 bits a sample whose scale must be said, or is too small.
+pub(super) const RANGE_OF_16BIT: &str = "range_of_16bit";
 
 /// What one sample holds, as far as it could be read.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct Inspection {
     pub id: String,
     /// What the image's header says; none when the image could not be decoded.
     pub header: Option<Header>,
+    /// The greatest sample of an image of 16 bits a sample.
+    pub greatest_of_16bit: Option<u16>,
     /// BLAKE3 of the encoded image.
     pub content: Option<[u8; 32]>,
     /// Pixels by mask value; empty when the mask could not be read.
@@ -82,7 +87,7 @@ fn inspect(split: &Split, i: usize, coding: Option<&MaskCoding>) -> Inspection {
         }
     };
     match pair.image {
-        Ok(bytes) => seen.look_at_image(&bytes, &split.source(i)),
+        Ok(bytes) => seen.look_at_image(&bytes, &split.source(i), split.reading()),
         Err(e) if e.path.is_none() && split.lacks_file(i) => {} // reported with the list
         Err(e) => seen.fault("unreadable_image", Severity::Error, &e),
     }
@@ -101,11 +106,17 @@ impl Inspection {
     }
 
     /// The whole image is decoded: damage behind the header shows nowhere else.
-    fn look_at_image(&mut self, bytes: &[u8], source: &str) {
+    fn look_at_image(&mut self, bytes: &[u8], source: &str, reading: &ReadOptions) {
         self.content = Some(*blake3::hash(bytes).as_bytes());
-        match image::verify(bytes) {
-            Ok(header) => self.header = Some(header),
+        match image::verify_with(bytes, reading) {
+            Ok(verified) => {
+                self.header = Some(verified.header);
+                self.greatest_of_16bit = verified.greatest_of_16bit;
+            }
             Err(e) => return self.fault("unreadable_image", Severity::Error, &e.at(source)),
+        }
+        if let Some(Err(e)) = self.greatest_of_16bit.map(|greatest| reading.white(greatest)) {
+            self.fault(RANGE_OF_16BIT, Severity::Error, &e.at(source));
         }
         let extension = Path::new(source).extension().and_then(|e| e.to_str());
         if let (Some(extension), Some(header)) = (extension, self.header)

@@ -15,7 +15,7 @@ mod problem;
 mod rules;
 mod run;
 
-pub use count::{ClassCount, SizeCount, SplitReport};
+pub use count::{ClassCount, SixteenBits, SizeCount, SplitReport};
 pub use problem::{Problem, Severity};
 pub use run::{CheckOptions, Report, check};
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::count::SplitReport;
-use super::inspect::Library;
+use super::count::{SixteenBits, SplitReport};
+use super::inspect::{Inspection, Library, RANGE_OF_16BIT};
 use super::problem::{Problem, Severity};
 use crate::dataset::masks::explain::{Count, ValueCounts, explain};
 use crate::dataset::masks::{MaskFacts, contradictions, named_like_void, only_one_class};
 use crate::dataset::{Dataset, Split};
-use crate::image::IMAGE_EXTENSIONS;
+use crate::image::{IMAGE_EXTENSIONS, ReadOptions, Scale16, fewest_bits};
 use crate::labels::{MaskValue, VOID};
 
 /// Faults of the lists: missing files, duplicates, unsafe ids, empty splits.
@@ -193,6 +193,26 @@ pub(super) fn unseen_classes(splits: &[SplitReport], problems: &mut Vec<Problem>
         let message = format!("{} classes occur in val, but never in train: {}", unseen.len(), unseen.join(", "));
         let hint = "their IoU will be 0: move images between the lists";
         problems.push(Problem::new("unseen_class", Severity::Warning, None, message, hint));
+    }
+}
+
+/// Photographs of 16 bits a sample: a scale that one of them needs, all should have.
+pub(super) fn sixteen_bits(library: &Library, reading: &ReadOptions, problems: &mut Vec<Problem>) {
+    let Some(all) = SixteenBits::of(library.all()) else { return };
+    if let Some(hint) = reading.white(all.greatest).err().and_then(|e| e.hint) {
+        let refused = problems.iter_mut().filter(|problem| problem.code == RANGE_OF_16BIT);
+        refused.for_each(|problem| problem.hint = hint.clone());
+    }
+    let dimmer = |seen: &&Inspection| seen.greatest_of_16bit.is_some_and(|greatest| fewest_bits(greatest) < all.bits);
+    let count = library.all().filter(dimmer).count();
+    if reading.scale_16bit == Some(Scale16::Used) && count > 0 {
+        let message = format!(
+            "{count} of {} photographs of 16 bits a sample use fewer bits than the {} of the others, and are made lighter \
+             than these by `used`",
+            all.images, all.bits
+        );
+        let hint = format!("if one camera took them, give all the same scale: `scale_16bit {}`", all.bits);
+        problems.push(Problem::new("scales_differ", Severity::Warning, None, message, &hint));
     }
 }
 

@@ -72,7 +72,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     let named = layout.named_classes(&options.open)?;
     let tree = layout.tree.clone();
     let placeholder = MaskCoding::from(&Classes::named((0..21).map(|id| format!("class_{id}"))));
-    let mut dataset = Dataset::from_layout(layout, named.clone().unwrap_or(placeholder));
+    let mut dataset = Dataset::from_layout(layout, named.clone().unwrap_or(placeholder), options.open.reading);
     if let Some(name) = &options.split {
         dataset.split_as_listed(name)?;
         dataset.retain(name);
@@ -101,6 +101,7 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     rules::meaning(&dataset, &library, named.is_some(), &mut problems);
     rules::contradicting(&dataset, &library, &mut problems);
     rules::leaks(&dataset, &library, &mut problems);
+    rules::sixteen_bits(&library, &options.open.reading, &mut problems);
     let splits: Vec<SplitReport> = dataset.all_splits().iter().map(|split| count(split, &library, &dataset)).collect();
     rules::unseen_classes(&splits, &mut problems);
     if class_list.is_none() && problems.iter().any(|p| ["unknown_values", "one_class"].contains(&p.code)) {

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::dataset::drawn::{DrawnVoc, Foreign, foreign_mask, mask};
-use crate::image::{RgbImage, encode_mask_png};
+use crate::dataset::OpenOptions;
+use crate::dataset::drawn::{DrawnVoc, Foreign, drawn_of_16_bits, foreign_mask, mask};
+use crate::image::{ReadOptions, RgbImage, Scale16, encode_mask_png};
 use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
 
@@ -120,4 +121,30 @@ fn real_data_sets_have_the_problems_known_of_them() {
     let problem = camvid.problems.iter().find(|p| p.code == "no_classes").unwrap();
     assert!(problem.message.contains("24 colours") && problem.hint.contains("class_colours.txt"), "{problem:?}");
     assert!(look(&data.join("rock_voc")).problems.iter().all(|p| p.severity == Severity::Warning));
+}
+
+#[test]
+fn the_range_of_16_bit_photographs_is_reported_and_must_be_said() {
+    let folder = drawn_of_16_bits();
+    let look = |scale_16bit| {
+        let reading = ReadOptions { scale_16bit, ..ReadOptions::default() };
+        let open = OpenOptions { reading, ..OpenOptions::default() };
+        let data = folder.path().to_path_buf();
+        check(&CheckOptions { data, open, split: None, min_size: 0 }, &|_, _| {}).unwrap()
+    };
+    let cases: [(Option<Scale16>, &[&str]); 5] = [
+        (None, &["range_of_16bit", "range_of_16bit", "range_of_16bit"]),
+        (Some(Scale16::Bits(12)), &[]),
+        (Some(Scale16::Bits(10)), &["range_of_16bit", "range_of_16bit"]),
+        (Some(Scale16::Used), &["scales_differ"]),
+        (Some(Scale16::Full), &[]),
+    ];
+    for (scale, expected) in cases {
+        let report = look(scale);
+        let found: Vec<&str> = report.problems.iter().map(|p| p.code).collect();
+        assert_eq!(found, expected, "{scale:?}: {:?}", report.problems);
+        let mut hints = report.problems.iter().filter(|p| p.code == "range_of_16bit").map(|p| &p.hint);
+        assert!(hints.all(|hint| hint.contains("`scale_16bit 12`")), "{:?}", report.problems);
+        assert_eq!(report.splits[0].of_16bit, Some(SixteenBits { images: 2, greatest: 4095, bits: 12 }));
+    }
 }

@@ -22,4 +22,6 @@ pub use run::convert;
 #[cfg(test)]
 mod class_lists_tests;
 #[cfg(test)]
+mod photographs_tests;
+#[cfg(test)]
 mod tests;

@@ -24,19 +24,28 @@ pub(super) fn prepare(split: &Split, i: usize, options: &ConvertOptions) -> Prep
 }
 
 fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prepared> {
-    let pair = split.pair(i)?;
+    let (pair, reading) = (split.pair(i)?, split.reading());
     let at_image = |e: Error| if e.path.is_some() { e } else { e.at(split.source(i)) };
     let mut encoded = pair.image?;
-    let mut header = image::read_header(&encoded).map_err(at_image)?;
+    let header = image::read_header(&encoded).map_err(at_image)?;
     if header.size.shorter_side() < options.min_size {
         return Ok(Prepared::TooSmall(format!("{} is below {} pixels", header.size, options.min_size)));
     }
     let mask = pair.mask?;
-    image::verify(&encoded).map_err(at_image)?; // decoding is the only proof that the image is whole
-    if options.exif == ExifPolicy::Upright && header.orientation != 1 {
-        let upright = image::decode_rgb(&encoded).map_err(at_image)?.upright(header.orientation);
-        header = Header { format: Format::Png, size: upright.size(), orientation: 1 };
-        encoded = upright.to_png()?;
+    // Decoding is the only proof that the image is whole.
+    let verified = image::verify_with(&encoded, reading).map_err(at_image)?;
+    verified.greatest_of_16bit.map_or(Ok(0), |greatest| reading.white(greatest)).map_err(at_image)?;
+    let mut header = header;
+    // Records are read without options: what these change is stored as it is read.
+    let turned = options.exif == ExifPolicy::Upright && header.orientation != 1;
+    if turned || verified.is_changed_by(reading) {
+        let mut image = image::decode_rgb_with(&encoded, reading).map_err(at_image)?;
+        if turned {
+            image = image.upright(header.orientation);
+            header.orientation = 1;
+        }
+        header = Header { format: Format::Png, size: image.size(), ..header };
+        encoded = image.to_png()?;
     }
     check_sizes(&header, mask.size()).map_err(at_image)?;
     let mut labels = mask.labels(split.coding()).map_err(at_image)?;

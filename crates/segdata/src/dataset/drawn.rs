@@ -95,6 +95,29 @@ pub(crate) fn foreign_mask(width: usize, values: &[u8], how: &Foreign<'_>) -> Ve
     png
 }
 
+/// A grey PNG photograph of 16 bits a sample, 4 pixels wide.
+pub(crate) fn png_of_16_bits(samples: &[u16]) -> Vec<u8> {
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, 4, (samples.len() / 4) as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&samples.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>()).unwrap();
+    writer.finish().unwrap();
+    png
+}
+
+/// Two classes in 4 pixels, three samples, and photographs of 16 bits whose greatest samples are 4095, 1000 and 4095.
+pub(crate) fn drawn_of_16_bits() -> tempfile::TempDir {
+    let mask = || ([0u8, 1, 1, 0].as_slice(), Foreign::Grey);
+    let folder = drawn_folder("0 background\n1 thing\n", &[mask(), mask(), mask()]);
+    for (i, greatest) in [4095u16, 1000, 4095].into_iter().enumerate() {
+        let png = png_of_16_bits(&[i as u16, greatest / 2, 16, greatest]);
+        std::fs::write(folder.path().join(format!("images/a{i}.png")), png).unwrap();
+    }
+    folder
+}
+
 /// A folder of `images/` and `masks/` with a class list, one pair for each mask: `a0`, `a1`, ... of which the last is
 /// in val.txt, the others are in train.txt. Masks are 4 pixels wide.
 pub(crate) fn drawn_folder(classes: &str, masks: &[(&[u8], Foreign<'_>)]) -> tempfile::TempDir {

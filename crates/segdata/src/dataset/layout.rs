@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::entry::Listing;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
+use crate::image::ReadOptions;
 use crate::labels::{MaskCoding, MaskValues, class_file};
 
 /// Which layout a data set has on disk; the word of each is what `layout` takes.
@@ -114,6 +115,8 @@ pub struct OpenOptions {
     pub masks: Option<PathBuf>,
     /// What the name of a mask has behind that of its photograph, before the extension: `_mask`.
     pub mask_suffix: Option<String>,
+    /// How photographs are read where their files leave it open.
+    pub reading: ReadOptions,
 }
 
 impl OpenOptions {

@@ -10,6 +10,7 @@ use super::masks::{refuse_contradicting_records, refuse_contradictions, refuse_o
 use super::split::Split;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
+use crate::image::ReadOptions;
 use crate::labels::{Classes, MaskCoding};
 
 /// An opened data set.
@@ -55,16 +56,16 @@ impl Dataset {
             Some(coding) => coding,
             None => return Err(without_classes(&layout)),
         };
-        Ok(Self::from_layout(layout, coding))
+        Ok(Self::from_layout(layout, coding, options.reading))
     }
 
-    pub(crate) fn from_layout(layout: Layout, coding: MaskCoding) -> Dataset {
+    pub(crate) fn from_layout(layout: Layout, coding: MaskCoding, reading: ReadOptions) -> Dataset {
         let shared = Arc::new(coding.clone());
         let mut left_out = LeftOut::default();
         let mut splits = Vec::new();
         for mut listing in layout.listings {
             left_out.merge(std::mem::take(&mut listing.left_out));
-            splits.push(Split::new(listing, shared.clone(), layout.tree.clone()));
+            splits.push(Split::new(listing, shared.clone(), layout.tree.clone(), reading));
         }
         Dataset {
             classes: coding.classes.clone(),

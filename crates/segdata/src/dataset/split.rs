@@ -10,7 +10,7 @@ use super::sample::{EncodedSample, Pair, Sample, check_sizes, mask_of_ids};
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
-use crate::image::{self, RawMask};
+use crate::image::{self, RawMask, ReadOptions};
 use crate::labels::MaskCoding;
 
 /// One list of samples. Cheap to clone; every method may be called from any thread.
@@ -21,17 +21,19 @@ pub struct Split {
     faults: Arc<[Fault]>,
     coding: Arc<MaskCoding>,
     tree: Tree,
+    reading: ReadOptions,
 }
 
 impl Split {
-    /// The samples of `listing`, which lie in `tree`, with masks in this `coding`.
-    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>, tree: Tree) -> Self {
+    /// The samples of `listing`, which lie in `tree`, with masks in this `coding` and photographs by these options.
+    pub(super) fn new(listing: Listing, coding: Arc<MaskCoding>, tree: Tree, reading: ReadOptions) -> Self {
         Split {
             name: listing.name.into(),
             entries: listing.entries.into(),
             faults: listing.faults.into(),
             coding,
             tree,
+            reading,
         }
     }
 
@@ -88,6 +90,11 @@ impl Split {
         &self.coding
     }
 
+    /// How photographs are read where their files leave it open.
+    pub fn reading(&self) -> &ReadOptions {
+        &self.reading
+    }
+
     /// What is wrong with the list itself: missing files, duplicate and unsafe ids.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
@@ -110,7 +117,7 @@ impl Split {
     /// file, or shard, record and offset.
     pub fn load(&self, i: usize) -> Result<Sample> {
         let sample = self.encoded(i)?;
-        let image = image::decode_rgb(&sample.encoded).map_err(|e| self.placed(i, e))?;
+        let image = image::decode_rgb_with(&sample.encoded, &self.reading).map_err(|e| self.placed(i, e))?;
         Ok(Sample { id: sample.id, image, labels: sample.labels })
     }
 
@@ -173,9 +180,17 @@ impl Split {
     /// A digest of what the split holds, which survives moving the folder: of a folder, the ids, the sizes of the
     /// image files and the content of the masks or shapes (small, and what gets edited); of records, the ids and the
     /// length and checksum of every record, which cover image and mask. Reading all image bytes would cost a pass over
-    /// the data at each start.
+    /// the data at each start. Options by which photographs are read otherwise than by default count too.
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.tree, &self.coding.classes, &self.entries)
+        let files = fingerprint(&self.tree, &self.coding.classes, &self.entries);
+        let default = ReadOptions { max_pixels: self.reading.max_pixels, ..ReadOptions::default() };
+        match self.reading == default {
+            true => files,
+            false => {
+                let ReadOptions { scale_16bit, bands, .. } = self.reading;
+                blake3::hash(format!("{files} {scale_16bit:?} {bands:?}").as_bytes()).to_hex().to_string()
+            }
+        }
     }
 
     /// Names the image file, or the record, that `error` is about.

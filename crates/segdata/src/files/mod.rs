@@ -1,8 +1,9 @@
 //! Files: what a user named is read with a limit, what others rely on is written whole or not at all.
 //!
-//! Paths come in, bytes and arrays go out, or the other way round; every error names the path. Nothing here knows images
-//! or data sets.
+//! Paths come in, bytes and arrays go out, or the other way round; every error names the path. Nothing here decodes
+//! images or knows data sets.
 //!
+//! * [`kinds`] names the kinds of files that are not read, with the remedy for each.
 //! * [`read`](mod@read) opens regular files only, and reads no more than was asked for.
 //! * `parquet` reads columns of files in Parquet tables.
 //! * `tree` is a folder, or a zip or tar archive that is read where it lies.
@@ -15,6 +16,7 @@
 use std::ffi::OsStr;
 
 pub mod glob;
+pub mod kinds;
 pub mod npy;
 pub(crate) mod parquet;
 pub mod path_text;

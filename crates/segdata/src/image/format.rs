@@ -1,6 +1,7 @@
 //! Which image formats are read, and how a file of one is recognised: by its content, never by its name.
 
 use crate::error::{Error, Result};
+use crate::files::kinds::{Sort, kind_of};
 
 /// The image formats that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +19,8 @@ pub enum Format {
     Webp,
     /// GIF; of an animated one, the first frame.
     Gif,
+    /// PBM, PGM, PPM and PAM of Netpbm.
+    Pnm,
 }
 
 impl Format {
@@ -30,6 +33,7 @@ impl Format {
             Format::Tiff => "tiff",
             Format::Webp => "webp",
             Format::Gif => "gif",
+            Format::Pnm => "pnm",
         }
     }
 
@@ -38,20 +42,22 @@ impl Format {
         IMAGE_EXTENSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, format)| *format)
     }
 
-    pub(super) fn codec(self) -> image::ImageFormat {
+    /// The decoder of the `image` crate; `None` of TIFF, which is read by `tiff`.
+    pub(super) fn codec(self) -> Option<image::ImageFormat> {
         match self {
-            Format::Jpeg => image::ImageFormat::Jpeg,
-            Format::Png => image::ImageFormat::Png,
-            Format::Bmp => image::ImageFormat::Bmp,
-            Format::Tiff => image::ImageFormat::Tiff,
-            Format::Webp => image::ImageFormat::WebP,
-            Format::Gif => image::ImageFormat::Gif,
+            Format::Jpeg => Some(image::ImageFormat::Jpeg),
+            Format::Png => Some(image::ImageFormat::Png),
+            Format::Bmp => Some(image::ImageFormat::Bmp),
+            Format::Tiff => None,
+            Format::Webp => Some(image::ImageFormat::WebP),
+            Format::Gif => Some(image::ImageFormat::Gif),
+            Format::Pnm => Some(image::ImageFormat::Pnm),
         }
     }
 }
 
 /// Extensions of files taken for images when a folder is listed, and the format that each promises.
-pub const IMAGE_EXTENSIONS: [(&str, Format); 9] = [
+pub const IMAGE_EXTENSIONS: [(&str, Format); 13] = [
     ("jpg", Format::Jpeg),
     ("jpeg", Format::Jpeg),
     ("png", Format::Png),
@@ -61,32 +67,67 @@ pub const IMAGE_EXTENSIONS: [(&str, Format); 9] = [
     ("webp", Format::Webp),
     ("jfif", Format::Jpeg),
     ("gif", Format::Gif),
+    ("ppm", Format::Pnm),
+    ("pgm", Format::Pnm),
+    ("pbm", Format::Pnm),
+    ("pnm", Format::Pnm),
 ];
 
-/// The format of an image file's content; the error says what the bytes look like instead.
+/// First bytes of the formats whose first bytes say all.
+const MARKS: [(&[u8], Format); 8] = [
+    (b"\xff\xd8\xff", Format::Jpeg),
+    (b"\x89PNG\r\n\x1a\n", Format::Png),
+    (b"GIF87a", Format::Gif),
+    (b"GIF89a", Format::Gif),
+    (b"II*\0", Format::Tiff),
+    (b"MM\0*", Format::Tiff),
+    // BigTIFF
+    (b"II+\0", Format::Tiff),
+    (b"MM\0+", Format::Tiff),
+];
+
+/// The format of an image file's content; the error says what the bytes are instead.
 pub fn guess_format(bytes: &[u8]) -> Result<Format> {
     if bytes.is_empty() {
         return Err(Error::data("the file is empty (0 bytes)").hint("copy it again from its source"));
     }
-    match image::guess_format(bytes) {
-        Ok(image::ImageFormat::Jpeg) => Ok(Format::Jpeg),
-        Ok(image::ImageFormat::Png) => Ok(Format::Png),
-        Ok(image::ImageFormat::Bmp) => Ok(Format::Bmp),
-        Ok(image::ImageFormat::Tiff) => Ok(Format::Tiff),
-        Ok(image::ImageFormat::WebP) => Ok(Format::Webp),
-        Ok(image::ImageFormat::Gif) => Ok(Format::Gif),
-        Ok(other) => Err(unsupported(&format!("{other:?}"))),
-        Err(_) if bytes.get(4..12).is_some_and(|b| b.starts_with(b"ftyp")) => Err(unsupported("HEIC or AVIF")),
-        Err(_) => {
-            let start: String = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).escape_debug().collect();
-            Err(Error::data(format!("not an image: {} bytes that start with \"{start}\"", bytes.len()))
-                .hint("expected the content of a JPEG, PNG, BMP, TIFF, WebP or GIF file"))
+    let marked = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, format)| *format);
+    marked.or_else(|| loosely_marked(bytes)).ok_or_else(|| no_image(bytes))
+}
+
+/// Formats whose first bytes might begin something else.
+fn loosely_marked(bytes: &[u8]) -> Option<Format> {
+    match bytes {
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Format::Webp),
+        // The size of the header that follows, whose versions are these.
+        [b'B', b'M', rest @ ..] => {
+            matches!(rest.get(12..16), None | Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+                .then_some(Format::Bmp)
         }
+        [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Some(Format::Pnm),
+        _ => None,
     }
 }
 
-fn unsupported(what: &str) -> Error {
-    Error::data(format!("images of format {what} are not supported")).hint("convert it to JPEG or PNG")
+fn no_image(bytes: &[u8]) -> Error {
+    let start: String = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).escape_debug().collect();
+    let start = format!("{} bytes that start with \"{start}\"", bytes.len());
+    match kind_of(bytes) {
+        Some(kind) if matches!(kind.sort, Sort::Picture | Sort::Video) => {
+            Error::data(format!("this is {}, which is not read", kind.name)).hint(kind.remedy)
+        }
+        Some(kind) if kind.sort == Sort::Text => {
+            Error::data(format!("not an image, but {}: {start}", kind.name)).hint(kind.remedy)
+        }
+        Some(kind) => Error::data(format!("not an image, but {}", kind.name)).hint(kind.remedy),
+        None => Error::data(format!("not an image: {start}"))
+            .hint("expected the content of a JPEG, PNG, BMP, TIFF, WebP, GIF or PNM file"),
+    }
+}
+
+/// An image of a kind that is whole, and not read.
+pub(super) fn unsupported(what: &str, remedy: &str) -> Error {
+    Error::data(format!("this is {what}, which is not read")).hint(remedy)
 }
 
 pub(super) fn damaged(format: Format, what: &str) -> Error {

@@ -11,7 +11,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::format::{Format, damaged};
+use super::format::{Format, damaged, unsupported};
 use crate::error::{Error, Result};
 
 /// What the segments before the first scan say.
@@ -32,8 +32,13 @@ pub(super) struct JpegHeader {
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
+/// JPEG-LS (ITU-T T.87, C.1).
+const SOF55: u8 = 0xf7;
 const APP1: u8 = 0xe1;
 const APP14: u8 = 0xee;
+
+/// Decodes every process but the hierarchical ones; what it writes is read here.
+const DJPEG: &str = "`djpeg -pnm -outfile OUT.ppm IN` of libjpeg-turbo 3";
 
 /// Walks the segments up to the first scan.
 pub(super) fn read_header(bytes: &[u8]) -> Result<JpegHeader> {
@@ -68,10 +73,11 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<JpegHeader> {
                 return Ok(header);
             }
             0xc4 | 0xc8 | 0xcc => {} // Huffman tables, reserved, arithmetic conditioning
-            0xc0..=0xcf => {
-                let [_, h1, h0, w1, w0, components, ..] = *content else {
+            0xc0..=0xcf | SOF55 => {
+                let [precision, h1, h0, w1, w0, components, ..] = *content else {
                     return Err(bad("the frame header is too short".into()));
                 };
+                refuse_process(marker, precision)?;
                 header.height = usize::from(u16::from_be_bytes([h1, h0]));
                 header.width = usize::from(u16::from_be_bytes([w1, w0]));
                 header.components = components;
@@ -85,6 +91,20 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<JpegHeader> {
         }
         at = body.end;
     }
+}
+
+/// Refuses the coding processes that no decoder at hand knows (T.81, table B.1): whole files, which other programs read.
+fn refuse_process(marker: u8, precision: u8) -> Result<()> {
+    let deep = format!("a JPEG of {precision} bits a sample");
+    let (what, remedy) = match marker {
+        SOF55 => ("a JPEG-LS image", "`ffmpeg -i IN OUT.png`"),
+        0xc5..=0xc7 | 0xcd..=0xcf => ("a hierarchical JPEG", "`jpeg IN OUT.ppm` of the reference software of JPEG"),
+        0xc3 | 0xcb => ("a lossless JPEG", DJPEG),
+        _ if precision != 8 => (deep.as_str(), DJPEG),
+        0xc9 | 0xca => ("a JPEG with arithmetic coding", "code it anew without loss: `jpegtran IN > OUT.jpg`"),
+        _ => return Ok(()),
+    };
+    Err(unsupported(what, remedy))
 }
 
 /// The content of the segment whose length field is at `at`.
@@ -154,7 +174,7 @@ fn decode_as(bytes: &[u8], space: ColorSpace, strictness: Strictness) -> std::re
 }
 
 /// Ink to light: `255 - min(255, ink + black)` would clip; the product form is what Pillow and libjpeg users expect.
-fn cmyk_to_rgb(cmyk: &[u8]) -> Vec<u8> {
+pub(super) fn cmyk_to_rgb(cmyk: &[u8]) -> Vec<u8> {
     let light = |ink: u8, black: u8| {
         let product = u32::from(255 - ink) * u32::from(255 - black) + 128;
         ((product + (product >> 8)) >> 8) as u8

@@ -76,7 +76,7 @@ pub(super) fn read_png(bytes: &[u8]) -> Result<RawMask> {
 }
 
 /// Samples of 1, 2 or 4 bits, most significant first, each row starting at a byte.
-fn unpack(packed: &[u8], width: usize, line_size: usize, depth: u8) -> Vec<u8> {
+pub(super) fn unpack(packed: &[u8], width: usize, line_size: usize, depth: u8) -> Vec<u8> {
     let per_byte = usize::from(8 / depth);
     let sample = (1u8 << depth) - 1;
     let unpack_row = |row: &[u8]| -> Vec<u8> {

@@ -18,7 +18,7 @@ pub struct RawMask {
     pub pixels: MaskPixels,
     /// The colours of the file's palette, if it has one.
     pub palette: Option<Vec<[u8; 3]>>,
-    /// Bits of a sample as stored: 1, 2, 4, 8 or 16.
+    /// Bits of a sample as stored: 1, 2, 4, 8, 16, 32 or 64.
     pub bits: u8,
     /// Whether the file says that its values are class ids, as [`encode_mask_png`](super::encode_mask_png) writes them.
     pub class_ids: bool,
@@ -29,7 +29,7 @@ pub struct RawMask {
 pub enum MaskPixels {
     /// Palette indices, or grey of 1 to 8 bits, as stored: a 1-bit mask holds 0 and 1.
     Index8(Vec<u8>),
-    /// 16-bit grey.
+    /// Grey of more than 8 bits.
     Index16(Vec<u16>),
     /// Interleaved red, green, blue.
     Rgb(Vec<u8>),

@@ -61,15 +61,11 @@ fn every_kind_of_photograph_is_read_as_rgb() {
     let cases: Vec<(&str, Vec<u8>, Format, RgbImage)> = vec![
         ("png rgb", encoded(rgb.clone().into(), F::Png), Format::Png, picture.clone()),
         ("bmp", encoded(rgb.clone().into(), F::Bmp), Format::Bmp, picture.clone()),
-        ("tiff", encoded(rgb.clone().into(), F::Tiff), Format::Tiff, picture.clone()),
+        ("ppm", encoded(rgb.clone().into(), F::Pnm), Format::Pnm, picture.clone()),
+        ("ppm of 12 bits", b"P3 2 1 4095 4095 0 0 0 4095 2048".to_vec(), Format::Pnm, two([255, 0, 0], [0, 255, 128])),
+        ("pbm", b"P1\n2 1\n1 0".to_vec(), Format::Pnm, two([0; 3], [255; 3])),
         ("webp", encoded(rgb.clone().into(), F::WebP), Format::Webp, picture.clone()),
-        (
-            "png rgb 16",
-            encoded(DynamicImage::ImageRgb8(rgb.clone()).into_rgb16().into(), F::Png),
-            Format::Png,
-            picture.clone(),
-        ),
-        ("tiff rgb 16", encoded(DynamicImage::ImageRgb8(rgb).into_rgb16().into(), F::Tiff), Format::Tiff, picture),
+        ("png rgb 16", encoded(DynamicImage::ImageRgb8(rgb).into_rgb16().into(), F::Png), Format::Png, picture),
         ("grey 8", png_of(2, 1, C::Grayscale, D::Eight, &[], &[77, 77]), Format::Png, grey(77)),
         ("grey 1", png_of(2, 1, C::Grayscale, D::One, &[], &[0b0100_0000]), Format::Png, two([0; 3], [255; 3])),
         ("grey 16", png_of(2, 1, C::Grayscale, D::Sixteen, &[], &[100, 100, 100, 100]), Format::Png, grey(100)),
@@ -147,7 +143,7 @@ fn cmyk_jpegs_become_the_rgb_that_pillow_shows() {
     for (name, bytes) in cases {
         let decoded = decode_rgb(bytes).unwrap();
         for (patch, expected) in [[200u8, 40, 40], [40, 160, 60], [30, 60, 200], [90, 90, 90]].iter().enumerate() {
-            assert!(verify(bytes).is_ok(), "{name}");
+            assert!(verify_with(bytes, &ReadOptions::default()).is_ok(), "{name}");
             let found = decoded.pixel(8 + 16 * patch, 8);
             if found.iter().zip(expected).any(|(a, b)| a.abs_diff(*b) > 10) {
                 failures.push(format!("{name}, patch {patch}: {found:?}, expected {expected:?}"));
@@ -168,19 +164,33 @@ fn what_cannot_be_read_right_is_refused_with_the_cause() {
     let mut jpeg_bomb = jpeg.clone();
     let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
     jpeg_bomb[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
-    let float = DynamicImage::ImageRgb32F(image::Rgb32FImage::from_pixel(2, 2, image::Rgb([0.5; 3])));
+    // The marker of the frame header as `process`, and its bits a sample.
+    let coded = |process: u8, bits: u8| {
+        let mut coded = jpeg.clone();
+        (coded[frame + 1], coded[frame + 4]) = (process, bits);
+        coded
+    };
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("empty", vec![], "empty (0 bytes)"),
-        ("html", b"<!DOCTYPE html><html>".to_vec(), "not an image: 21 bytes that start with \"<!DOCTYPE html><html>\""),
+        ("html", b"<!DOCTYPE html><html>".to_vec(), "a web page, as a server sends it instead of a file: 21 bytes"),
+        ("noise", b"\xfe\x01noise".to_vec(), "not an image: 7 bytes that start with"),
+        ("zeros", vec![0; 4000], "nothing but zeros"),
+        ("no bitmap", b"BMW is the name of a car, and of no picture".to_vec(), "not an image, but text"),
         ("gif", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "damaged GIF"),
-        ("heic", b"\0\0\0\x18ftypheic\0\0\0\0".to_vec(), "HEIC or AVIF"),
+        ("heic", b"\0\0\0\x18ftypheic\0\0\0\0".to_vec(), "this is a HEIC photograph, which is not read"),
         ("jpeg header only", jpeg[..40].to_vec(), "before any image data"),
         ("jpeg cut", jpeg[..jpeg.len() / 2].to_vec(), "cut off"),
         ("jpeg without its end", jpeg[..jpeg.len() - 2].to_vec(), "cut off"),
         ("png cut", png[..png.len() / 2].to_vec(), "damaged PNG"),
         ("png bomb", bomb, "65500x65500, 4291 Mpx, above the limit of 256 Mpx"),
         ("jpeg bomb", jpeg_bomb, "65500x65500, 4291 Mpx, above the limit of 256 Mpx"),
-        ("float tiff", encoded(float, image::ImageFormat::Tiff), "no agreed range"),
+        ("lossless jpeg", coded(0xc3, 8), "this is a lossless JPEG"),
+        ("hierarchical jpeg", coded(0xc5, 8), "this is a hierarchical JPEG"),
+        ("arithmetic jpeg", coded(0xc9, 8), "this is a JPEG with arithmetic coding"),
+        ("arithmetic progressive jpeg", coded(0xca, 8), "this is a JPEG with arithmetic coding"),
+        ("jpeg-ls", coded(0xf7, 8), "this is a JPEG-LS image"),
+        ("12-bit jpeg", coded(0xc1, 12), "this is a JPEG of 12 bits a sample"),
+        ("pnm cut", b"P6 4 4 255\nabc".to_vec(), "damaged PNM"),
     ];
     let mut failures = Vec::new();
     for (name, bytes, expected) in cases {
@@ -190,7 +200,7 @@ fn what_cannot_be_read_right_is_refused_with_the_cause() {
                 failures.push(format!("{name}: expected {expected:?}, got {:?}", other.map(|i| (i.width, i.height))))
             }
         }
-        if verify(&bytes).is_ok() {
+        if verify_with(&bytes, &ReadOptions::default()).is_ok() {
             failures.push(format!("{name}: passes the verification"));
         }
     }
@@ -206,14 +216,19 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn no_cut_and_no_flipped_byte_of_a_header_panics() {
+    use image::ImageFormat as F;
     let picture = gradient(24, 16);
-    for original in [picture.to_jpeg(80).unwrap(), picture.to_png().unwrap()] {
+    let rgb = image::RgbImage::from_raw(24, 16, picture.rgb_hwc.clone()).unwrap();
+    let others = [F::Bmp, F::WebP, F::Gif, F::Pnm].map(|format| encoded(rgb.clone().into(), format));
+    let originals = [picture.to_jpeg(80).unwrap(), picture.to_png().unwrap(), b"P2 3 1 300 255 1 0".to_vec()];
+    for original in originals.into_iter().chain(others) {
         for n in 0..original.len() {
             let _ = decode_rgb(&original[..n]);
             let _ = RawMask::decode(&original[..n]);
+            let _ = count_images(&original[..n]);
             let mut flipped = original.clone();
             flipped[n] ^= 0x55;
-            let _ = decode_rgb_within(&flipped, 1 << 20);
+            let _ = decode_rgb_with(&flipped, &ReadOptions { max_pixels: 1 << 20, ..ReadOptions::default() });
         }
     }
 }
@@ -253,6 +268,9 @@ fn masks_of_every_depth_are_read_by_value() {
         ("grey 8", png_of(3, 1, C::Grayscale, D::Eight, &[], &[v, 1, 0]), [v, 1, 0]),
         ("grey 16", png_of(3, 1, C::Grayscale, D::Sixteen, &[], &[0, 2, 0, 255, 0, 0]), [2, v, 0]),
         ("grey alpha", png_of(3, 1, C::GrayscaleAlpha, D::Eight, &[], &[1, 255, 2, 255, 0, 255]), [1, 2, 0]),
+        ("pgm of few values", b"P2 3 1 3 3 1 0".to_vec(), [3, 1, 0]),
+        ("pgm of 16 bits", b"P2 3 1 1000 255 1 0".to_vec(), [v, 1, 0]),
+        ("pbm", b"P1 3 1 0 1 1".to_vec(), [1, 0, 0]),
         ("rgb", png_of(3, 1, C::Rgb, D::Eight, &[], &[a, b, voc_colour(v)].concat()), [1, 2, v]),
         (
             "rgba",
@@ -313,4 +331,59 @@ fn a_written_mask_reads_back_with_its_palette() {
     assert_eq!(decode_mask(&shown.to_png().unwrap(), &classes).unwrap(), labels);
     let counts: Vec<u64> = raw.histogram().into_values().collect();
     assert_eq!(counts, [1, 1, 2, 1, 1]);
+}
+
+#[test]
+fn photographs_of_16_bits_are_scaled_as_the_options_say() {
+    let of = |samples: [u16; 2]| {
+        let bytes: Vec<u8> = samples.iter().flat_map(|v| v.to_be_bytes()).collect();
+        png_of(2, 1, png::ColorType::Grayscale, png::BitDepth::Sixteen, &[], &bytes)
+    };
+    let cases = [
+        ([0, 65535], None, Some([0, 255])),
+        ([0, 0], None, Some([0, 0])),
+        ([128, 129], Some(Scale16::Full), Some([0, 1])), // 129 / 257 is above one half
+        ([0, 4095], None, None),
+        ([2048, 4095], Some(Scale16::Used), Some([128, 255])),
+        ([2048, 4095], Some(Scale16::Bits(12)), Some([128, 255])),
+        ([2048, 4095], Some(Scale16::Full), Some([8, 16])),
+        ([2048, 4096], Some(Scale16::Bits(12)), None),
+    ];
+    for (samples, scale_16bit, expected) in cases {
+        let (bytes, options) = (of(samples), ReadOptions { scale_16bit, ..ReadOptions::default() });
+        let found = decode_rgb_with(&bytes, &options).ok().map(|i| [i.rgb_hwc[0], i.rgb_hwc[3]]);
+        assert_eq!(found, expected, "{samples:?} {scale_16bit:?}");
+        let verified = verify_with(&bytes, &options).unwrap();
+        assert_eq!(verified.greatest_of_16bit, Some(samples[1]));
+        assert_eq!(verified.is_changed_by(&options), scale_16bit.is_some());
+    }
+}
+
+#[test]
+fn images_of_a_file_are_counted_without_decoding_them() {
+    let frame = || image::Frame::new(image::RgbaImage::from_pixel(3, 2, image::Rgba([9, 9, 9, 255])));
+    let gif = |frames: usize| {
+        let mut bytes = Vec::new();
+        image::codecs::gif::GifEncoder::new(&mut bytes).encode_frames((0..frames).map(|_| frame())).unwrap();
+        bytes
+    };
+    let mut animated = Vec::new();
+    let mut encoder = png::Encoder::new(&mut animated, 1, 1);
+    encoder.set_animated(2, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    (0..2).for_each(|_| writer.write_image_data(&[1]).unwrap());
+    writer.finish().unwrap();
+    let chunk = |name: &[u8], size: u32| [name, &size.to_le_bytes(), &vec![0; size as usize]].concat();
+    let webp = [b"RIFF\0\0\0\0WEBP".to_vec(), chunk(b"VP8X", 10), chunk(b"ANMF", 4), chunk(b"ANMF", 6)].concat();
+    let cases = [
+        ("gif", gif(1), 1),
+        ("gif of 3", gif(3), 3),
+        ("png of 2", animated, 2),
+        ("webp of 2", webp, 2),
+        ("none", vec![], 1),
+    ];
+    for (name, bytes, expected) in cases {
+        assert_eq!(count_images(&bytes), expected, "{name}");
+        (0..bytes.len()).for_each(|n| assert!(count_images(&bytes[..n]) <= expected, "{name}, {n} bytes"));
+    }
 }

@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use fcn_core::infer::{self, CrfParams, Refined, Unaries, energy_of};
 use fcn_core::{Error, Result};
+use segdata::dataset::OpenOptions;
 use segdata::files::npy::{self, ArrayFile};
 use segdata::files::write::write_bytes_atomically;
-use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png, read_header};
+use segdata::image::{ReadOptions, RgbImage, decode_rgb_with, encode_mask_png, read_header};
 use segdata::labels::{Classes, LabelMap, MaskCoding, VOID, most_likely};
 use serde::Serialize;
 
 use crate::flags::crf::CrfFlags;
 use crate::flags::global::Global;
+use crate::flags::reading::ReadingFlags;
 use crate::report;
 
 /// Sharpen probabilities by the colours of their photograph with a fully connected CRF, or find its parameters.
@@ -54,6 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "GIB")]
     max_memory: Option<f64>,
     #[command(flatten)]
+    reading: ReadingFlags,
+    #[command(flatten)]
     crf: CrfFlags,
     #[command(flatten)]
     search: search::SearchFlags,
@@ -79,7 +83,9 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let params = args.crf.params()?;
     if args.search.search {
         refuse_with_search(&args)?;
-        return search::run(&args.search, args.classes.as_deref(), params, global);
+        let open =
+            OpenOptions { reading: args.reading.options(), ..OpenOptions::with_classes(args.classes.as_deref()) };
+        return search::run(&args.search, &open, params, global);
     }
     args.search.refuse_alone()?;
     let (Some(image), Some(probabilities), Some(out)) = (&args.image, &args.probabilities, &args.out) else {
@@ -87,7 +93,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     };
     refuse_overwriting(&args, image, probabilities)?;
     let limit_bytes = limit(args.max_memory)?;
-    let input = Input::read(image, probabilities, &params, limit_bytes)?;
+    let input = Input::read(image, probabilities, &params, limit_bytes, &args.reading.options())?;
     let palette = palette(args.classes.as_deref(), input.classes)?;
 
     let started = Instant::now();
@@ -139,14 +145,20 @@ struct Input {
 }
 
 impl Input {
-    fn read(image: &Path, probabilities: &Path, params: &CrfParams, limit_bytes: u64) -> Result<Self> {
+    fn read(
+        image: &Path,
+        probabilities: &Path,
+        params: &CrfParams,
+        limit_bytes: u64,
+        reading: &ReadOptions,
+    ) -> Result<Self> {
         let bytes = segdata::files::read::read("the photograph", image)?;
         let header = read_header(&bytes).map_err(|e| e.at(image))?;
         let size = [header.size.width, header.size.height];
         let file = ArrayFile::open(probabilities)?;
         let classes = infer::check_shape(file.shape(), size).map_err(|e| e.at(probabilities))?;
         infer::memory_left(params, size, classes, limit_bytes).map_err(|e| e.at(probabilities))?;
-        let photo = decode_rgb_within(&bytes, DEFAULT_MAX_PIXELS).map_err(|e| e.at(image))?;
+        let photo = decode_rgb_with(&bytes, reading).map_err(|e| e.at(image))?;
         let named = |e: Error| e.at(probabilities);
         if !file.is_f64() {
             return Ok(Input { photo, classes, probabilities: file.values().map_err(named)?, energies: None });

@@ -1,7 +1,7 @@
 //! `fcn crf --search`: which parameters suit a network, if any.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fcn_core::evaluate::{SearchOptions, SearchReport, Trial, search};
 use fcn_core::infer::CrfParams;
@@ -67,7 +67,7 @@ impl SearchFlags {
     }
 }
 
-pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global: &Global) -> Result<()> {
+pub fn run(flags: &SearchFlags, open: &OpenOptions, first: CrfParams, global: &Global) -> Result<()> {
     let (Some(file), Some(data)) = (&flags.weights, &flags.data) else {
         return Err(Error::usage("--search needs --weights and --data"));
     };
@@ -80,10 +80,7 @@ pub fn run(flags: &SearchFlags, classes: Option<&Path>, first: CrfParams, global
     };
     let fcn = weights::load_mapped(&weights_file(file)?, &device::parse(&global.device)?)?;
     let split_name = flags.split.as_deref().unwrap_or("val");
-    let open = OpenOptions {
-        mask_values: flags.mask_values.given().unwrap_or_default(),
-        ..OpenOptions::with_classes(classes)
-    };
+    let open = OpenOptions { mask_values: flags.mask_values.given().unwrap_or_default(), ..open.clone() };
     let split = Dataset::open_with(data, &open)?.split(split_name)?;
     let progress = Progress::new("search", split.spread(options.images).len() * options.trials, global);
     let found = search(&Predictor::new(fcn), &split, &options, &mut |done, all| {

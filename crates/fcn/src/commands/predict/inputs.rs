@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fcn_core::{Error, Result};
 use segdata::files::glob::{matcher, pattern_in};
+use segdata::files::is_left_by_system;
 use segdata::image::{Format, IMAGE_EXTENSIONS};
 
 /// Bytes that stdin may bring.
@@ -57,12 +58,35 @@ impl Input {
     }
 }
 
-/// The photographs that `arguments` name, in order; those of a folder or pattern by name.
+/// Files of folders that are no photographs by their endings: how many of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct LeftOut {
+    by_ending: BTreeMap<String, usize>,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: &OsStr) {
+        let ending = Path::new(name).extension().map(|e| format!(".{}", e.to_string_lossy().to_lowercase()));
+        *self.by_ending.entry(ending.unwrap_or_else(|| "no ending".into())).or_default() += 1;
+    }
+
+    /// What was left out, in a line; `None` where nothing was.
+    pub fn line(&self) -> Option<String> {
+        let listed: Vec<String> = self.by_ending.iter().map(|(ending, count)| format!("{ending}: {count}")).collect();
+        let count: usize = self.by_ending.values().sum();
+        let files = if count == 1 { "1 file was" } else { &format!("{count} files were") };
+        (count > 0).then(|| format!("note: {files} left out, by ending: {}", listed.join(", ")))
+    }
+}
+
+/// The photographs that `arguments` name, in order; those of a folder or pattern by name. What else is in a folder is
+/// counted, but for `._NAME`, in which macOS keeps what other systems have no place for.
 ///
 /// # Errors
 /// An argument that names nothing; a folder or pattern without a photograph.
-pub fn collect(arguments: &[OsString]) -> Result<Vec<Input>> {
-    let mut inputs = Vec::new();
+pub fn collect(arguments: &[OsString]) -> Result<(Vec<Input>, LeftOut)> {
+    let (mut inputs, mut left_out) = (Vec::new(), LeftOut::default());
     for argument in arguments {
         let path = Path::new(argument);
         if argument == "-" {
@@ -70,10 +94,15 @@ pub fn collect(arguments: &[OsString]) -> Result<Vec<Input>> {
         } else if path.is_dir() {
             let found = files_in(path, |name| {
                 let extension = Path::new(name).extension().and_then(OsStr::to_str);
-                extension.and_then(Format::of_extension).is_some() // a file that is named itself may have any
+                let is_photograph = extension.and_then(Format::of_extension).is_some(); // named itself, it may have any
+                if !is_photograph {
+                    left_out.add(name);
+                }
+                is_photograph
             })?;
             if found.is_empty() {
-                return Err(Error::data("there is no photograph in this folder")
+                let others = left_out.line().map_or(String::new(), |line| line.replace("note: ", ": "));
+                return Err(Error::data(format!("there is no photograph in this folder{others}"))
                     .at(path)
                     .hint(format!("photographs end in {}", IMAGE_EXTENSIONS.map(|(name, _)| name).join(", "))));
             }
@@ -93,7 +122,7 @@ pub fn collect(arguments: &[OsString]) -> Result<Vec<Input>> {
             return Err(Error::new(fcn_core::ErrorKind::Io, "there is no such file or folder").at(path));
         }
     }
-    Ok(inputs)
+    Ok((inputs, left_out))
 }
 
 /// Refuses, before any work, results of one name, and results that would take the place of a photograph.
@@ -127,12 +156,13 @@ pub fn refuse_collisions(inputs: &[Input], out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn files_in(folder: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<Input>> {
+fn files_in(folder: &Path, mut wanted: impl FnMut(&OsStr) -> bool) -> Result<Vec<Input>> {
     let fault = |e: std::io::Error| Error::io("list the folder", folder, &e);
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
-        if path.file_name().is_some_and(&wanted) && !path.is_dir() {
+        let is_file = |name: &&OsStr| !is_left_by_system(name) && !path.is_dir();
+        if path.file_name().filter(is_file).is_some_and(&mut wanted) {
             paths.push(path);
         }
     }
@@ -152,14 +182,18 @@ mod tests {
 
     #[test]
     fn folders_patterns_files_and_stdin_are_taken_in_order() {
-        let folder = folder_with(&["b.JPG", "a.png", "notes.txt", "c.webp"]);
+        let folder =
+            folder_with(&["b.JPG", "a.png", "notes.txt", "c.webp", "._a.png", "d.jfif", "e.mp4", "f.MP4", "g"]);
         let at = |name: &str| folder.path().join(name);
         let arguments = ["-".into(), folder.path().into(), at("*.txt").into(), at("a.png").into()];
-        let names: Vec<String> = collect(&arguments).unwrap().iter().map(Input::name).collect();
+        let (inputs, left_out) = collect(&arguments).unwrap();
+        let names: Vec<String> = inputs.iter().map(Input::name).collect();
         let expected: Vec<String> = std::iter::once("stdin".to_string())
-            .chain(["a.png", "b.JPG", "c.webp", "notes.txt", "a.png"].map(|n| at(n).display().to_string()))
+            .chain(["a.png", "b.JPG", "c.webp", "d.jfif", "notes.txt", "a.png"].map(|n| at(n).display().to_string()))
             .collect();
         assert_eq!(names, expected);
+        let line = left_out.line().unwrap();
+        assert_eq!(line, "note: 4 files were left out, by ending: .mp4: 2, .txt: 1, no ending: 1");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use fcn_core::infer::{Extra, Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
 use segdata::files::npy;
 use segdata::files::write::write_bytes_atomically;
-use segdata::image::{DEFAULT_MAX_PIXELS, RgbImage, decode_rgb_within, encode_mask_png};
+use segdata::image::{DEFAULT_MAX_PIXELS, ReadOptions, RgbImage, count_images, decode_rgb_with, encode_mask_png};
 use segdata::labels::{Classes, LabelMap};
 use segdata::pictures;
 use serde::Serialize;
@@ -21,14 +21,17 @@ use serde::Serialize;
 use crate::flags::crf::CrfFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
+use crate::flags::reading::ReadingFlags;
 use crate::report::{self, Progress, percent};
-use inputs::Input;
+use inputs::{Input, LeftOut};
 
 /// Quality of the overlays, which are for looking at.
 const OVERLAY_JPEG_QUALITY: u8 = 90;
 
 /// Label every pixel of photographs of any size.
 ///
+/// Photographs are JPEG, PNG, BMP, TIFF, WebP, GIF or PNM files, known by their content; of several frames or pages the
+/// first is read. Of a folder, files of other endings are left out and counted, and ._NAME beside a file is passed over.
 /// Writes DIR/<name>.png (class ids with the palette, at the size of the stored photograph; an EXIF rotation is not
 /// applied) and DIR/<name>_overlay.jpg with a legend. Photographs that cannot be read are named at the end and the
 /// exit code is 8. With --crf, mask and probabilities are those after the CRF, and the overlay shows both results.
@@ -65,6 +68,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_PIXELS)]
     max_pixels: u64,
     #[command(flatten)]
+    reading: ReadingFlags,
+    #[command(flatten)]
     crf_flags: CrfFlags,
     #[command(flatten)]
     inference: Inference,
@@ -98,32 +103,47 @@ struct Written {
 struct Failed {
     input: String,
     reason: String,
+    /// The remedy, if there is one.
+    hint: Option<String>,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let crf = args.crf_flags.params_if(args.crf)?;
-    let inputs = inputs::collect(&args.images)?;
+    let reading = ReadOptions { max_pixels: args.max_pixels, ..args.reading.options() };
+    let (inputs, left_out) = inputs::collect(&args.images)?;
+    left_out.line().iter().for_each(|line| report::note(line));
     inputs::refuse_collisions(&inputs, &args.out)?;
     let predictor = args.inference.predictor(&args.weights, global)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();
+    let mut several = Vec::new();
     for (done, input) in inputs.iter().enumerate() {
-        match label(&args, &predictor, crf.as_ref(), input) {
+        match label(&args, &reading, &predictor, crf.as_ref(), input) {
             // A folder that takes no file would take none of the next photograph either: that ends the command.
-            Ok(labelled) => written.push(write(&args, input, &labelled, &predictor.meta().classes)?),
+            Ok(labelled) => {
+                several.extend((labelled.images > 1).then(|| (input.name(), labelled.images)));
+                written.push(write(&args, input, &labelled, &predictor.meta().classes)?);
+            }
             Err(e) if args.strict || matches!(e.kind, ErrorKind::Weights | ErrorKind::Internal | ErrorKind::Usage) => {
                 return Err(e);
             }
             Err(e) => {
-                report::note(&format!("skipped: {e}"));
-                failed.push(Failed { input: input.name(), reason: e.to_string() });
+                let hint = e.hint.as_deref().map(|hint| global.wording.put(hint));
+                let remedy = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+                report::note(&format!("skipped: {e}{remedy}"));
+                failed.push(Failed { input: input.name(), reason: e.to_string(), hint });
             }
         }
         progress.at(done + 1, inputs.len());
     }
     drop(progress);
-    print(&written, &failed, crf.as_ref(), global)?;
+    if let Some((first, images)) = several.first() {
+        let more =
+            if several.len() > 1 { format!(" (the first of {} such files)", several.len()) } else { String::new() };
+        report::note(&format!("note: {first} holds {images} frames or pages, of which the first was read{more}"));
+    }
+    print(&written, &failed, &left_out, crf.as_ref(), global)?;
     match failed.len() {
         0 => Ok(()),
         n => Err(Error::new(ErrorKind::Skipped, format!("{n} of {} photographs were left out", inputs.len()))
@@ -134,24 +154,33 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 /// A photograph, what the network says of it, and what the CRF makes of that.
 struct Labelled {
     photo: RgbImage,
+    /// Frames or pages of its file.
+    images: usize,
     prediction: Prediction,
     refined: Option<LabelMap>,
 }
 
-fn label(args: &Args, predictor: &Predictor, crf: Option<&CrfParams>, input: &Input) -> Result<Labelled> {
+fn label(
+    args: &Args,
+    reading: &ReadOptions,
+    predictor: &Predictor,
+    crf: Option<&CrfParams>,
+    input: &Input,
+) -> Result<Labelled> {
     let named = |e: Error| if e.path.is_none() { e.at(input.name()) } else { e };
-    let photo = decode_rgb_within(&input.read()?, args.max_pixels).map_err(named)?;
+    let bytes = input.read()?;
+    let (photo, images) = (decode_rgb_with(&bytes, reading).map_err(named)?, count_images(&bytes));
     let probabilities = args.save_probabilities || crf.is_some();
     let mut prediction = predictor.predict_with(&photo, Extra { probabilities, truth: None }).map_err(named)?;
-    let Some(params) = crf else { return Ok(Labelled { photo, prediction, refined: None }) };
+    let Some(params) = crf else { return Ok(Labelled { photo, images, prediction, refined: None }) };
     let raw = prediction.probabilities.take().unwrap_or_default();
     let refined = refine(params, &photo, predictor.meta().classes.len(), &raw).map_err(named)?;
     prediction.probabilities = args.save_probabilities.then_some(refined.probabilities);
-    Ok(Labelled { photo, prediction, refined: Some(refined.labels) })
+    Ok(Labelled { photo, images, prediction, refined: Some(refined.labels) })
 }
 
 fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> Result<Written> {
-    let Labelled { photo, prediction, refined } = labelled;
+    let Labelled { photo, prediction, refined, .. } = labelled;
     let file = |end: &str| args.out.join(input.output_name(end));
     let mask = file(".png");
     write_bytes_atomically(&mask, &encode_mask_png(refined.as_ref().unwrap_or(&prediction.labels), classes)?)?;
@@ -174,7 +203,7 @@ fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> 
 }
 
 fn write_overlay(path: PathBuf, labelled: &Labelled, classes: &Classes) -> Result<PathBuf> {
-    let Labelled { photo, prediction: Prediction { labels, .. }, refined } = labelled;
+    let Labelled { photo, prediction: Prediction { labels, .. }, refined, .. } = labelled;
     let picture = match refined {
         Some(refined) => pictures::overlay_pair(photo, labels, refined, classes)?,
         None => pictures::with_legend(&pictures::overlay(photo, labels, classes)?, &[labels], classes),
@@ -191,7 +220,13 @@ fn changed_in_all(written: &[Written]) -> Option<f64> {
     (all > 0.0).then(|| changed / all)
 }
 
-fn print(written: &[Written], failed: &[Failed], crf: Option<&CrfParams>, global: &Global) -> Result<()> {
+fn print(
+    written: &[Written],
+    failed: &[Failed],
+    left_out: &LeftOut,
+    crf: Option<&CrfParams>,
+    global: &Global,
+) -> Result<()> {
     let changed = crf.and_then(|_| changed_in_all(written));
     if global.json {
         #[derive(Serialize)]
@@ -199,12 +234,21 @@ fn print(written: &[Written], failed: &[Failed], crf: Option<&CrfParams>, global
             images: usize,
             written: &'a [Written],
             skipped: &'a [Failed],
+            /// Files of folders that were no photographs by their endings, with their number.
+            other_files: &'a LeftOut,
             #[serde(skip_serializing_if = "Option::is_none")]
             changed: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
             crf: Option<&'a CrfParams>,
         }
-        return report::print_json(&Summary { images: written.len(), written, skipped: failed, changed, crf });
+        return report::print_json(&Summary {
+            images: written.len(),
+            written,
+            skipped: failed,
+            other_files: left_out,
+            changed,
+            crf,
+        });
     }
     for one in written {
         let path = one.overlay.as_ref().unwrap_or(&one.mask).display();

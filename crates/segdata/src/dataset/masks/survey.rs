@@ -1,6 +1,6 @@
 //! A look at all masks before any is believed: their headers, and their pixels only where these leave a doubt.
 //!
-//! The palette of a PNG file lies before its pixels, so a header costs one short read.
+//! The palette of a PNG file lies before its pixels, so a header costs one short read; that of a TIFF may lie anywhere.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::contradictions::{MaskFacts, contradictions, possible};
 use crate::dataset::split::Split;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
-use crate::image::{MaskHeader, RawMask};
+use crate::image::{Format, MaskHeader, RawMask, guess_format, read_mask_header};
 use crate::labels::{MaskCoding, MaskValues};
 
 /// Bytes read of a mask at first: a palette of 256 colours and a colour profile.
@@ -61,9 +61,9 @@ fn refuse(masks: Vec<MaskFacts>, coding: &MaskCoding) -> Result<()> {
 
 fn header(tree: &Tree, path: &Path) -> Option<MaskHeader> {
     let start = tree.read_start("the mask", path, START_BYTES).ok()?;
-    if let Some(header) = MaskHeader::read(&start) {
-        return Some(header);
-    }
-    let is_png = start.starts_with(b"\x89PNG") && start.len() as u64 == START_BYTES;
-    is_png.then(|| tree.read("the mask", path).ok()).flatten().and_then(|bytes| MaskHeader::read(&bytes))
+    read_mask_header(&start).or_else(|| {
+        let is_cut =
+            start.len() as u64 == START_BYTES && matches!(guess_format(&start), Ok(Format::Png | Format::Tiff));
+        is_cut.then(|| tree.read("the mask", path).ok()).flatten().and_then(|bytes| read_mask_header(&bytes))
+    })
 }
