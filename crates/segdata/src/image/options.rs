@@ -57,7 +57,7 @@ impl ReadOptions {
             None if (1..LEAST_OF_FULL_RANGE).contains(&greatest) => {
                 let bits = fewest_bits(greatest);
                 Err(Error::data(format!(
-                    "its samples have 16 bits, and the greatest is {greatest} of 65535: read as they are, the photograph \
+                    "its samples have more than 8 bits, and the greatest is {greatest} of 65535: read as they are, the photograph \
                      would be nearly black"
                 ))
                 .hint(format!(
