@@ -167,6 +167,34 @@ fn stdin_and_the_photographs_own_folder_are_fine() {
     assert_eq!(fs::read(scene.at("piped/stdin.png")).unwrap(), fs::read(scene.at("in/one.png")).unwrap());
 }
 
+#[test]
+fn label_files_take_the_place_of_masks_and_are_not_replaced_by_accident() {
+    let scene = Scene::new();
+    for (format, file, common) in [
+        ("coco", "annotations.json", "annotations.json"),
+        ("labelme", "one.json", "classes.txt"),
+        ("cvat", "annotations.xml", "annotations.xml"),
+        ("yolo", "labels/one.txt", "data.yaml"),
+    ] {
+        let words = format!("predict in --weights w.safetensors --out {format} --format {format}");
+        let result = scene.json(&words, 0);
+        assert_eq!(result["written"][0]["labels"], format!("{format}/{file}"));
+        assert!(result["written"][0].get("mask").is_none());
+        for name in [file, common, "classes.txt", "one_overlay.jpg"] {
+            assert!(scene.at(&format!("{format}/{name}")).is_file(), "{format}/{name}");
+        }
+        assert!(!scene.at(&format!("{format}/one.png")).exists());
+        let again = scene.fcn(&words);
+        assert!(again.status.code() == Some(2) && stderr(&again).contains("--force"), "{}", stderr(&again));
+        scene.json(&format!("{words} --force"), 0);
+    }
+    for (simplify, format) in [("1", "coco"), ("1", "png"), ("-1", "yolo"), ("NaN", "cvat")] {
+        let out =
+            scene.fcn(&format!("predict in --weights w.safetensors --out x --format {format} --simplify={simplify}"));
+        assert!(out.status.code() == Some(2) && stderr(&out).contains("--simplify"), "{format}: {}", stderr(&out));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_name_that_is_not_unicode_keeps_its_bytes() {

@@ -9,6 +9,7 @@
 //! the list; a shard is a contiguous range of the list, so the bytes depend neither on the number of threads nor on the
 //! run. Everything goes to temporary names first; `dataset.json` is written last.
 
+pub mod label_files;
 mod options;
 mod prepare;
 mod report;
