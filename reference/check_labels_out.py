@@ -4,7 +4,7 @@ Needs: pycocotools==2.0.11 labelme==6.3.1 cvat-sdk==2.80.0 datumaro==1.13.12 num
 with them).
 From the repository's root, with a folder of photographs:
 
-    python reference/check_labels_out.py target/release/fcn testdata/parity/fcn8s-vgg16-same.safetensors VOC2012/JPEGImages
+    python reference/check_labels_out.py target/release/fcn runs/mydata VOC2012/JPEGImages [VOC2012]
 
 The masks of --format png are the truth. With --simplify 0, every pixel must come back: COCO's annotations by `COCO(file)` and
 `annToMask`, with their areas and boxes; labelme's outlines, as labelme loads them, in the order of the file; CVAT's polygons and
@@ -12,8 +12,12 @@ masks, as datumaro imports them and as cvat-sdk decodes them and encodes them ag
 pycocotools. Then what each program's own filling makes of them (labelme: Pillow, YOLO: `cv2.fillPoly` on whole coordinates,
 the largest object first, as Ultralytics' `polygons2masks_overlap` does), which also paints the pixels on the outline, and the
 same with the default of --simplify: the share of all pixels that differ, and the corners. Fails where a pixel is lost.
+
+With a data set at the end, that is converted to COCO, VOC and a folder of masks; pycocotools reads the first, datumaro the
+second, Pillow the masks of both others, and all must be the same labels, void too.
 """
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -148,7 +152,41 @@ def share_of_wrong(found, truth):
     return wrong / sum(mask.size for mask in truth.values())
 
 
-def main(fcn, weights, photographs):
+def check_conversions(fcn, data):
+    with tempfile.TemporaryDirectory() as work:
+        work = Path(work)
+        for form in ("coco", "voc", "folder"):
+            subprocess.run([fcn, "convert", data, "--out", work / form, "--to", form], check=True, stdout=subprocess.DEVNULL)
+        samples = void = 0
+        for lists in sorted((work / "coco" / "annotations").glob("*.json")):
+            split = lists.stem.removeprefix("instances_")
+            coco = COCO(lists)
+            names = classes_of(work / "coco")
+            void_category = [c["id"] for c in coco.loadCats(coco.getCatIds()) if c["name"] == "void"]
+            for image in coco.loadImgs(coco.getImgIds()):
+                stem = Path(image["file_name"]).stem
+                labels = np.full((image["height"], image["width"]), background_of(names), np.uint8)
+                for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
+                    category = annotation["category_id"]
+                    labels[coco.annToMask(annotation).astype(bool)] = 255 if category in void_category else category - 1
+                for mask in (work / "voc/SegmentationClass" / f"{stem}.png", work / "folder/masks" / split / f"{stem}.png"):
+                    assert (np.asarray(Image.open(mask)) == labels).all(), mask
+                samples += 1
+                void += int((labels == 255).sum())
+        imported = datumaro.Dataset.import_from(str(work / "voc"), "voc_segmentation")
+        listed = [label.name for label in imported.categories()[datumaro.AnnotationType.label]]
+        for item in imported:
+            truth = np.asarray(Image.open(work / "voc/SegmentationClass" / f"{item.id}.png"))
+            labels = np.full(truth.shape, background_of(names), np.uint8)
+            for shape in item.annotations:
+                if shape.type == datumaro.AnnotationType.mask:
+                    name = listed[shape.label]
+                    labels[np.asarray(shape.image, dtype=bool)] = 255 if name == "void" else names.index(name)
+            assert (labels == truth).all(), f"datumaro reads {item.id} otherwise"
+        print(f"conversions: {samples} samples, {void} void pixels, the same labels by COCO, VOC and folder")
+
+
+def main(fcn, weights, photographs, data=None):
     read = dict(zip(FORMATS, (read_coco, read_labelme, read_cvat, read_yolo)))
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
@@ -170,8 +208,11 @@ def main(fcn, weights, photographs):
                 if simplify == "0" and ours > 0:
                     lost.append(form)
         assert not lost, f"pixels are lost by {', '.join(lost)}"
+    if data:
+        check_conversions(fcn, data)
 
 
 if __name__ == "__main__":
     logger.remove()
+    logging.disable(logging.WARNING)
     main(*sys.argv[1:])

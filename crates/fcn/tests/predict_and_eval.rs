@@ -235,6 +235,40 @@ fn scores_are_the_same_bits_for_any_number_of_threads_and_for_the_saved_masks() 
 }
 
 #[test]
+fn a_data_set_is_converted_to_every_form_and_back_to_the_same_records() {
+    let scene = Scene::new();
+    let records = |data: &str, out: &str| {
+        let report = scene.json(&format!("convert {data} --out {out} --splits val --min-size 1 --shards 1"), 0);
+        assert_eq!((&report["to"], &report["splits"][0]["written"]), (&"records".into(), &3.into()));
+        let mut ids: Value =
+            serde_json::from_slice(&fs::read(scene.at(&format!("{out}/dataset.json"))).unwrap()).unwrap();
+        (ids["splits"][0]["pixels_by_class"].take(), ids["splits"][0]["void_pixels"].take(), ids["classes"].take())
+    };
+    let expected = records("voc", "records");
+    for (to, layout) in [("voc", "voc"), ("folder", "nested"), ("coco", "coco")] {
+        let words = format!("convert voc --out to-{to} --to {to} --splits val");
+        let report = scene.json(&words, 0);
+        assert_eq!(
+            (&report["to"], &report["layout"], &report["splits"][0]["written"]),
+            (&to.into(), &"voc".into(), &3.into())
+        );
+        assert_eq!(scene.json(&format!("check to-{to} --split val"), 0)["layout"], layout);
+        assert_eq!(records(&format!("to-{to}"), &format!("{to}-records")), expected, "{to}");
+        let again = scene.fcn(&words);
+        assert!(again.status.code() == Some(2) && stderr(&again).contains("--force"), "{}", stderr(&again));
+        scene.json(&format!("{words} --force"), 0);
+    }
+    for (words, part) in [
+        ("convert voc --out x --to coco --splits val --shards 2", "--shards"),
+        ("convert voc --out x --to folder --splits none", "`--to voc`"),
+        ("convert voc --out in --to coco --splits val", "--out"),
+    ] {
+        let output = scene.fcn(words);
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(part), "{words}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn info_tells_files_folders_and_data_sets_apart() {
     let scene = Scene::new();
     let weights = scene.json("info w.safetensors --size 64x64", 0);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::options::Target;
 use crate::dataset::Form;
 use crate::dataset::layouts::records::SkippedSample;
 use crate::error::{Error, ErrorKind};
@@ -12,9 +13,11 @@ use crate::labels::VOID;
 pub struct ConvertReport {
     /// How the data set that was read lies on disk: the word that `layout` takes.
     pub layout: Form,
+    /// The form that was written: the word that `to` takes.
+    pub to: Target,
     /// In the order asked for.
     pub splits: Vec<ConvertedSplit>,
-    /// Digest over all splits, also in `dataset.json`.
+    /// Digest over all splits, also in `dataset.json` or `conversion.json`.
     pub fingerprint: String,
 }
 
@@ -25,13 +28,13 @@ pub struct ConvertedSplit {
     pub name: String,
     /// Samples that the split names.
     pub listed: usize,
-    /// Records written.
+    /// Samples written.
     pub written: usize,
     /// Samples left out, and why: too small ones, and bad ones where those are skipped.
     pub skipped: Vec<SkippedSample>,
     /// How many of `skipped` were bad.
     pub bad: usize,
-    /// The shards.
+    /// The shards, or the files and folders that hold the split.
     #[serde(serialize_with = "crate::files::path_text::paths_as_text")]
     pub files: Vec<PathBuf>,
     /// Images in which each class occurs, by id.

@@ -2,14 +2,14 @@
 //!
 //! Format: <https://cocodataset.org/#format-data>. The id of a category is that of its class plus 1, that of void the
 //! number of classes plus 1. Annotations are written as they come, the pictures after them: the order of the keys is free, and only the
-//! names of the pictures are held.
+//! names of the pictures are held. Void is a category where it occurs.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::names::Names;
+use super::names::{Named, Names};
 use crate::error::{Error, Result};
 use crate::files::write::UnfinishedFile;
 use crate::image::shapes::regions;
@@ -86,7 +86,9 @@ pub(in crate::convert) fn objects(labels: &LabelMap, names: &Names) -> Result<Ve
 /// The file while it is written.
 pub(in crate::convert) struct CocoFile {
     file: UnfinishedFile,
-    classes: usize,
+    names: Names,
+    /// Whether a pixel is void.
+    void: bool,
     images: Vec<Image>,
     annotations: usize,
 }
@@ -97,24 +99,12 @@ impl CocoFile {
     /// # Errors
     /// What the system refuses.
     pub fn begin(path: &Path, names: &Names) -> Result<Self> {
-        let file = UnfinishedFile::create(path)?;
-        let mut coco = CocoFile { file, classes: names.len(), images: Vec::new(), annotations: 0 };
-        let categories: Vec<Category<'_>> = names
-            .all()
-            .map(|named| Category {
-                id: coco.category(named.id),
-                name: named.name,
-                supercategory: "",
-                color: named.colour,
-            })
-            .collect();
+        let (file, names) = (UnfinishedFile::create(path)?, names.clone());
+        let mut coco = CocoFile { file, names, void: false, images: Vec::new(), annotations: 0 };
         let description = "regions of label maps; the id of a category is the class id plus 1";
-        let info = Info { description, version: env!("CARGO_PKG_VERSION") };
         coco.text("{\"info\": ")?;
-        coco.json(&info)?;
-        coco.text(",\n\"licenses\": [],\n\"categories\": ")?;
-        coco.json(&categories)?;
-        coco.text(",\n\"annotations\": [")?;
+        coco.json(&Info { description, version: env!("CARGO_PKG_VERSION") })?;
+        coco.text(",\n\"licenses\": [],\n\"annotations\": [")?;
         Ok(coco)
     }
 
@@ -127,6 +117,7 @@ impl CocoFile {
         for Object { id, counts, area, bbox } in objects {
             self.text(if self.annotations == 0 { "\n" } else { ",\n" })?;
             self.annotations += 1;
+            self.void |= *id == VOID;
             let annotation = Annotation {
                 id: self.annotations,
                 image_id,
@@ -142,20 +133,26 @@ impl CocoFile {
         Ok(())
     }
 
-    /// Writes the list of pictures and gives the file its name.
+    /// Writes the lists of categories and pictures and gives the file its name.
     ///
     /// # Errors
     /// What the system refuses.
     pub fn finish(mut self) -> Result<()> {
-        self.text("],\n\"images\": ")?;
-        let images = std::mem::take(&mut self.images);
+        let (names, images) = (self.names.clone(), std::mem::take(&mut self.images));
+        let used = names.all().filter(|named| named.id != VOID || self.void);
+        let category =
+            |Named { id, name, colour }| Category { id: self.category(id), name, supercategory: "", color: colour };
+        let categories: Vec<Category<'_>> = used.map(category).collect();
+        self.text("],\n\"categories\": ")?;
+        self.json(&categories)?;
+        self.text(",\n\"images\": ")?;
         self.json(&images)?;
         self.text("}\n")?;
         self.file.finish()
     }
 
     fn category(&self, id: u8) -> usize {
-        1 + if id == VOID { self.classes } else { id.into() }
+        1 + if id == VOID { self.names.len() } else { id.into() }
     }
 
     fn text(&mut self, text: &str) -> Result<()> {

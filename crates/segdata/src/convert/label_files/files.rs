@@ -103,9 +103,10 @@ impl LabelFiles {
     pub fn begin(folder: &Path, classes: &Classes, options: LabelOptions) -> Result<Self> {
         if !(0.0..=f64::MAX).contains(&options.simplify) {
             return Err(Error::usage(format!(
-                "`simplify` is {}, expected a number of pixels from 0 on",
+                "outlines cannot lie within {} pixels of their corners",
                 options.simplify
-            )));
+            ))
+            .hint("give `simplify` a number of pixels from 0 on"));
         }
         let names = Names::of(classes, options.void)?;
         let labels = folder.join(options.format.file_of(OsStr::new("")));

@@ -29,5 +29,8 @@ mod yolo;
 
 pub use files::{LabelFiles, LabelFormat, LabelOptions, Picture};
 
+pub(super) use coco::{CocoFile, Object, objects};
+pub(super) use names::{Names, readable};
+
 #[cfg(test)]
 mod tests;
