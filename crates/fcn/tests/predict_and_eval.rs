@@ -215,6 +215,34 @@ fn stdin_and_the_photographs_own_folder_are_fine() {
     assert_eq!(fs::read(scene.at("piped/stdin.png")).unwrap(), fs::read(scene.at("in/one.png")).unwrap());
 }
 
+#[test]
+fn label_files_take_the_place_of_masks_and_are_not_replaced_by_accident() {
+    let scene = Scene::new();
+    for (format, file, common) in [
+        ("coco", "annotations.json", "annotations.json"),
+        ("labelme", "one.json", "classes.txt"),
+        ("cvat", "annotations.xml", "annotations.xml"),
+        ("yolo", "labels/one.txt", "data.yaml"),
+    ] {
+        let words = format!("predict in --weights w.safetensors --out {format} --format {format}");
+        let result = scene.json(&words, 0);
+        assert_eq!(result["written"][0]["labels"], format!("{format}/{file}"));
+        assert!(result["written"][0].get("mask").is_none());
+        for name in [file, common, "classes.txt", "one_overlay.jpg"] {
+            assert!(scene.at(&format!("{format}/{name}")).is_file(), "{format}/{name}");
+        }
+        assert!(!scene.at(&format!("{format}/one.png")).exists());
+        let again = scene.fcn(&words);
+        assert!(again.status.code() == Some(2) && stderr(&again).contains("--force"), "{}", stderr(&again));
+        scene.json(&format!("{words} --force"), 0);
+    }
+    for (simplify, format) in [("1", "coco"), ("1", "png"), ("-1", "yolo"), ("NaN", "cvat")] {
+        let out =
+            scene.fcn(&format!("predict in --weights w.safetensors --out x --format {format} --simplify={simplify}"));
+        assert!(out.status.code() == Some(2) && stderr(&out).contains("--simplify"), "{format}: {}", stderr(&out));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_name_that_is_not_unicode_keeps_its_bytes() {
@@ -252,6 +280,40 @@ fn scores_are_the_same_bits_for_any_number_of_threads_and_for_the_saved_masks() 
     assert_eq!((&fewer["images"], &fewer["skipped"][0]["id"]), (&2.into(), &"two".into()));
     fs::write(scene.at("ids.txt"), "one\nthree\n").unwrap();
     assert_eq!(scene.json("eval --predictions masks --truth voc/SegmentationClass --ids ids.txt", 0)["images"], 2);
+}
+
+#[test]
+fn a_data_set_is_converted_to_every_form_and_back_to_the_same_records() {
+    let scene = Scene::new();
+    let records = |data: &str, out: &str| {
+        let report = scene.json(&format!("convert {data} --out {out} --splits val --min-size 1 --shards 1"), 0);
+        assert_eq!((&report["to"], &report["splits"][0]["written"]), (&"records".into(), &3.into()));
+        let mut ids: Value =
+            serde_json::from_slice(&fs::read(scene.at(&format!("{out}/dataset.json"))).unwrap()).unwrap();
+        (ids["splits"][0]["pixels_by_class"].take(), ids["splits"][0]["void_pixels"].take(), ids["classes"].take())
+    };
+    let expected = records("voc", "records");
+    for (to, layout) in [("voc", "voc"), ("folder", "nested"), ("coco", "coco")] {
+        let words = format!("convert voc --out to-{to} --to {to} --splits val");
+        let report = scene.json(&words, 0);
+        assert_eq!(
+            (&report["to"], &report["layout"], &report["splits"][0]["written"]),
+            (&to.into(), &"voc".into(), &3.into())
+        );
+        assert_eq!(scene.json(&format!("check to-{to} --split val"), 0)["layout"], layout);
+        assert_eq!(records(&format!("to-{to}"), &format!("{to}-records")), expected, "{to}");
+        let again = scene.fcn(&words);
+        assert!(again.status.code() == Some(2) && stderr(&again).contains("--force"), "{}", stderr(&again));
+        scene.json(&format!("{words} --force"), 0);
+    }
+    for (words, part) in [
+        ("convert voc --out x --to coco --splits val --shards 2", "--shards"),
+        ("convert voc --out x --to folder --splits none", "`--to voc`"),
+        ("convert voc --out in --to coco --splits val", "--out"),
+    ] {
+        let output = scene.fcn(words);
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(part), "{words}: {}", stderr(&output));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Data sets for semantic segmentation, without a tensor engine: photographs with one class id a pixel.
 //!
 //! Open a folder of photographs and masks, find out what is wrong with it, read samples, cut training batches, convert
-//! it to TFRecord files, score predictions, and show the results. Reading is strict: what would end in a wrong score is
+//! it to TFRecord files or another layout, write label files, score predictions, and show the results. Reading is strict: what would end in a wrong score is
 //! an error that names the file, the value found, the value expected and the remedy.
 //!
 //! ```

@@ -1,11 +1,11 @@
-//! `fcn convert`: data set to TFRecords.
+//! `fcn convert`: data set to TFRecords, or to files in another layout.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use fcn_core::Result;
+use fcn_core::{Error, Result};
 use segdata::convert::{
-    ConvertOptions, ConvertReport, ConvertedSplit, DEFAULT_MIN_SIZE, ExifPolicy, OnError, VoidPolicy, convert,
+    ConvertOptions, ConvertReport, ConvertedSplit, DEFAULT_MIN_SIZE, ExifPolicy, OnError, Target, VoidPolicy, convert,
     skipped_error,
 };
 
@@ -14,28 +14,34 @@ use crate::flags::global::Global;
 use crate::flags::mask_values::MaskValuesFlag;
 use crate::report;
 
-/// Write a data set as TFRecords, with an index
+/// Write a data set as TFRecords with an index, or in another layout
 ///
 /// Image files are stored untouched (as PNG of 8 bits where --scale-16bit or --bands change what is read), masks as one
-/// class id a pixel. The same data give the same bytes, whatever the
-/// number of threads. dataset.json is written last: a folder without it is no whole conversion.
+/// class id a pixel. The same data give the same bytes, whatever the number of threads. Of records dataset.json is written
+/// last: a folder without it is no whole conversion. Another layout is opened and compared with the data before it appears
+/// under its name.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: fcn convert VOCdevkit/VOC2012 --out records --splits train,val --shards 4")]
+#[command(after_help = "Examples:
+  fcn convert VOCdevkit/VOC2012 --out records --splits train,val --shards 4
+  fcn convert export.zip --to coco --out coco")]
 pub struct Args {
     /// A folder, zip or tar in any usual layout, or record files
     data: PathBuf,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = To::Records)]
+    to: To,
     /// Splits to convert, separated by commas [default: train,val as far as they exist]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     splits: Vec<String>,
-    /// Files a split
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    shards: u16,
-    /// Leave out images whose shorter side is below this, in pixels
-    #[arg(long, default_value_t = DEFAULT_MIN_SIZE, value_name = "PIXELS")]
-    min_size: usize,
+    /// Files a split, of records [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    shards: Option<u16>,
+    /// Leave out images whose shorter side is below this, in pixels [default: 224 for records, 0 for the others]
+    #[arg(long, value_name = "PIXELS")]
+    min_size: Option<usize>,
     /// What becomes of void pixels: 255, or class 0 as in old record files
     #[arg(long, value_enum, default_value_t = Void::Keep)]
     void: Void,
@@ -57,6 +63,18 @@ pub struct Args {
     force: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// SPLIT-00000-of-00004.tfrecord and dataset.json
+    Records,
+    /// images/SPLIT/, masks/SPLIT/ and classes.txt
+    Folder,
+    /// JPEGImages/, SegmentationClass/, ImageSets/Segmentation/SPLIT.txt and classes.txt
+    Voc,
+    /// images/SPLIT/, annotations/instances_SPLIT.json and classes.txt; void is a category of its own
+    Coco,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Void {
     Keep,
@@ -75,15 +93,27 @@ enum Exif {
     Upright,
 }
 
+/// Files a split of records, unless it is said.
+const DEFAULT_SHARDS: u16 = 4;
+
 /// Converts and prints what was written.
 pub fn run(args: Args, global: &Global) -> Result<()> {
+    if args.to != To::Records && args.shards.is_some() {
+        return Err(Error::usage("--shards is about records").hint("leave --shards out, or write --to records"));
+    }
     let options = ConvertOptions {
         data: args.data,
         open: args.data_flags.options(args.classes, args.mask_values.given())?,
         out: args.out,
+        to: match args.to {
+            To::Records => Target::Records,
+            To::Folder => Target::Folder,
+            To::Voc => Target::Voc,
+            To::Coco => Target::Coco,
+        },
         splits: args.splits,
-        shards: args.shards.into(),
-        min_size: args.min_size,
+        shards: args.shards.unwrap_or(DEFAULT_SHARDS).into(),
+        min_size: args.min_size.unwrap_or(if args.to == To::Records { DEFAULT_MIN_SIZE } else { 0 }),
         void: match args.void {
             Void::Keep => VoidPolicy::Keep,
             Void::Background => VoidPolicy::Background,

@@ -11,7 +11,7 @@ use fcn_core::train::{RunPaths, TrainConfig};
 use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result, device, weights};
 use segdata::check::{CheckOptions, check};
-use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use segdata::convert::{ConvertOptions, ExifPolicy, OnError, Target, VoidPolicy, convert};
 use segdata::dataset::{Dataset, Split};
 use segdata::files::write::write_bytes_atomically;
 use segdata::metrics::Tally;
@@ -174,6 +174,7 @@ fn convert_drawn(data: &Path, records: &Path, overwrite: bool, global: &Global) 
         data: data.to_path_buf(),
         open: Default::default(),
         out: records.to_path_buf(),
+        to: Target::Records,
         splits: vec!["train".to_string(), "val".to_string()],
         shards: 1,
         min_size: 0, // the photographs are smaller than VOC's

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use crate::convert::{ConvertOptions, ExifPolicy, OnError, Target, VoidPolicy, convert};
 use crate::dataset::drawn::Foreign::{Grey, OneBit, Palette, Rgb};
 use crate::dataset::drawn::{Foreign, drawn_folder};
 use crate::dataset::{Dataset, OpenOptions};
@@ -44,6 +44,7 @@ fn conversion(data: &Path, out: &Path) -> ConvertOptions {
         data: data.to_path_buf(),
         open: OpenOptions::default(),
         out: out.to_path_buf(),
+        to: Target::Records,
         splits: Vec::new(),
         shards: 1,
         min_size: 1,

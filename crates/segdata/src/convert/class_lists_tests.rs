@@ -16,7 +16,7 @@ use crate::size::Size;
 
 /// A class list with void at any place, 255 as void, as a class or not at all, and names of several words; and what each
 /// value means.
-fn random_list(rng: &mut Rng) -> (String, Vec<(u8, u8)>) {
+pub(super) fn random_list(rng: &mut Rng) -> (String, Vec<(u8, u8)>) {
     let (mut lines, mut meaning, mut classes) = (Vec::new(), Vec::new(), 0);
     let values = 4 + rng.below(6); // two classes at least
     let voids = [rng.below(values + 1), rng.below(2 * values)];

@@ -8,6 +8,21 @@ use crate::dataset::OpenOptions;
 /// are cut from them.
 pub const DEFAULT_MIN_SIZE: usize = 224;
 
+/// The form that a data set is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// TFRecord files and `dataset.json`.
+    #[default]
+    Records,
+    /// `images/SPLIT/`, `masks/SPLIT/` and `classes.txt`.
+    Folder,
+    /// `JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/` and `classes.txt`.
+    Voc,
+    /// `images/SPLIT/`, `annotations/instances_SPLIT.json` and `classes.txt`.
+    Coco,
+}
+
 /// What becomes of void pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VoidPolicy {
@@ -47,9 +62,11 @@ pub struct ConvertOptions {
     pub open: OpenOptions,
     /// The folder to write.
     pub out: PathBuf,
+    /// The form to write.
+    pub to: Target,
     /// The splits to convert; if empty `train` and `val`, as far as they exist, and every split where neither does.
     pub splits: Vec<String>,
-    /// Files a split.
+    /// Files a split, of records.
     pub shards: usize,
     /// Images with a shorter side below this are left out, in pixels.
     pub min_size: usize,

@@ -1,35 +1,48 @@
-//! One sample on its way from the data set to a record.
-
-use tfio::Example;
+//! One sample on its way from the data set to a writer.
 
 use super::options::{ConvertOptions, ExifPolicy, VoidPolicy};
+use super::writer::{Sample, Writer};
 use crate::dataset::{Split, check_sizes};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{self, Format, Header};
 use crate::labels::VOID;
 
-/// A sample on its way into a shard.
-pub(super) enum Prepared {
-    Record { bytes: Vec<u8>, pixels: Box<[u64; 256]> },
+/// What came of a sample.
+pub(super) enum Prepared<R> {
+    Ready {
+        ready: R,
+        pixels: Box<[u64; 256]>,
+    },
     TooSmall(String),
     Bad(Error),
+    /// What ends the conversion.
+    Failed(Error),
 }
 
-/// Reads, verifies and encodes one sample.
-pub(super) fn prepare(split: &Split, i: usize, options: &ConvertOptions) -> Prepared {
-    match try_prepare(split, i, options) {
-        Ok(prepared) => prepared,
-        Err(e) => Prepared::Bad(e),
+/// Reads and verifies sample `i`, and lets `writer` prepare it.
+pub(super) fn prepare<W: Writer>(split: &Split, i: usize, options: &ConvertOptions, writer: &W) -> Prepared<W::Ready> {
+    let sample = match read(split, i, options) {
+        Ok(Ok(sample)) => sample,
+        Ok(Err(too_small)) => return Prepared::TooSmall(too_small),
+        Err(e) => return Prepared::Bad(e),
+    };
+    let mut pixels = Box::new([0u64; 256]);
+    sample.labels.ids.iter().for_each(|&id| pixels[usize::from(id)] += 1);
+    match writer.ready(split.name(), sample) {
+        Ok(ready) => Prepared::Ready { ready, pixels },
+        Err(e) if e.kind == ErrorKind::Data => Prepared::Bad(e),
+        Err(e) => Prepared::Failed(e),
     }
 }
 
-fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prepared> {
+/// The sample, or why it is too small.
+fn read(split: &Split, i: usize, options: &ConvertOptions) -> Result<std::result::Result<Sample, String>> {
     let (pair, reading) = (split.pair(i)?, split.reading());
     let at_image = |e: Error| if e.path.is_some() { e } else { e.at(split.source(i)) };
     let mut encoded = pair.image?;
     let header = image::read_header(&encoded).map_err(at_image)?;
     if header.size.shorter_side() < options.min_size {
-        return Ok(Prepared::TooSmall(format!("{} is below {} pixels", header.size, options.min_size)));
+        return Ok(Err(format!("{} is below {} pixels", header.size, options.min_size)));
     }
     let mask = pair.mask?;
     // Decoding is the only proof that the image is whole.
@@ -52,16 +65,5 @@ fn try_prepare(split: &Split, i: usize, options: &ConvertOptions) -> Result<Prep
     if options.void == VoidPolicy::Background {
         labels.ids.iter_mut().filter(|id| **id == VOID).for_each(|id| *id = 0);
     }
-    let mut pixels = Box::new([0u64; 256]);
-    labels.ids.iter().for_each(|&id| pixels[usize::from(id)] += 1);
-    let extension = if header.format == Format::Jpeg { "jpg" } else { header.format.name() };
-    let bytes = Example::new()
-        .with_bytes("image/encoded", encoded)
-        .with_bytes("image/filename", format!("{}.{extension}", split.id(i)).into_bytes())
-        .with_bytes("image/format", header.format.name().as_bytes())
-        .with_int64("image/height", labels.height as i64)
-        .with_bytes("image/label", labels.ids)
-        .with_int64("image/width", labels.width as i64)
-        .encode();
-    Ok(Prepared::Record { bytes, pixels })
+    Ok(Ok(Sample { id: split.id(i).to_string(), encoded, header, labels }))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::options::Target;
 use crate::dataset::Form;
 use crate::dataset::layouts::records::SkippedSample;
 use crate::error::{Error, ErrorKind};
@@ -14,9 +15,11 @@ pub struct ConvertReport {
     pub layout: Form,
     /// Files beside the photographs and masks that are neither, counted, in a sentence; null where there are none.
     pub left_out: Option<String>,
+    /// The form that was written: the word that `to` takes.
+    pub to: Target,
     /// In the order asked for.
     pub splits: Vec<ConvertedSplit>,
-    /// Digest over all splits, also in `dataset.json`.
+    /// Digest over all splits, also in `dataset.json` or `conversion.json`.
     pub fingerprint: String,
 }
 
@@ -27,13 +30,13 @@ pub struct ConvertedSplit {
     pub name: String,
     /// Samples that the split names.
     pub listed: usize,
-    /// Records written.
+    /// Samples written.
     pub written: usize,
     /// Samples left out, and why: too small ones, and bad ones where those are skipped.
     pub skipped: Vec<SkippedSample>,
     /// How many of `skipped` were bad.
     pub bad: usize,
-    /// The shards.
+    /// The shards, or the files and folders that hold the split.
     #[serde(serialize_with = "crate::files::path_text::paths_as_text")]
     pub files: Vec<PathBuf>,
     /// Images in which each class occurs, by id.

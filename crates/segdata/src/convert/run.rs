@@ -2,10 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::options::{ConvertOptions, OnError};
+use super::files::Files;
+use super::options::{ConvertOptions, OnError, Target};
 use super::prepare::{Prepared, prepare};
+use super::records::Records;
 use super::report::{ConvertReport, ConvertedSplit};
-use super::shards::{Folder, ShardWriter};
+use super::writer::Writer;
 use crate::dataset::layouts::records::SkippedSample;
 use crate::dataset::{Dataset, Split};
 use crate::error::{Error, Result};
@@ -16,32 +18,46 @@ const BATCH_PER_THREAD: usize = 16;
 /// Converts a data set. `progress` is called with the samples done and their number.
 ///
 /// # Errors
-/// Masks that contradict each other or hold one class alone; `out` holds records already; a split is missing or empty; bad samples (all of them named) unless they are skipped;
-/// nothing left to write; anything the system refuses. Nothing that looks like a whole data set is left behind.
+/// Masks that contradict each other or hold one class alone; something else in `out`; a split is missing or empty; splits
+/// or classes that the form cannot hold; bad samples (all of them named) unless they are skipped; nothing left to write;
+/// anything the system refuses. Nothing that looks like a whole data set is left behind.
 pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Result<ConvertReport> {
     let dataset = Dataset::open_with(&options.data, &options.open)?;
     let names = if options.splits.is_empty() { usual_splits(&dataset) } else { options.splits.clone() };
     let splits = names.iter().map(|name| dataset.split_as_listed(name)).collect::<Result<Vec<_>>>()?;
-    if splits.is_empty() || options.shards == 0 {
-        return Err(Error::usage("nothing to convert: at least one split and one shard are needed"));
+    if splits.is_empty() {
+        return Err(Error::usage("nothing to convert: at least one split is needed"));
     }
     dataset.refuse_contradictions()?;
     dataset.refuse_one_class()?;
-    let mut folder = Folder::begin(&options.out, options.overwrite)?;
+    match options.to {
+        Target::Records => write(Records::begin(options)?, &dataset, &splits, options, progress),
+        to => write(Files::begin(to, options, &dataset.classes, &splits)?, &dataset, &splits, options, progress),
+    }
+}
+
+fn write<W: Writer>(
+    mut writer: W,
+    dataset: &Dataset,
+    splits: &[Split],
+    options: &ConvertOptions,
+    progress: &dyn Fn(usize, usize),
+) -> Result<ConvertReport> {
     let total = splits.iter().map(Split::len).sum();
     let (mut done, mut bad) = (0, Vec::new());
     let mut report = ConvertReport {
         layout: dataset.form,
         left_out: dataset.left_out().map(Into::into),
+        to: options.to,
         splits: Vec::new(),
         fingerprint: String::new(),
     };
-    for split in &splits {
+    for split in splits {
         let mut advance = |n: usize| {
             done += n;
             progress(done, total);
         };
-        report.splits.push(convert_split(split, options, &mut folder, &mut bad, &mut advance)?);
+        report.splits.push(convert_split(split, options, &mut writer, &mut bad, &mut advance)?);
     }
     if !bad.is_empty() && options.on_error == OnError::Stop {
         return Err(stopped(&bad));
@@ -51,7 +67,7 @@ pub fn convert(options: &ConvertOptions, progress: &dyn Fn(usize, usize)) -> Res
         return Err(Error::data(format!("no image of split `{}` is left to write{reason}", split.name))
             .hint("lower `min_size`, or run `check`"));
     }
-    report.fingerprint = folder.finish(&dataset.classes, &report.splits)?;
+    report.fingerprint = writer.finish(&dataset.classes, &report.splits)?;
     Ok(report)
 }
 
@@ -62,10 +78,10 @@ fn usual_splits(dataset: &Dataset) -> Vec<String> {
     if usual.is_empty() { all } else { usual }
 }
 
-fn convert_split(
+fn convert_split<W: Writer>(
     split: &Split,
     options: &ConvertOptions,
-    folder: &mut Folder,
+    writer: &mut W,
     bad: &mut Vec<String>,
     advance: &mut dyn FnMut(usize),
 ) -> Result<ConvertedSplit> {
@@ -90,27 +106,27 @@ fn convert_split(
         converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
         converted.listed += 1;
     }
-    let batch = BATCH_PER_THREAD * rayon::current_num_threads();
-    for shard in 0..options.shards {
-        let range = shard * split.len() / options.shards..(shard + 1) * split.len() / options.shards;
-        let mut writer = ShardWriter::create(folder, split.name(), shard, options.shards)?;
-        let indices: Vec<usize> = range.collect();
+    let (batch, parts) = (BATCH_PER_THREAD * rayon::current_num_threads(), writer.parts());
+    for part in 0..parts {
+        writer.begin(split, part)?;
+        let indices: Vec<usize> = (part * split.len() / parts..(part + 1) * split.len() / parts).collect();
         for batch in indices.chunks(batch) {
-            let prepared: Vec<Prepared> = batch.par_iter().map(|&i| prepare(split, i, options)).collect();
+            let prepared: Vec<_> = batch.par_iter().map(|&i| prepare(split, i, options, &*writer)).collect();
             for (&i, sample) in batch.iter().zip(prepared) {
                 let id = split.id(i).to_string();
                 match sample {
-                    Prepared::Record { bytes, pixels } => {
-                        writer.write(id, &bytes)?;
+                    Prepared::Ready { ready, pixels } => {
+                        writer.write(id, ready)?;
                         converted.count(&pixels);
                     }
                     Prepared::TooSmall(reason) => converted.skipped.push(SkippedSample { id, reason }),
                     Prepared::Bad(e) => converted.reject(id, e.to_string(), bad),
+                    Prepared::Failed(e) => return Err(e),
                 }
             }
             advance(batch.len());
         }
-        converted.files.push(writer.close(folder)?);
+        converted.files.extend(writer.end()?);
     }
     Ok(converted)
 }

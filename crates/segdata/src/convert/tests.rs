@@ -16,6 +16,7 @@ pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
         data: data.to_path_buf(),
         open: Default::default(),
         out: out.to_path_buf(),
+        to: Target::Records,
         splits: vec!["train".into(), "val".into()],
         shards: 2,
         min_size: 24,
@@ -26,7 +27,7 @@ pub(super) fn options(data: &Path, out: &Path) -> ConvertOptions {
     }
 }
 
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(super) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|e| e.unwrap().path())

@@ -37,6 +37,11 @@ impl Format {
         }
     }
 
+    /// The usual extension of its files, without a dot.
+    pub fn extension(self) -> &'static str {
+        if self == Format::Jpeg { "jpg" } else { self.name() }
+    }
+
     /// The format that a file's extension (any case, no dot) promises; `None` where it is not one of an image.
     pub fn of_extension(extension: &str) -> Option<Format> {
         IMAGE_EXTENSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, format)| *format)

@@ -6,6 +6,7 @@ use image::DynamicImage;
 
 use super::*;
 use crate::labels::{Classes, LabelMap, VOID, voc_colour};
+use crate::rng::Rng;
 use crate::size::Size;
 
 /// A smooth picture, so that JPEG keeps its colours.
@@ -48,6 +49,25 @@ pub(crate) fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let content = [b"Exif\0\0".as_slice(), &tiff].concat();
     let length = (content.len() as u16 + 2).to_be_bytes();
     [&jpeg[..2], &[0xff, 0xe1], &length, &content, &jpeg[2..]].concat()
+}
+
+/// A map of up to 24x24 pixels that holds these ids: noise, rectangles over each other, or both.
+pub(crate) fn random_map(rng: &mut Rng, ids: &[u8]) -> LabelMap {
+    let size = Size::new(1 + rng.below(24), 1 + rng.below(24));
+    let mut map = LabelMap::filled(size, ids[0]);
+    for _ in 0..rng.below(12) {
+        let id = ids[rng.below(ids.len())];
+        let [columns, rows] = [size.width, size.height].map(|n| rng.below(n)..rng.below(n + 1));
+        rows.for_each(|y| columns.clone().for_each(|x| map.ids[y * size.width + x] = id));
+    }
+    let noise = [0, 10, 100][rng.below(3)];
+    for id in &mut map.ids {
+        if rng.below(100) < noise {
+            let most = 1 + rng.below(ids.len());
+            *id = ids[rng.below(most)];
+        }
+    }
+    map
 }
 
 #[test]

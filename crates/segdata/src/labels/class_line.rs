@@ -1,5 +1,6 @@
 //! One line of a class list: value, name and colour, in the notations that such lists come in.
 
+use super::names::is_void_name;
 use crate::error::{Error, Result};
 
 /// One line of a class list.
@@ -210,9 +211,4 @@ fn separated(line: &str) -> String {
         return blanks(&line[..start]) + line[start..].trim_end_matches([',', ';']);
     }
     blanks(&line[..start]) + &line[start..stop.max(start)] + &blanks(&line[stop.max(start)..])
-}
-
-/// Whether a class of this name is no class, but the absence of a label.
-pub(crate) fn is_void_name(name: &str) -> bool {
-    name.eq_ignore_ascii_case("void") || name.eq_ignore_ascii_case("ignore")
 }

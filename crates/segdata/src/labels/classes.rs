@@ -79,15 +79,29 @@ impl Classes {
     /// The class list as a `classes.txt`: `id name r g b` a line, void last.
     /// [`MaskCoding::parse`](super::MaskCoding::parse) reads it back.
     pub fn to_text(&self) -> String {
-        let line = |id: usize, name: &str, [r, g, b]: [u8; 3]| format!("{id} {name} {r} {g} {b}\n");
-        let classes = self.names.iter().zip(&self.palette).enumerate();
-        let mut text: String = classes.map(|(id, (name, &rgb))| line(id, name, rgb)).collect();
+        let mut text = self.lines(0);
         match self.palette.contains(&voc_colour(VOID)) {
             true => text.push_str(&format!("{VOID} void\n")), // its colour is that of a class
             false => text.push_str(&line(VOID.into(), "void", voc_colour(VOID))),
         }
         text
     }
+
+    /// The class list where what has no label is void, as it is among shapes without a class for the rest: `0 void`, then
+    /// the classes.
+    pub(crate) fn to_text_after_void(&self) -> String {
+        format!("0 void\n{}", self.lines(1))
+    }
+
+    /// A line for each class, with values from `first` on.
+    fn lines(&self, first: usize) -> String {
+        let classes = self.names.iter().zip(&self.palette).enumerate();
+        classes.map(|(id, (name, &rgb))| line(first + id, name, rgb)).collect()
+    }
+}
+
+fn line(value: usize, name: &str, [r, g, b]: [u8; 3]) -> String {
+    format!("{value} {name} {r} {g} {b}\n")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! file means. Scores of a network come in as `[classes, pixels]` floats and become ids by [`most_likely`].
 //!
 //! ```text
-//! class_file -> class_line -> class_list (text in) -> coding -> classes        map (scores in, ids out)
+//! class_file, names -> class_line -> class_list (text in) -> coding -> classes        map (scores in, ids out)
 //! ```
 //!
 //! Ids, void and colours are those of PASCAL VOC (Everingham et al., "The PASCAL visual object classes challenge: A
@@ -17,9 +17,10 @@ mod class_list;
 mod classes;
 mod coding;
 mod map;
+mod names;
 
 pub use classes::{Classes, VOC_NAMES, VOID, voc_colour};
 pub use coding::{MaskCoding, MaskValue, MaskValues};
 pub use map::{LabelMap, most_likely};
 
-pub(crate) use class_line::is_void_name;
+pub(crate) use names::{LABELME_VOID, is_background_name, is_void_name};

@@ -21,7 +21,7 @@ use fcn_core::peak_rss_bytes;
 use fcn_core::train::TrainConfig;
 use fcn_core::train::{Optimizer, add_gradients, gradient_norm};
 use fcn_core::{Error, Result};
-use segdata::convert::{ConvertOptions, ExifPolicy, OnError, VoidPolicy, convert};
+use segdata::convert::{ConvertOptions, ExifPolicy, OnError, Target, VoidPolicy, convert};
 use segdata::dataset::augment::AugmentOptions;
 use segdata::dataset::loader::{BatchPlan, Loader};
 use segdata::dataset::{Dataset, OpenOptions};
@@ -311,6 +311,7 @@ pub fn convert_dataset(options: &BenchOptions, data: &Path, open: &OpenOptions) 
             data: data.to_path_buf(),
             open: open.clone(),
             out: out.clone(),
+            to: Target::Records,
             splits: vec!["train".into(), "val".into()],
             shards: 1,
             min_size: 1,

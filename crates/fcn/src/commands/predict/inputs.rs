@@ -23,6 +23,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// Where the photograph lies; its name where it is no file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Input::File(path) => path,
+            Input::Stdin => Path::new("stdin"),
+        }
+    }
+
     /// For people and logs.
     pub fn name(&self) -> String {
         match self {
@@ -125,11 +133,12 @@ pub fn collect(arguments: &[OsString]) -> Result<(Vec<Input>, LeftOut)> {
     Ok((inputs, left_out))
 }
 
-/// Refuses, before any work, results of one name, and results that would take the place of a photograph.
-pub fn refuse_collisions(inputs: &[Input], out: &Path) -> Result<()> {
+/// Refuses, before any work, results of one name, and results that would take the place of a photograph; `ends` are how
+/// the names of results end.
+pub fn refuse_collisions(inputs: &[Input], out: &Path, ends: &[&str]) -> Result<()> {
     let mut by_name: BTreeMap<OsString, &Input> = BTreeMap::new();
     for input in inputs {
-        for end in [".png", "_overlay.jpg", ".npy"] {
+        for end in ends {
             if let Some(other) = by_name.insert(input.output_name(end), input) {
                 let name = input.output_name(end).to_string_lossy().into_owned();
                 return Err(Error::usage(format!("{} and {} would both become {name}", other.name(), input.name()))
@@ -208,6 +217,7 @@ mod tests {
 
     #[test]
     fn results_never_meet_and_never_replace_a_photograph() {
+        let (masks, label_files): (&[&str], &[&str]) = (&[".png", "_overlay.jpg", ".npy"], &["_overlay.jpg", ".npy"]);
         let (one, two, out) =
             (folder_with(&["a.jpg", "a.png"]), folder_with(&["a.jpg", "b.jpg", "a_overlay.jpg"]), folder_with(&[]));
         let file = |folder: &tempfile::TempDir, name: &str| Input::File(folder.path().join(name));
@@ -219,8 +229,10 @@ mod tests {
             ("a JPEG into its own folder", vec![file(&two, "a.jpg"), file(&two, "b.jpg")], &two, true),
             ("a PNG elsewhere", vec![file(&one, "a.png"), file(&two, "b.jpg")], &out, true),
         ];
+        let png = [file(&one, "a.png")];
+        assert!(refuse_collisions(&png, one.path(), label_files).is_ok(), "no mask takes the place of the photograph");
         for (what, inputs, out, fine) in cases {
-            assert_eq!(refuse_collisions(&inputs, out.path()).is_ok(), fine, "{what}");
+            assert_eq!(refuse_collisions(&inputs, out.path(), masks).is_ok(), fine, "{what}");
         }
     }
 

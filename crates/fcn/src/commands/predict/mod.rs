@@ -1,9 +1,10 @@
-//! `fcn predict`: photographs in, index PNGs, overlays and probabilities out.
+//! `fcn predict`: photographs in, index PNGs or label files, overlays and probabilities out.
 //!
 //! One bad photograph does not stop the others. Each output is written beside its place and renamed, so that whatever
 //! is in the folder is whole.
 
 mod inputs;
+mod labels;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use fcn_core::infer::{CrfParams, changed_pixels, refine};
 use fcn_core::infer::{Extra, Prediction, Predictor};
 use fcn_core::{Error, ErrorKind, Result};
+use segdata::convert::label_files::{LabelFiles, Picture};
 use segdata::files::npy;
 use segdata::files::write::write_bytes_atomically;
 use segdata::image::{DEFAULT_MAX_PIXELS, ReadOptions, RgbImage, count_images, decode_rgb_with, encode_mask_png};
@@ -24,6 +26,7 @@ use crate::flags::inference::Inference;
 use crate::flags::reading::ReadingFlags;
 use crate::report::{self, Progress, percent};
 use inputs::{Input, LeftOut};
+use labels::LabelFlags;
 
 /// Quality of the overlays, which are for looking at.
 const OVERLAY_JPEG_QUALITY: u8 = 90;
@@ -36,9 +39,13 @@ const OVERLAY_JPEG_QUALITY: u8 = 90;
 /// applied) and DIR/<name>_overlay.jpg with a legend. Photographs that cannot be read are named at the end and the
 /// exit code is 8. With --crf, mask and probabilities are those after the CRF, and the overlay shows both results.
 ///
+/// With another --format, label files take the place of the masks: an object is a connected region of one class. What no
+/// object covers is the class called background. DIR/classes.txt lies beside them, so that the data set can be read again.
+///
 /// Examples:
 ///   fcn predict photo.jpg holiday/ 'more/*.png' --weights runs/voc --out masks
 ///   fcn predict photo.jpg --weights runs/voc --out masks --crf --iterations 10
+///   fcn predict photos/ --weights runs/voc --out photos --format labelme --no-overlay
 ///   curl -s https://example.org/cat.jpg | fcn predict - --weights best.safetensors --out masks
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -70,6 +77,8 @@ pub struct Args {
     #[command(flatten)]
     reading: ReadingFlags,
     #[command(flatten)]
+    labels: LabelFlags,
+    #[command(flatten)]
     crf_flags: CrfFlags,
     #[command(flatten)]
     inference: Inference,
@@ -81,8 +90,18 @@ struct Written {
     input: String,
     width: usize,
     height: usize,
-    #[serde(serialize_with = "segdata::files::path_text::path_as_text")]
-    mask: PathBuf,
+    /// The mask, of format png.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "segdata::files::path_text::optional_path_as_text"
+    )]
+    mask: Option<PathBuf>,
+    /// The label file, of other formats.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "segdata::files::path_text::optional_path_as_text"
+    )]
+    labels: Option<PathBuf>,
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "segdata::files::path_text::optional_path_as_text"
@@ -112,9 +131,12 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     let reading = ReadOptions { max_pixels: args.max_pixels, ..args.reading.options() };
     let (inputs, left_out) = inputs::collect(&args.images)?;
     left_out.line().iter().for_each(|line| report::note(line));
-    inputs::refuse_collisions(&inputs, &args.out)?;
+    inputs::refuse_collisions(&inputs, &args.out, args.labels.ends())?;
+    args.labels.refuse_what_cannot_be(&inputs, &args.out)?;
     let predictor = args.inference.predictor(&args.weights, global)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
+    let classes = &predictor.meta().classes;
+    let mut files = args.labels.begin(&args.out, classes)?;
     let progress = Progress::new("photographs", inputs.len(), global);
     let (mut written, mut failed): (Vec<Written>, Vec<Failed>) = Default::default();
     let mut several = Vec::new();
@@ -123,7 +145,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             // A folder that takes no file would take none of the next photograph either: that ends the command.
             Ok(labelled) => {
                 several.extend((labelled.images > 1).then(|| (input.name(), labelled.images)));
-                written.push(write(&args, input, &labelled, &predictor.meta().classes)?);
+                written.push(write(&args, input, &labelled, classes, files.as_mut())?);
             }
             Err(e) if args.strict || matches!(e.kind, ErrorKind::Weights | ErrorKind::Internal | ErrorKind::Usage) => {
                 return Err(e);
@@ -143,7 +165,8 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
             if several.len() > 1 { format!(" (the first of {} such files)", several.len()) } else { String::new() };
         report::note(&format!("note: {first} holds {images} frames or pages, of which the first was read{more}"));
     }
-    print(&written, &failed, &left_out, crf.as_ref(), global)?;
+    files.filter(|_| !written.is_empty()).map_or(Ok(()), LabelFiles::finish)?;
+    print(&args, &written, &failed, &left_out, crf.as_ref(), global)?;
     match failed.len() {
         0 => Ok(()),
         n => Err(Error::new(ErrorKind::Skipped, format!("{n} of {} photographs were left out", inputs.len()))
@@ -179,11 +202,26 @@ fn label(
     Ok(Labelled { photo, images, prediction, refined: Some(refined.labels) })
 }
 
-fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> Result<Written> {
+fn write(
+    args: &Args,
+    input: &Input,
+    labelled: &Labelled,
+    classes: &Classes,
+    files: Option<&mut LabelFiles>,
+) -> Result<Written> {
     let Labelled { photo, prediction, refined, .. } = labelled;
     let file = |end: &str| args.out.join(input.output_name(end));
-    let mask = file(".png");
-    write_bytes_atomically(&mask, &encode_mask_png(refined.as_ref().unwrap_or(&prediction.labels), classes)?)?;
+    let map = refined.as_ref().unwrap_or(&prediction.labels);
+    let (mut mask, mut labels) = (None, None);
+    match files {
+        Some(files) => {
+            labels = Some(files.add(&Picture { photograph: input.path(), stem: &input.output_name("") }, map)?);
+        }
+        None => {
+            write_bytes_atomically(&file(".png"), &encode_mask_png(map, classes)?)?;
+            mask = Some(file(".png"));
+        }
+    }
     let overlay = match args.no_overlay {
         true => None,
         false => Some(write_overlay(file("_overlay.jpg"), labelled, classes)?),
@@ -199,7 +237,8 @@ fn write(args: &Args, input: &Input, labelled: &Labelled, classes: &Classes) -> 
     let changed = refined
         .as_ref()
         .map(|refined| changed_pixels(&prediction.labels, refined) as f64 / prediction.labels.ids.len().max(1) as f64);
-    Ok(Written { input: input.name(), width: photo.width, height: photo.height, mask, overlay, probabilities, changed })
+    let (width, height) = (photo.width, photo.height);
+    Ok(Written { input: input.name(), width, height, mask, labels, overlay, probabilities, changed })
 }
 
 fn write_overlay(path: PathBuf, labelled: &Labelled, classes: &Classes) -> Result<PathBuf> {
@@ -221,6 +260,7 @@ fn changed_in_all(written: &[Written]) -> Option<f64> {
 }
 
 fn print(
+    args: &Args,
     written: &[Written],
     failed: &[Failed],
     left_out: &LeftOut,
@@ -251,7 +291,8 @@ fn print(
         });
     }
     for one in written {
-        let path = one.overlay.as_ref().unwrap_or(&one.mask).display();
+        let shown = [&one.overlay, &one.mask, &one.labels].into_iter().find_map(|path| path.as_deref());
+        let path = shown.unwrap_or(&args.out).display();
         match one.changed {
             Some(share) => report::print_line(&format!("{path}  the CRF changed {} of the pixels", percent(share))),
             None => report::print_line(&path.to_string()),

@@ -40,6 +40,21 @@ impl Patch {
         Ok(Patch { left, top, size, counts })
     }
 
+    /// Column and row of its upper left corner.
+    pub fn place(&self) -> [i64; 2] {
+        [self.left, self.top]
+    }
+
+    /// The size of the mask.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Pixels outside and inside the object by turns, row after row.
+    pub fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
     /// The object in an image file of one channel or with transparency: what is neither 0 nor transparent is inside.
     ///
     /// # Errors

@@ -5,13 +5,9 @@ use std::collections::HashMap;
 use crate::dataset::layout::OpenOptions;
 use crate::error::{Error, Result};
 use crate::files::tree::Tree;
-use crate::labels::{Classes, MaskCoding, VOID, class_file, is_void_name, voc_colour};
-
-/// labelme's name of labels that mark pixels as void; those of class lists are others.
-const LABELME_VOID: &str = "__ignore__";
-
-/// Names of labels that mark pixels as background, in lower case.
-const BACKGROUND_NAMES: [&str; 3] = ["background", "_background_", "__background__"];
+use crate::labels::{
+    Classes, LABELME_VOID, MaskCoding, VOID, class_file, is_background_name, is_void_name, voc_colour,
+};
 
 /// The class list beside the labels. Those of other programs number their labels without background.
 const CLASS_LIST: &str = "classes.txt";
@@ -58,7 +54,7 @@ impl ClassNames {
             if name.trim().is_empty() || name.chars().any(char::is_control) {
                 return Err(Error::data(format!("{name:?} is no name of a class")).hint("name the label in one line"));
             }
-            if is_void(name) || is_background(name) || ids.contains_key(name) {
+            if is_void(name) || is_background_name(name) || ids.contains_key(name) {
                 continue;
             }
             let id = u8::try_from(names.len()).ok().filter(|id| *id < VOID);
@@ -80,7 +76,7 @@ impl ClassNames {
     fn given(coding: MaskCoding, labels: &[Label]) -> Result<Self> {
         let names = &coding.classes.names;
         let ids: HashMap<String, u8> = names.iter().enumerate().map(|(id, name)| (name.clone(), id as u8)).collect();
-        let named = names.iter().position(|name| is_background(name)).map(|id| id as u8);
+        let named = names.iter().position(|name| is_background_name(name)).map(|id| id as u8);
         let background = named.or(coding.id_of_value(0)).unwrap_or(0);
         if named.is_none()
             && let Some(first) = names.get(usize::from(background))
@@ -99,7 +95,7 @@ impl ClassNames {
         if let Some(&id) = self.ids.get(name) {
             return Ok(id);
         }
-        match (is_void(name), is_background(name)) {
+        match (is_void(name), is_background_name(name)) {
             (true, _) => Ok(VOID),
             (_, true) => Ok(self.background),
             _ if self.given => Err(format!("the label `{name}` is not in the class list")),
@@ -110,10 +106,6 @@ impl ClassNames {
 
 fn is_void(name: &str) -> bool {
     is_void_name(name) || name == LABELME_VOID
-}
-
-fn is_background(name: &str) -> bool {
-    BACKGROUND_NAMES.iter().any(|background| background.eq_ignore_ascii_case(name))
 }
 
 /// The colours of the labels where each has one of its own; VOC's otherwise, since a colour must mean one class.
