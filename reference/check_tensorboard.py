@@ -11,6 +11,7 @@ import sys
 
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "images": 0, "tensors": 0})
 events.Reload()
@@ -18,7 +19,7 @@ events.Reload()
 tags = events.Tags()
 assert sorted(tags["scalars"]) == ["large/step", "train/loss"], tags
 assert tags["images"] == ["val/prediction"], tags
-assert tags["tensors"] == ["run/command"], tags
+assert sorted(tags["tensors"]) == ["_hparams_/session_start_info", "run/command"], tags
 
 # The second file resumed at step 3: steps 3 and 4 of the first are forgotten.
 loss = [(event.step, round(event.value, 6)) for event in events.Scalars("train/loss")]
@@ -37,4 +38,9 @@ assert pixels.tobytes() == bytes([255, 0, 0, 0, 0, 255])
 assert text.tensor_proto.string_val[0] == b"`fcn train`", text
 assert events.SummaryMetadata("run/command").plugin_data.plugin_name == "text"
 
-print("TensorBoard reads", len(loss) + 1, "scalars, 1 image and 1 text as written")
+content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+settings = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+found = (settings["lr"].number_value, settings["flip"].bool_value, settings["variant"].string_value)
+assert found == (0.25, True, "8s"), found
+
+print("TensorBoard reads", len(loss) + 1, "scalars, 1 image, 1 text and 3 hyperparameters as written")

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use tfio::EventWriter;
+use tfio::{EventWriter, Hyperparameter};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: events DIR")?);
@@ -23,6 +23,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     writer.scalar(1 << 40, "large/step", f32::INFINITY)?;
     writer.image_png(5, "val/prediction", 2, 1, &RED_BLUE_PNG)?;
     writer.text(5, "run/command", "`fcn train`")?;
+    writer.hyperparameters([
+        ("lr".to_string(), Hyperparameter::Number(0.25)),
+        ("flip".to_string(), Hyperparameter::Bool(true)),
+        ("variant".to_string(), Hyperparameter::Text("8s".to_string())),
+    ])?;
     writer.flush()?;
     Ok(())
 }

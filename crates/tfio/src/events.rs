@@ -1,4 +1,4 @@
-//! TensorBoard event files: scalars, pictures and text over the steps of a run, write only.
+//! TensorBoard event files: scalars, pictures, text and settings over the steps of a run, write only.
 //!
 //! An event file is a TFRecord file of `Event` messages; the first says `brain.Event:2`. TensorBoard reads every file
 //! in a folder whose name contains `tfevents`, in the order of their names, and treats them as one history. Files are
@@ -6,8 +6,9 @@
 //!
 //! Source: `tensorflow/core/util/event.proto`, `tensorflow/core/framework/summary.proto`. Scalars and images use the
 //! fields of the first TensorBoard (`simple_value`, `image`), which every version reads. Not implemented: histograms,
-//! audio, graphs, hyper-parameters.
+//! audio, graphs.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use thiserror::Error;
 
 use crate::record::{RecordError, RecordWriter};
 
-/// `DT_STRING` of `tensorflow/core/framework/types.proto`.
+/// `DT_FLOAT` and `DT_STRING` of `tensorflow/core/framework/types.proto`.
+const DT_FLOAT: i32 = 1;
 const DT_STRING: i32 = 7;
 /// `SessionLog.START` of `event.proto`.
 const SESSION_START: i32 = 1;
@@ -129,14 +131,38 @@ impl EventWriter {
     /// # Errors
     /// [`EventError::Append`].
     pub fn text(&mut self, step: i64, tag: &str, markdown: &str) -> Result<(), EventError> {
-        let plugin_data = Some(PluginData { plugin_name: "text".to_string() });
+        let tensor = Tensor { dtype: DT_STRING, string_val: vec![markdown.to_string()], ..Tensor::of_one() };
+        self.of_plugin(step, tag, "text", Vec::new(), tensor)
+    }
+
+    /// Says which settings the run has, for TensorBoard's table of hyperparameters (`tensorboard/plugins/hparams/plugin_data.proto`).
+    /// Call it once, at the beginning.
+    ///
+    /// # Errors
+    /// [`EventError::Append`].
+    pub fn hyperparameters(
+        &mut self,
+        settings: impl IntoIterator<Item = (String, Hyperparameter)>,
+    ) -> Result<(), EventError> {
+        let hparams = settings.into_iter().map(|(name, setting)| (name, setting.into())).collect();
+        let session_start_info = Some(SessionStart { hparams, start_time_secs: self.wall_time_secs });
+        let content = HparamsPluginData { version: 0, session_start_info }.encode_to_vec();
+        let tensor = Tensor { dtype: DT_FLOAT, float_val: vec![0.0], ..Tensor::of_one() };
+        self.of_plugin(0, "_hparams_/session_start_info", "hparams", content, tensor)
+    }
+
+    fn of_plugin(
+        &mut self,
+        step: i64,
+        tag: &str,
+        plugin: &str,
+        content: Vec<u8>,
+        tensor: Tensor,
+    ) -> Result<(), EventError> {
+        let plugin_data = Some(PluginData { plugin_name: plugin.to_string(), content });
         let value = SummaryValue {
             tag: tag.to_string(),
-            tensor: Some(StringTensor {
-                dtype: DT_STRING,
-                tensor_shape: Some(StringTensorShape { dim: vec![StringTensorDim { size: 1 }] }),
-                string_val: vec![markdown.to_string()],
-            }),
+            tensor: Some(tensor),
             metadata: Some(SummaryMetadata { plugin_data, data_class: DATA_CLASS_TENSOR }),
             ..SummaryValue::default()
         };
@@ -219,7 +245,7 @@ struct SummaryValue {
     #[prost(message, optional, tag = "4")]
     image: Option<SummaryImage>,
     #[prost(message, optional, tag = "8")]
-    tensor: Option<StringTensor>,
+    tensor: Option<Tensor>,
     #[prost(message, optional, tag = "9")]
     metadata: Option<SummaryMetadata>,
 }
@@ -248,27 +274,86 @@ struct SummaryMetadata {
 struct PluginData {
     #[prost(string, tag = "1")]
     plugin_name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    content: Vec<u8>,
 }
 
-/// The part of `TensorProto` that a text needs.
+/// The part of `TensorProto` that a text or a number needs.
 #[derive(Clone, PartialEq, Message)]
-struct StringTensor {
+struct Tensor {
     #[prost(int32, tag = "1")]
     dtype: i32,
     #[prost(message, optional, tag = "2")]
-    tensor_shape: Option<StringTensorShape>,
+    tensor_shape: Option<TensorShape>,
+    #[prost(float, repeated, tag = "5")]
+    float_val: Vec<f32>,
     #[prost(string, repeated, tag = "8")]
     string_val: Vec<String>,
 }
 
+impl Tensor {
+    /// The shape `[1]`.
+    fn of_one() -> Self {
+        Tensor { tensor_shape: Some(TensorShape { dim: vec![TensorDim { size: 1 }] }), ..Tensor::default() }
+    }
+}
+
+/// A setting in the table of hyperparameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hyperparameter {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Text(String),
+    /// Yes or no.
+    Bool(bool),
+}
+
+impl From<Hyperparameter> for ProtobufValue {
+    fn from(setting: Hyperparameter) -> Self {
+        match setting {
+            Hyperparameter::Number(number) => ProtobufValue { number_value: Some(number), ..ProtobufValue::default() },
+            Hyperparameter::Text(text) => ProtobufValue { string_value: Some(text), ..ProtobufValue::default() },
+            Hyperparameter::Bool(yes) => ProtobufValue { bool_value: Some(yes), ..ProtobufValue::default() },
+        }
+    }
+}
+
+/// The part of `google.protobuf.Value` that a setting needs; one of the fields is there.
 #[derive(Clone, PartialEq, Message)]
-struct StringTensorShape {
-    #[prost(message, repeated, tag = "2")]
-    dim: Vec<StringTensorDim>,
+struct ProtobufValue {
+    #[prost(double, optional, tag = "2")]
+    number_value: Option<f64>,
+    #[prost(string, optional, tag = "3")]
+    string_value: Option<String>,
+    #[prost(bool, optional, tag = "4")]
+    bool_value: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct StringTensorDim {
+struct SessionStart {
+    #[prost(btree_map = "string, message", tag = "1")]
+    hparams: BTreeMap<String, ProtobufValue>,
+    #[prost(double, tag = "5")]
+    start_time_secs: f64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HparamsPluginData {
+    #[prost(int32, tag = "1")]
+    version: i32,
+    #[prost(message, optional, tag = "3")]
+    session_start_info: Option<SessionStart>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorShape {
+    #[prost(message, repeated, tag = "2")]
+    dim: Vec<TensorDim>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorDim {
     #[prost(int64, tag = "1")]
     size: i64,
 }
@@ -292,12 +377,13 @@ mod tests {
         writer.scalar(1 << 40, "loss", 0.5).unwrap();
         writer.image_png(7, "val", 500, 375, b"png").unwrap();
         writer.text(8, "note", "*hello*").unwrap();
+        writer.hyperparameters([("lr".to_string(), Hyperparameter::Number(0.1))]).unwrap();
         writer.flush().unwrap();
         assert!(writer.path().ends_with("run/events/events.out.tfevents.1700000000.0.train"));
         let events = events(writer.path());
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
         assert_eq!(events[1].session_log, Some(SessionLog { status: 1 }));
-        assert_eq!(events.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 100, -1, 1 << 40, 7, 8]);
+        assert_eq!(events.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 100, -1, 1 << 40, 7, 8, 0]);
         assert!(events.iter().all(|event| (1_700_000_000.25..1_700_000_060.0).contains(&event.wall_time)));
         let values: Vec<_> = events.iter().filter_map(|event| event.summary.as_ref()).map(|s| &s.value[0]).collect();
         assert!(values[0].simple_value.unwrap().is_nan());
@@ -305,6 +391,9 @@ mod tests {
         let image = values[2].image.as_ref().unwrap();
         assert_eq!((image.width, image.height, &image.encoded_image_string[..]), (500, 375, &b"png"[..]));
         assert_eq!(values[3].tensor.as_ref().unwrap().string_val, ["*hello*"]);
+        let plugin = values[4].metadata.as_ref().unwrap().plugin_data.as_ref().unwrap();
+        let settings = HparamsPluginData::decode(&plugin.content[..]).unwrap().session_start_info.unwrap();
+        assert_eq!((plugin.plugin_name.as_str(), settings.hparams["lr"].number_value), ("hparams", Some(0.1)));
     }
 
     #[test]

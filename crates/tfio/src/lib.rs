@@ -43,7 +43,7 @@ mod masked_crc;
 mod wire;
 
 pub use checkpoint::{Checkpoint, CheckpointError, TensorInfo};
-pub use events::{EventError, EventWriter};
+pub use events::{EventError, EventWriter, Hyperparameter};
 pub use example::{Example, ExampleError, Feature};
 pub use record::{Limits, RecordError, RecordReader, RecordWriter};
 

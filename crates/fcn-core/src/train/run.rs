@@ -137,6 +137,9 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     write_text(&paths.run.join("config.toml"), &saved_config)?;
     Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
     let mut log = RunLog::open(&paths.run, run.state.step)?;
+    if run.state.step == 0 {
+        log.configuration(&saved_config);
+    }
     let mut validator =
         Validator::new(&paths.run, validation, config.pictures, config.crf.then(|| config.crf_params()))?;
     emit(Event::Start {

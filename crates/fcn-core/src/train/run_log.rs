@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use tfio::events::{EventError, EventWriter};
+use tfio::events::{EventError, EventWriter, Hyperparameter};
 
 use crate::{Error, Result};
 
@@ -76,6 +76,24 @@ impl RunLog {
         self.fault.take()
     }
 
+    /// Shows the configuration of a run that begins, a TOML document, in TensorBoard: as text, and as hyperparameters.
+    pub fn configuration(&mut self, config: &str) {
+        let settings: toml::Table = toml::from_str(config).unwrap_or_default();
+        let setting = |value: &toml::Value| match value {
+            toml::Value::Integer(number) => Some(Hyperparameter::Number(*number as f64)),
+            toml::Value::Float(number) => Some(Hyperparameter::Number(*number)),
+            toml::Value::Boolean(yes) => Some(Hyperparameter::Bool(*yes)),
+            toml::Value::String(text) => Some(Hyperparameter::Text(text.clone())),
+            _ => None,
+        };
+        let settings: Vec<_> =
+            settings.iter().filter_map(|(key, value)| Some((key.clone(), setting(value)?))).collect();
+        self.events(|events| {
+            events.text(0, "config", &format!("```toml\n{config}```"))?;
+            events.hyperparameters(settings)
+        });
+    }
+
     /// Appends a training step.
     ///
     /// # Errors
@@ -87,19 +105,16 @@ impl RunLog {
             events.scalar(step, "train/loss", log.loss as f32)?;
             events.scalar(step, "train/rate", log.rate as f32)?;
             events.scalar(step, "train/gradient_norm", log.gradient_norm as f32)?;
-            events.scalar(step, "train/images_per_s", log.images_per_s as f32)?;
-            events.scalar(step, "train/data_wait", log.data_wait as f32)?;
-            events.scalar(step, "train/eta_secs", log.eta_secs as f32)?;
-            events.scalar(step, "train/peak_rss_bytes", log.peak_rss_bytes as f32)
+            events.scalar(step, "train/images_per_s", log.images_per_s as f32)
         });
         Ok(())
     }
 
-    /// Appends a validation: `report` as it is, and `scalars` as curves.
+    /// Appends a validation: `report` as it is, and `scalars` as curves by their tags below `validation/`.
     ///
     /// # Errors
     /// A metrics file that cannot be written.
-    pub fn validation(&mut self, step: u64, report: &impl Serialize, scalars: &[(&str, Option<f64>)]) -> Result<()> {
+    pub fn validation(&mut self, step: u64, report: &impl Serialize, scalars: &[(String, Option<f64>)]) -> Result<()> {
         #[derive(Serialize)]
         struct Line<'a, R> {
             step: u64,
@@ -208,7 +223,7 @@ mod tests {
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();
         let mut second = RunLog::open(run.path(), 20).unwrap();
         second.step(&log(30)).unwrap();
-        second.validation(30, &serde_json::json!({"miou": 0.5}), &[("miou", Some(0.5))]).unwrap();
+        second.validation(30, &serde_json::json!({"miou": 0.5}), &[("miou".into(), Some(0.5))]).unwrap();
         assert_eq!(second.take_fault(), None);
         let lines: Vec<serde_json::Value> =
             fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();

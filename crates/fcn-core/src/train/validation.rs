@@ -91,25 +91,26 @@ impl Validator {
         });
         let validation = Validation { step, evaluation, pictured };
         let scores = &validation.evaluation.scores;
-        log.validation(
-            step,
-            &validation,
-            &[
-                ("loss", validation.evaluation.loss),
-                ("miou", scores.miou),
-                ("pixel_accuracy", scores.pixel_accuracy),
-                ("mean_accuracy", scores.mean_accuracy),
-                ("fw_iou", scores.fw_iou),
-                ("boundary_iou", scores.boundary_iou),
-                ("pictured_miou", validation.pictured.as_ref().and_then(|p| p.raw.miou)),
-                ("pictured_miou_crf", validation.pictured.as_ref().and_then(|p| p.crf.miou)),
-            ],
-        )?;
+        let mut curves = vec![
+            ("loss".to_string(), validation.evaluation.loss),
+            ("miou".into(), scores.miou),
+            ("pixel_accuracy".into(), scores.pixel_accuracy),
+            ("mean_accuracy".into(), scores.mean_accuracy),
+            ("fw_iou".into(), scores.fw_iou),
+            ("boundary_iou".into(), scores.boundary_iou),
+            ("pictured_miou".into(), validation.pictured.as_ref().and_then(|p| p.raw.miou)),
+            ("pictured_miou_crf".into(), validation.pictured.as_ref().and_then(|p| p.crf.miou)),
+        ];
+        curves.extend(scores.per_class.iter().map(|class| (format!("iou/{}", class.name), class.iou)));
+        log.validation(step, &validation, &curves)?;
         if !rows.is_empty() {
             let sheet = contact_sheet(&format!("step {step}"), &rows, classes)?;
             let png = sheet.to_png()?;
             self.write(&format!("sheet_{step}.png"), &png)?;
-            log.picture(step, "validation", sheet.width, sheet.height, &png);
+            for row in &rows {
+                let one = contact_sheet(&format!("step {step}"), std::slice::from_ref(row), classes)?;
+                log.picture(step, &format!("validation/{}", row.name), one.width, one.height, &one.to_png()?);
+            }
         }
         report::write(&self.run)?;
         Ok(Some(validation))
