@@ -59,6 +59,23 @@ impl Validation {
         self.evaluation.scores.miou
     }
 
+    /// The curves that it is a point of, by name.
+    pub fn curves(&self) -> Vec<(String, Option<f64>)> {
+        let (scores, pictured) = (&self.evaluation.scores, self.pictured.as_ref());
+        let all = [
+            ("loss", self.evaluation.loss),
+            ("miou", scores.miou),
+            ("pixel_accuracy", scores.pixel_accuracy),
+            ("mean_accuracy", scores.mean_accuracy),
+            ("fw_iou", scores.fw_iou),
+            ("boundary_iou", scores.boundary_iou),
+            ("pictured_miou", pictured.and_then(|p| p.raw.miou)),
+            ("pictured_miou_crf", pictured.and_then(|p| p.crf.miou)),
+        ];
+        let of_classes = scores.per_class.iter().map(|class| (format!("iou/{}", class.name), class.iou));
+        all.into_iter().map(|(name, value)| (name.to_string(), value)).chain(of_classes).collect()
+    }
+
     /// One line for a log.
     pub fn line(&self) -> String {
         let scores = &self.evaluation.scores;

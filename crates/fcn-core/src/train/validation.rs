@@ -90,19 +90,7 @@ impl Validator {
             seconds: crf_secs,
         });
         let validation = Validation { step, evaluation, pictured };
-        let scores = &validation.evaluation.scores;
-        let mut curves = vec![
-            ("loss".to_string(), validation.evaluation.loss),
-            ("miou".into(), scores.miou),
-            ("pixel_accuracy".into(), scores.pixel_accuracy),
-            ("mean_accuracy".into(), scores.mean_accuracy),
-            ("fw_iou".into(), scores.fw_iou),
-            ("boundary_iou".into(), scores.boundary_iou),
-            ("pictured_miou".into(), validation.pictured.as_ref().and_then(|p| p.raw.miou)),
-            ("pictured_miou_crf".into(), validation.pictured.as_ref().and_then(|p| p.crf.miou)),
-        ];
-        curves.extend(scores.per_class.iter().map(|class| (format!("iou/{}", class.name), class.iou)));
-        log.validation(step, &validation, &curves)?;
+        log.validation(step, &validation, &validation.curves())?;
         if !rows.is_empty() {
             let sheet = contact_sheet(&format!("step {step}"), &rows, classes)?;
             let png = sheet.to_png()?;
