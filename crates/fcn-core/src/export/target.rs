@@ -98,6 +98,20 @@ pub fn export(from: &Path, to: &Path, target: Target, force: bool) -> Result<Exp
 }
 
 /// How the name says that a state dict is to be kept.
+/// Endings of formats that are not written, what they are, and what makes them of ONNX.
+const ELSEWHERE: [(&str, &str, &str); 10] = [
+    ("tflite", "a model of LiteRT", "with `onnx2tf`"),
+    ("pb", "a graph of TensorFlow", "with `onnx2tf`"),
+    ("h5", "a model of Keras", "with `onnx2tf`"),
+    ("keras", "a model of Keras", "with `onnx2tf`"),
+    ("mlmodel", "a model of Core ML", "with `onnx2torch` and coremltools"),
+    ("mlpackage", "a model of Core ML", "with `onnx2torch` and coremltools"),
+    ("engine", "an engine of TensorRT", "with `trtexec`"),
+    ("trt", "an engine of TensorRT", "with `trtexec`"),
+    ("xml", "a model of OpenVINO", "with `ovc`; OpenVINO also reads ONNX as it is"),
+    ("param", "a model of ncnn", "with `pnnx`"),
+];
+
 fn container(to: &Path, target: Target) -> Result<Option<Container>> {
     let extension = to.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     let named = match extension.as_str() {
@@ -105,6 +119,11 @@ fn container(to: &Path, target: Target) -> Result<Option<Container>> {
         "pth" | "pt" => Some(Container::Pth),
         _ => None,
     };
+    if let Some((_, what, remedy)) = ELSEWHERE.iter().find(|(end, ..)| *end == extension) {
+        return Err(Error::usage(format!("a file that ends in .{extension} is {what}, which is not written"))
+            .hint(format!("write ONNX, and convert that {remedy}"))
+            .at(to));
+    }
     match (target, named) {
         (Target::Onnx(_), Some(_)) => Err(Error::usage(format!("a file that ends in .{extension} is no ONNX file"))
             .hint("give a name that ends in .onnx, or `to` torchvision or pytorch-fcn")

@@ -35,12 +35,12 @@ impl Records {
 impl Writer for Records {
     type Ready = Vec<u8>;
 
-    fn parts(&self) -> usize {
-        self.shards
+    fn parts(&self, split: &Split) -> usize {
+        self.shards.min(split.len()).max(1)
     }
 
     fn begin(&mut self, split: &Split, part: usize) -> Result<()> {
-        self.shard = Some(ShardWriter::create(&self.folder, split.name(), part, self.shards)?);
+        self.shard = Some(ShardWriter::create(&self.folder, split.name(), part, self.parts(split))?);
         Ok(())
     }
 

@@ -106,7 +106,7 @@ fn convert_split<W: Writer>(
         converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
         converted.listed += 1;
     }
-    let (batch, parts) = (BATCH_PER_THREAD * rayon::current_num_threads(), writer.parts());
+    let (batch, parts) = (BATCH_PER_THREAD * rayon::current_num_threads(), writer.parts(split));
     for part in 0..parts {
         writer.begin(split, part)?;
         let indices: Vec<usize> = (part * split.len() / parts..(part + 1) * split.len() / parts).collect();

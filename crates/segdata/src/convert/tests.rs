@@ -42,6 +42,22 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
+fn no_shard_is_empty() {
+    let (drawn, out) = (DrawnVoc::new(2, 1, 40, 30), tempfile::tempdir().unwrap());
+    let options = ConvertOptions { shards: 4, ..options(drawn.root(), &out.path().join("records")) };
+    let report = convert(&options, &|_, _| ()).unwrap();
+    let names: Vec<String> = report
+        .splits
+        .iter()
+        .flat_map(|s| &s.files)
+        .map(|f| f.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let expected = ["train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord", "val-00000-of-00001.tfrecord"];
+    assert_eq!(names, expected);
+    assert_eq!(Dataset::open(&options.out, None).unwrap().split("train").unwrap().len(), 2);
+}
+
+#[test]
 fn the_bytes_are_the_same_for_any_number_of_threads_and_read_back() {
     let drawn = DrawnVoc::new(37, 5, 40, 30);
     let out = tempfile::tempdir().unwrap();
@@ -163,7 +179,7 @@ fn an_earlier_conversion_is_replaced_only_by_force_and_a_broken_one_always() {
     assert!(Dataset::open(only_mark.path(), None).is_err_and(|e| e.message.contains("unfinished conversion")));
     assert!(Dataset::open(out.path(), None).is_err_and(|e| e.message.contains("unfinished conversion")));
     convert(&again, &|_, _| {}).unwrap();
-    assert_eq!(files(out.path()).len(), 5);
+    assert_eq!(files(out.path()).len(), 4, "two shards of train, one of the single image of val, the index");
 }
 
 #[test]

@@ -22,8 +22,8 @@ pub(super) trait Writer: Sized + Sync {
     /// A sample as it will be written.
     type Ready: Send;
 
-    /// Into how many parts a split is cut.
-    fn parts(&self) -> usize;
+    /// Into how many parts a split is cut, none of them empty where it has samples.
+    fn parts(&self, split: &Split) -> usize;
 
     /// Begins the next part of `split`.
     fn begin(&mut self, split: &Split, part: usize) -> Result<()>;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::picture::{Picture, picture};
+
 use fcn_core::export::onnx::{OnnxFile, OnnxValue};
 use fcn_core::import;
 use fcn_core::network::ModelMeta;
@@ -41,6 +43,10 @@ pub enum Info {
     Records(Records),
     /// A run folder.
     Run(Run),
+    /// A folder of run folders.
+    Runs(Vec<RunLine>),
+    /// An image file.
+    Picture(Picture),
     /// A folder of photographs and masks, or of records.
     #[serde(rename = "data set")]
     DataSet(DataSet),
@@ -151,6 +157,19 @@ pub struct Run {
     pub weights: Option<Tensors>,
 }
 
+/// A run in a folder of several.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunLine {
+    /// Name of its folder.
+    pub name: String,
+    /// Last logged step.
+    pub step: Option<u64>,
+    /// Mean IoU of the last validation.
+    pub miou: Option<f64>,
+    /// Step and mean IoU of the best validation.
+    pub best: Option<Best>,
+}
+
 /// One checkpoint of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckpointLine {
@@ -190,9 +209,17 @@ pub struct SplitLine {
 /// What the system refuses, and a file or folder that is none of these.
 pub fn describe(path: &Path, classes: Option<&Path>, size: [usize; 2]) -> Result<Info> {
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let is_run = path.is_dir() && ["config.toml", METRICS_FILE, "checkpoints"].iter().any(|f| path.join(f).exists());
-    if is_run {
+    if is_run(path) {
         return run(path, size).map(Info::Run);
+    }
+    let runs = runs(path)?;
+    if !runs.is_empty() {
+        return Ok(Info::Runs(runs));
+    }
+    if path.is_file()
+        && let Some(found) = picture(path)?
+    {
+        return Ok(Info::Picture(found));
     }
     if let Some(file) = find_weights(path).filter(|_| path.is_dir()) {
         return tensors(&file, size);
@@ -337,6 +364,35 @@ fn feature_summary(feature: &tfio::Feature) -> String {
     }
 }
 
+fn is_run(path: &Path) -> bool {
+    path.is_dir() && ["config.toml", METRICS_FILE, "checkpoints"].iter().any(|file| path.join(file).exists())
+}
+
+/// The runs in a folder, by name.
+fn runs(path: &Path) -> Result<Vec<RunLine>> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_run(path)).collect();
+    folders.sort();
+    folders
+        .iter()
+        .map(|folder| {
+            let history = RunHistory::read(&folder.join(METRICS_FILE))?;
+            Ok(RunLine {
+                name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                step: history.last_step.map(|p| p.step as u64),
+                miou: history.validations.last().and_then(|v| v.miou),
+                best: best(&history),
+            })
+        })
+        .collect()
+}
+
+/// The first validation with the highest mean IoU.
+fn best(history: &RunHistory) -> Option<Best> {
+    let validations = history.validations.iter().filter_map(|v| Some(Best { step: v.step, miou: v.miou? }));
+    validations.reduce(|best, v| if v.miou > best.miou { v } else { best })
+}
+
 fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
     let history = RunHistory::read(&path.join(METRICS_FILE))?;
     let mut checkpoints: Vec<CheckpointLine> = Vec::new();
@@ -353,17 +409,10 @@ fn run(path: &Path, size: [usize; 2]) -> Result<Run> {
         Some(Ok(Info::Weights(found) | Info::Safetensors(found))) => Some(found),
         _ => None,
     };
-    let best = (history.validations.iter()).filter_map(|v| Some(Best { step: v.step, miou: v.miou? })).fold(
-        None,
-        |best: Option<Best>, v| match best {
-            Some(best) if best.miou >= v.miou => Some(best),
-            _ => Some(v),
-        },
-    );
     Ok(Run {
         step: history.last_step.map(|p| p.step as u64),
         miou: history.validations.last().and_then(|v| v.miou),
-        best,
+        best: best(&history),
         checkpoints,
         weights,
     })

@@ -1,13 +1,14 @@
 //! `fcn info`: what a weights file, record file, run or data set is.
 //!
-//! `describe` recognises what lies at a path and reads its headers; this page turns the description into lines. Weights
-//! themselves are never read.
+//! `describe` recognises what lies at a path and reads its headers, `picture` an image file; this page turns the description
+//! into lines. Weights themselves are never read.
 
 mod describe;
+mod picture;
 
 use std::path::PathBuf;
 
-use self::describe::{Info, Onnx, TensorLine, Tensors, describe};
+use self::describe::{Info, Onnx, RunLine, TensorLine, Tensors, describe};
 use fcn_core::Result;
 use fcn_core::export::onnx::OnnxValue;
 use fcn_core::network::ModelMeta;
@@ -20,7 +21,7 @@ use crate::report;
 /// Say what a file or folder is.
 ///
 /// Knows weights files (`.safetensors`), ONNX files, TensorFlow checkpoints, PyTorch files, record files, checkpoints,
-/// run folders and data sets. Reads no weights. Long lists are shortened; -v shows all.
+/// run folders and folders of them, data sets, photographs and masks. Reads no weights. Long lists are shortened; -v shows all.
 ///
 /// Example: fcn info runs/voc
 #[derive(clap::Args)]
@@ -83,6 +84,8 @@ fn text(info: &Info, all: bool) -> String {
             }
             lines.join("\n")
         }
+        Info::Runs(found) => runs_text(found),
+        Info::Picture(found) => picture::text(found, all),
         Info::DataSet(found) => {
             let rows: Vec<Vec<String>> = (found.splits.iter())
                 .map(|s| {
@@ -98,6 +101,16 @@ fn text(info: &Info, all: bool) -> String {
             )
         }
     }
+}
+
+fn runs_text(found: &[RunLine]) -> String {
+    let row = |run: &RunLine| {
+        let shown = |value: Option<f64>| value.map_or("n/a".to_string(), |value| format!("{value:.4}"));
+        let best = run.best.map_or("n/a".to_string(), |b| format!("{:.4} at {}", b.miou, b.step));
+        vec![run.name.clone(), run.step.map_or("0".into(), |s| s.to_string()), shown(run.miou), best]
+    };
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    format!("{} runs\n\n{}", found.len(), report::table(&["run", "step", "last mIoU", "best mIoU"], &rows))
 }
 
 /// Lines of a list that are shown before the rest is left out, and after it.

@@ -129,7 +129,7 @@ fn labelmap(classes: &Classes) -> Option<String> {
 impl Writer for Files {
     type Ready = Ready;
 
-    fn parts(&self) -> usize {
+    fn parts(&self, _: &Split) -> usize {
         1
     }
 
