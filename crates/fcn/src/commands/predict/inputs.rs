@@ -18,6 +18,8 @@ const MAX_STDIN_BYTES: u64 = 1 << 30;
 pub enum Input {
     /// A file.
     File(PathBuf),
+    /// A file in a sub-folder of a folder that was named; `folder` is the way there.
+    Below { path: PathBuf, folder: PathBuf },
     /// Standard input.
     Stdin,
 }
@@ -26,7 +28,7 @@ impl Input {
     /// Where the photograph lies; its name where it is no file.
     pub fn path(&self) -> &Path {
         match self {
-            Input::File(path) => path,
+            Input::File(path) | Input::Below { path, .. } => path,
             Input::Stdin => Path::new("stdin"),
         }
     }
@@ -34,7 +36,7 @@ impl Input {
     /// For people and logs.
     pub fn name(&self) -> String {
         match self {
-            Input::File(path) => path.display().to_string(),
+            Input::File(path) | Input::Below { path, .. } => path.display().to_string(),
             Input::Stdin => "stdin".into(),
         }
     }
@@ -42,7 +44,7 @@ impl Input {
     /// The bytes of the file.
     pub fn read(&self) -> Result<Vec<u8>> {
         match self {
-            Input::File(path) => segdata::files::read::read("the photograph", path),
+            Input::File(path) | Input::Below { path, .. } => segdata::files::read::read("the photograph", path),
             Input::Stdin => {
                 let mut bytes = Vec::new();
                 let fault = |e: std::io::Error| Error::io("read", Path::new("stdin"), &e);
@@ -55,10 +57,13 @@ impl Input {
         }
     }
 
-    /// Name of a result: the photograph's without its extension, and `end`. Any bytes that the system allows survive.
+    /// Name of a result: the photograph's without its extension, and `end`, in the sub-folder that the photograph lies in.
+    /// Any bytes that the system allows survive.
     pub fn output_name(&self, end: &str) -> OsString {
+        let stem = |path: &Path| path.file_stem().unwrap_or(OsStr::new("photograph")).to_os_string();
         let mut name = match self {
-            Input::File(path) => path.file_stem().unwrap_or(OsStr::new("photograph")).to_os_string(),
+            Input::File(path) => stem(path),
+            Input::Below { path, folder } => folder.join(stem(path)).into_os_string(),
             Input::Stdin => "stdin".into(),
         };
         name.push(end);
@@ -71,6 +76,8 @@ impl Input {
 #[serde(transparent)]
 pub struct LeftOut {
     by_ending: BTreeMap<String, usize>,
+    #[serde(skip)]
+    folders: usize,
 }
 
 impl LeftOut {
@@ -82,32 +89,31 @@ impl LeftOut {
     /// What was left out, in a line; `None` where nothing was.
     pub fn line(&self) -> Option<String> {
         let listed: Vec<String> = self.by_ending.iter().map(|(ending, count)| format!("{ending}: {count}")).collect();
+        let number = |n: usize, what: &str| if n == 1 { format!("1 {what} was") } else { format!("{n} {what}s were") };
         let count: usize = self.by_ending.values().sum();
-        let files = if count == 1 { "1 file was" } else { &format!("{count} files were") };
-        (count > 0).then(|| format!("note: {files} left out, by ending: {}", listed.join(", ")))
+        let files =
+            (count > 0).then(|| format!("{} left out, by ending: {}", number(count, "file"), listed.join(", ")));
+        let folders = (self.folders > 0)
+            .then(|| format!("{} left out; --recursive enters them", number(self.folders, "sub-folder")));
+        let all: Vec<String> = files.into_iter().chain(folders).collect();
+        (!all.is_empty()).then(|| format!("note: {}", all.join("; ")))
     }
 }
 
-/// The photographs that `arguments` name, in order; those of a folder or pattern by name. What else is in a folder is
+/// The photographs that `arguments` name, in order; those of a folder, and with `recursive` of the folders in it, or of a
+/// pattern by name. What else is in a folder is
 /// counted, but for `._NAME`, in which macOS keeps what other systems have no place for.
 ///
 /// # Errors
 /// An argument that names nothing; a folder or pattern without a photograph.
-pub fn collect(arguments: &[OsString]) -> Result<(Vec<Input>, LeftOut)> {
+pub fn collect(arguments: &[OsString], recursive: bool) -> Result<(Vec<Input>, LeftOut)> {
     let (mut inputs, mut left_out) = (Vec::new(), LeftOut::default());
     for argument in arguments {
         let path = Path::new(argument);
         if argument == "-" {
             inputs.push(Input::Stdin);
         } else if path.is_dir() {
-            let found = files_in(path, |name| {
-                let extension = Path::new(name).extension().and_then(OsStr::to_str);
-                let is_photograph = extension.and_then(Format::of_extension).is_some(); // named itself, it may have any
-                if !is_photograph {
-                    left_out.add(name);
-                }
-                is_photograph
-            })?;
+            let found = photographs_below(path, recursive, &mut left_out)?;
             if found.is_empty() {
                 let others = left_out.line().map_or(String::new(), |line| line.replace("note: ", ": "));
                 return Err(Error::data(format!("there is no photograph in this folder{others}"))
@@ -119,18 +125,46 @@ pub fn collect(arguments: &[OsString]) -> Result<(Vec<Input>, LeftOut)> {
             inputs.push(Input::File(path.to_path_buf()));
         } else if let Some(pattern) = pattern_in(path) {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let found = files_in(folder, matcher(pattern).map_err(|e| e.at(path))?)?;
+            let (found, _) = files_in(folder, matcher(pattern).map_err(|e| e.at(path))?)?;
             if found.is_empty() {
                 return Err(Error::data("no file fits this pattern")
                     .at(path)
                     .hint("* and ? stand for parts of a file's name"));
             }
-            inputs.extend(found);
+            inputs.extend(found.into_iter().map(Input::File));
         } else {
             return Err(Error::new(fcn_core::ErrorKind::Io, "there is no such file or folder").at(path));
         }
     }
     Ok((inputs, left_out))
+}
+
+/// Folders in folders that are entered: a link to a folder above would go on for ever.
+const MOST_FOLDERS_DEEP: usize = 12;
+
+/// The photographs in `folder`, and with `recursive` in the folders below it; what else is there is counted.
+fn photographs_below(folder: &Path, recursive: bool, left_out: &mut LeftOut) -> Result<Vec<Input>> {
+    let (mut inputs, mut folders) = (Vec::new(), vec![(PathBuf::new(), 0)]);
+    while let Some((below, deep)) = folders.pop() {
+        let (files, inner) = files_in(&folder.join(&below), |name| {
+            let extension = Path::new(name).extension().and_then(OsStr::to_str);
+            let is_photograph = extension.and_then(Format::of_extension).is_some(); // named itself, it may have any
+            if !is_photograph {
+                left_out.add(name);
+            }
+            is_photograph
+        })?;
+        let at_root = deep == 0;
+        inputs.extend(files.into_iter().map(|path| match at_root {
+            true => Input::File(path),
+            false => Input::Below { path, folder: below.clone() },
+        }));
+        match recursive && deep < MOST_FOLDERS_DEEP {
+            true => folders.extend(inner.into_iter().rev().map(|name| (below.join(name), deep + 1))),
+            false => left_out.folders += inner.len(),
+        }
+    }
+    Ok(inputs)
 }
 
 /// Refuses, before any work, results of one name, and results that would take the place of a photograph; `ends` are how
@@ -146,14 +180,12 @@ pub fn refuse_collisions(inputs: &[Input], out: &Path, ends: &[&str]) -> Result<
             }
         }
     }
-    let same_folder = |path: &Path| {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        matches!((parent.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b)
-    };
-    for input in inputs {
-        let Input::File(path) = input else { continue };
-        let overwritten = path.file_name().and_then(|name| by_name.get(name)).filter(|_| same_folder(path));
-        if let Some(other) = overwritten {
+    let Ok(out) = out.canonicalize() else { return Ok(()) }; // a new folder holds no photograph
+    for input in inputs.iter().filter(|input| **input != Input::Stdin) {
+        let path = input.path();
+        let whole = path.canonicalize().unwrap_or_default();
+        let name = whole.strip_prefix(&out).ok().map(Path::as_os_str);
+        if let Some(other) = name.and_then(|name| by_name.get(name)) {
             return Err(Error::usage(format!(
                 "the result of {} would take the place of {}",
                 other.name(),
@@ -165,18 +197,23 @@ pub fn refuse_collisions(inputs: &[Input], out: &Path, ends: &[&str]) -> Result<
     Ok(())
 }
 
-fn files_in(folder: &Path, mut wanted: impl FnMut(&OsStr) -> bool) -> Result<Vec<Input>> {
+/// The wanted files of a folder, and the names of the folders in it, both sorted; hidden folders are passed over.
+fn files_in(folder: &Path, mut wanted: impl FnMut(&OsStr) -> bool) -> Result<(Vec<PathBuf>, Vec<OsString>)> {
     let fault = |e: std::io::Error| Error::io("list the folder", folder, &e);
-    let mut paths = Vec::new();
+    let (mut paths, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
-        let is_file = |name: &&OsStr| !is_left_by_system(name) && !path.is_dir();
-        if path.file_name().filter(is_file).is_some_and(&mut wanted) {
-            paths.push(path);
+        let Some(name) = path.file_name().filter(|name| !is_left_by_system(name)) else { continue };
+        match path.is_dir() {
+            true if name.as_encoded_bytes().starts_with(b".") => {}
+            true => folders.push(name.to_os_string()),
+            false if wanted(name) => paths.push(path),
+            false => {}
         }
     }
     paths.sort();
-    Ok(paths.into_iter().map(Input::File).collect())
+    folders.sort();
+    Ok((paths, folders))
 }
 
 #[cfg(test)]
@@ -195,7 +232,7 @@ mod tests {
             folder_with(&["b.JPG", "a.png", "notes.txt", "c.webp", "._a.png", "d.jfif", "e.mp4", "f.MP4", "g"]);
         let at = |name: &str| folder.path().join(name);
         let arguments = ["-".into(), folder.path().into(), at("*.txt").into(), at("a.png").into()];
-        let (inputs, left_out) = collect(&arguments).unwrap();
+        let (inputs, left_out) = collect(&arguments, false).unwrap();
         let names: Vec<String> = inputs.iter().map(Input::name).collect();
         let expected: Vec<String> = std::iter::once("stdin".to_string())
             .chain(["a.png", "b.JPG", "c.webp", "d.jfif", "notes.txt", "a.png"].map(|n| at(n).display().to_string()))
@@ -211,7 +248,7 @@ mod tests {
         let cases: [OsString; 3] =
             [empty.path().into(), full.path().join("*.jpg").into(), full.path().join("z.png").into()];
         for argument in cases {
-            assert!(collect(std::slice::from_ref(&argument)).is_err(), "{argument:?}");
+            assert!(collect(std::slice::from_ref(&argument), false).is_err(), "{argument:?}");
         }
     }
 
@@ -234,6 +271,26 @@ mod tests {
         for (what, inputs, out, fine) in cases {
             assert_eq!(refuse_collisions(&inputs, out.path(), masks).is_ok(), fine, "{what}");
         }
+    }
+
+    #[test]
+    fn sub_folders_are_entered_or_counted_and_keep_their_names() {
+        let folder = folder_with(&["a.png"]);
+        std::fs::create_dir_all(folder.path().join("sub/deeper")).unwrap();
+        std::fs::create_dir(folder.path().join(".hidden")).unwrap();
+        for name in ["sub/a.jpg", "sub/deeper/b.jpg", "sub/notes.txt", ".hidden/c.jpg"] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let argument = [folder.path().as_os_str().to_os_string()];
+        let (flat, left_out) = collect(&argument, false).unwrap();
+        assert_eq!((flat.len(), left_out.folders), (1, 1));
+        assert!(left_out.line().unwrap().contains("1 sub-folder was left out; --recursive"), "{left_out:?}");
+        let (all, left_out) = collect(&argument, true).unwrap();
+        let names: Vec<OsString> = all.iter().map(|input| input.output_name(".png")).collect();
+        assert_eq!(names, ["a.png", "sub/a.png", "sub/deeper/b.png"]);
+        assert_eq!(left_out.line().unwrap(), "note: 1 file was left out, by ending: .txt: 1");
+        assert!(refuse_collisions(&all, folder.path(), &[".png"]).is_err(), "a.png would be replaced");
+        assert!(refuse_collisions(&all, &folder.path().join("out"), &[".png"]).is_ok());
     }
 
     #[cfg(unix)]

@@ -56,6 +56,11 @@ pub struct LabelFlags {
 }
 
 impl LabelFlags {
+    /// Whether masks are written, and no label files.
+    pub fn writes_masks(&self) -> bool {
+        self.format.label_format().is_none()
+    }
+
     /// How the names of results of one photograph end.
     pub fn ends(&self) -> &'static [&'static str] {
         match self.format {

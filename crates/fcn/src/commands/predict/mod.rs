@@ -15,7 +15,9 @@ use fcn_core::{Error, ErrorKind, Result};
 use segdata::convert::label_files::{LabelFiles, Picture};
 use segdata::files::npy;
 use segdata::files::write::write_bytes_atomically;
-use segdata::image::{DEFAULT_MAX_PIXELS, ReadOptions, RgbImage, count_images, decode_rgb_with, encode_mask_png};
+use segdata::image::{
+    DEFAULT_MAX_PIXELS, ReadOptions, RgbImage, count_images, decode_rgb_with, encode_mask_png, read_header,
+};
 use segdata::labels::{Classes, LabelMap};
 use segdata::pictures;
 use serde::Serialize;
@@ -35,8 +37,8 @@ const OVERLAY_JPEG_QUALITY: u8 = 90;
 ///
 /// Photographs are JPEG, PNG, BMP, TIFF, WebP, GIF or PNM files, known by their content; of several frames or pages the
 /// first is read. Of a folder, files of other endings are left out and counted, and ._NAME beside a file is passed over.
-/// Writes DIR/<name>.png (class ids with the palette, at the size of the stored photograph; an EXIF rotation is not
-/// applied) and DIR/<name>_overlay.jpg with a legend. Photographs that cannot be read are named at the end and the
+/// Writes DIR/<name>.png (class ids with the palette, at the size of the stored photograph; an EXIF rotation is
+/// applied with --upright only) and DIR/<name>_overlay.jpg with a legend. Photographs that cannot be read are named at the end and the
 /// exit code is 8. With --crf, mask and probabilities are those after the CRF, and the overlay shows both results.
 ///
 /// With another --format, label files take the place of the masks: an object is a connected region of one class. What no
@@ -65,6 +67,12 @@ pub struct Args {
     /// Also write DIR/<name>.npy: probabilities, float32, [classes, height, width]
     #[arg(long)]
     save_probabilities: bool,
+    /// Enter the folders in the folders named; results lie in folders of the same names
+    #[arg(long)]
+    recursive: bool,
+    /// Turn photographs upright as EXIF asks before they are labelled; masks are upright then, too
+    #[arg(long)]
+    upright: bool,
     /// Write no overlays
     #[arg(long)]
     no_overlay: bool,
@@ -129,10 +137,19 @@ struct Failed {
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let crf = args.crf_flags.params_if(args.crf)?;
     let reading = ReadOptions { max_pixels: args.max_pixels, ..args.reading.options() };
-    let (inputs, left_out) = inputs::collect(&args.images)?;
+    let (inputs, left_out) = inputs::collect(&args.images, args.recursive)?;
     left_out.line().iter().for_each(|line| report::note(line));
     inputs::refuse_collisions(&inputs, &args.out, args.labels.ends())?;
     args.labels.refuse_what_cannot_be(&inputs, &args.out)?;
+    if let Some((flag, _)) =
+        [("--recursive", args.recursive), ("--upright", args.upright)].iter().find(|(_, given)| *given)
+        && !args.labels.writes_masks()
+    {
+        return Err(Error::usage(format!(
+            "{flag} goes with masks: label files name the photographs as they are stored"
+        ))
+        .hint(format!("leave out {flag} or --format")));
+    }
     let predictor = args.inference.predictor(&args.weights, global)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("make the folder", &args.out, &e))?;
     let classes = &predictor.meta().classes;
@@ -192,7 +209,10 @@ fn label(
 ) -> Result<Labelled> {
     let named = |e: Error| if e.path.is_none() { e.at(input.name()) } else { e };
     let bytes = input.read()?;
-    let (photo, images) = (decode_rgb_with(&bytes, reading).map_err(named)?, count_images(&bytes));
+    let (mut photo, images) = (decode_rgb_with(&bytes, reading).map_err(named)?, count_images(&bytes));
+    if args.upright {
+        photo = photo.upright(read_header(&bytes).map_err(named)?.orientation);
+    }
     let probabilities = args.save_probabilities || crf.is_some();
     let mut prediction = predictor.predict_with(&photo, Extra { probabilities, truth: None }).map_err(named)?;
     let Some(params) = crf else { return Ok(Labelled { photo, images, prediction, refined: None }) };
@@ -211,6 +231,10 @@ fn write(
 ) -> Result<Written> {
     let Labelled { photo, prediction, refined, .. } = labelled;
     let file = |end: &str| args.out.join(input.output_name(end));
+    if let Input::Below { folder, .. } = input {
+        let folder = args.out.join(folder);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("make the folder", &folder, &e))?;
+    }
     let map = refined.as_ref().unwrap_or(&prediction.labels);
     let (mut mask, mut labels) = (None, None);
     match files {
