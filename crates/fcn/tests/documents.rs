@@ -86,6 +86,35 @@ fn every_key_of_the_configuration_is_documented() {
     );
 }
 
+#[test]
+fn the_defaults_of_the_configuration_are_the_documented_ones() {
+    let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let config: toml::Table = toml::from_str(&fcn_core::train::TrainConfig::default().to_toml().unwrap()).unwrap();
+    let number = |value: &toml::Value| value.as_float().or(value.as_integer().map(|n| n as f64));
+    let (mut findings, mut compared) = (Vec::new(), 0);
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let keys: Vec<&str> = cells[0].split(", ").map(|key| key.trim_matches(['`', '[', ']'])).collect();
+        let said = cells[1].replace('`', "");
+        let said: Vec<&str> = if keys.len() == 1 { vec![&said] } else { said.split(", ").collect() };
+        for (key, said) in keys.iter().zip(said) {
+            let Some(value) = config.get(*key) else { continue };
+            let same = match (number(value), value.as_table()) {
+                (Some(found), _) => said.parse() == Ok(found as f32) || said.parse() == Ok(found),
+                (_, Some(_)) => said.is_empty(),
+                _ if said == "none" => value.as_array().is_some_and(|list| list.is_empty()),
+                _ => said == value.to_string(),
+            };
+            compared += 1;
+            if !same {
+                findings.push(format!("`{key}` is {value}, the page says {said}"));
+            }
+        }
+    }
+    assert_eq!(compared, config.len());
+    assert_none(findings);
+}
+
 /// The commands in fenced blocks that call this program: the words after `fcn`.
 fn shown_commands(text: &str) -> Vec<(usize, Vec<String>)> {
     let mut commands = Vec::new();
