@@ -60,7 +60,7 @@ type Masks = Vec<(&'static [u8], Foreign<'static>)>;
 /// Class list, masks, code, what `mask_values` reads the masks right, and the labels then.
 type Contradicting = (&'static str, Masks, &'static str, MaskValues, [[u8; 4]; 3]);
 
-fn contradicting() -> [Contradicting; 6] {
+fn contradicting() -> [Contradicting; 9] {
     [
         (
             // A tool has sorted the palette of one of them.
@@ -108,6 +108,42 @@ fn contradicting() -> [Contradicting; 6] {
             "palette_order",
             MaskValues::Colour,
             [[0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 1]],
+        ),
+        (
+            // One colour that is none of a class does not make the others right.
+            "0 background\n1 cat\n2 dog\n3 cow",
+            vec![
+                (&[0, 0, 1, 0], Palette(&[CAT, BLACK, DOG, [9; 3]])),
+                (&[0, 3, 1, 1], Palette(&[CAT, BLACK, DOG, [9; 3]])),
+                (&[0, 1, 1, 2], Palette(&[CAT, BLACK, DOG, [9; 3]])),
+            ],
+            "palette_order",
+            MaskValues::Index,
+            [[0, 0, 1, 0], [0, 3, 1, 1], [0, 1, 1, 2]],
+        ),
+        (
+            // What quantisers make of a white object on black.
+            "0 background\n1 cell",
+            vec![
+                (&[1, 1, 0, 1], Palette(&[[255; 3], BLACK])),
+                (&[1, 0, 0, 1], Palette(&[[255; 3], BLACK])),
+                (&[0, 0, 0, 1], Palette(&[[255; 3], BLACK])),
+            ],
+            "palette_order",
+            MaskValues::Index,
+            [[1, 1, 0, 1], [1, 0, 0, 1], [0, 0, 0, 1]],
+        ),
+        (
+            // RGB masks, one of which was stored as grey.
+            "0 sky 128 128 128\n1 wall 128 0 0\n2 other 0 0 0",
+            vec![
+                (&[0, 1, 2, 0], Rgb(&[[128; 3], [128, 0, 0], BLACK])),
+                (&[0, 0, 0, 0], Grey),
+                (&[1, 1, 2, 2], Rgb(&[[128; 3], [128, 0, 0], BLACK])),
+            ],
+            "kinds_differ",
+            MaskValues::Colour,
+            [[0, 1, 2, 0], [2, 2, 2, 2], [1, 1, 2, 2]],
         ),
         (
             // Different palettes whose indices are right after all.

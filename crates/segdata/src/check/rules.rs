@@ -7,7 +7,7 @@ use super::inspect::{Inspection, Library, RANGE_OF_16BIT};
 use super::problem::{Problem, Severity};
 use crate::dataset::masks::explain::{Count, ValueCounts, explain};
 use crate::dataset::masks::{MaskFacts, contradictions, named_like_void, only_one_class};
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Form, Split};
 use crate::image::{IMAGE_EXTENSIONS, ReadOptions, Scale16, fewest_bits};
 use crate::labels::{MaskValue, VOID};
 
@@ -23,7 +23,7 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
             reported.push(key);
             problems.push(Problem::new(fault.code, Severity::Error, key.1, fault.message.clone(), &fault.hint));
         }
-        if split.is_empty() && split.faults().is_empty() {
+        if split.is_empty() && split.faults().is_empty() && dataset.all_splits().iter().all(|s| s.faults().is_empty()) {
             let message = format!("split `{}` is empty", split.name());
             problems.push(Problem::new(
                 "empty_split",
@@ -40,18 +40,26 @@ pub(super) fn lists(dataset: &Dataset, problems: &mut Vec<Problem>) {
 pub(super) fn left_out(dataset: &Dataset, problems: &mut Vec<Problem>) {
     if let Some(sentence) = dataset.left_out() {
         let extensions: Vec<&str> = IMAGE_EXTENSIONS.iter().map(|(extension, _)| *extension).collect();
-        let hint =
-            format!("pictures end in {}; others have to be converted or renamed to be read", extensions.join(", "));
+        let hint = format!(
+            "pictures end in {}; others have to be converted or renamed to be read; photographs without labels take no part",
+            extensions.join(", ")
+        );
         problems.push(Problem::new("left_out", Severity::Warning, None, sentence.into(), &hint));
     }
 }
 
 /// What training needs and this data set lacks.
 pub(super) fn usual_splits(dataset: &Dataset, problems: &mut Vec<Problem>) {
-    for (name, hint) in [
+    let lists = [
         ("train", "write the ids to train on into train.txt, one a line"),
         ("val", "write some ids into val.txt, one a line, and take them out of train.txt"),
-    ] {
+    ];
+    let named = [
+        ("train", "name the file, folder or subset to train on `train`, or say its name with `splits`"),
+        ("val", "name a file, folder or subset to validate on `val`, or say its name with `splits`"),
+    ];
+    let has_lists = matches!(dataset.form, Form::Voc | Form::Folder | Form::Flat | Form::Pets);
+    for (name, hint) in if has_lists { lists } else { named } {
         if dataset.all_splits().iter().all(|split| split.name() != name) {
             let message = format!("there is no split `{name}`, which training reads");
             problems.push(Problem::new("no_split", Severity::Error, None, message, hint));

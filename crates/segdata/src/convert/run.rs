@@ -98,11 +98,9 @@ fn convert_split<W: Writer>(
         void_pixels: 0,
     };
     // Missing files come up again when the sample is read; faults without a sample are reported here.
-    for fault in split
-        .faults()
-        .iter()
-        .filter(|f| matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard" | "damaged_shard"))
-    {
+    for fault in split.faults().iter().filter(|f| {
+        matches!(f.code, "unsafe_id" | "duplicate_id" | "missing_shard" | "damaged_shard" | "unknown_image")
+    }) {
         converted.reject(fault.id.clone().unwrap_or_default(), fault.message.clone(), bad);
         converted.listed += 1;
     }

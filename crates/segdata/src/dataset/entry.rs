@@ -1,6 +1,6 @@
 //! What a list of samples holds: the samples with their places on disk, and what is wrong with the list.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +104,12 @@ pub(crate) struct LeftOut {
 const NOT_MISSED: [&str; 2] = ["thumbs.db", "desktop.ini"];
 
 impl LeftOut {
+    /// Counts a photograph that nothing is said about.
+    pub fn add_unlabelled(&mut self, path: &Path) {
+        *self.by_kind.entry("photographs without labels".into()).or_default() += 1;
+        self.first.get_or_insert_with(|| path.to_path_buf());
+    }
+
     /// Counts a file. One that is an image lacks the suffix that the names of its half have.
     pub fn add(&mut self, path: &Path, lacks: Option<&str>) {
         let name = name_of(path).to_lowercase();
@@ -141,6 +147,38 @@ impl Listing {
         Listing { name: name.to_string(), entries: Vec::new(), faults: Vec::new(), left_out: LeftOut::default() }
     }
 
+    /// Two samples of different splits that have an id in common, if there are any.
+    fn of_one_id(listings: &[Listing]) -> Option<[&Entry; 2]> {
+        let mut known: HashMap<&str, &Entry> = HashMap::new();
+        listings.iter().find_map(|listing| {
+            let common = listing.entries.iter().find_map(|entry| Some([*known.get(entry.id.as_str())?, entry]));
+            known.extend(listing.entries.iter().map(|entry| (entry.id.as_str(), entry)));
+            common
+        })
+    }
+
+    /// Where two splits have an id in common, puts the split before every id: `train/a`.
+    pub fn tell_splits_apart(listings: &mut [Listing]) {
+        if Self::of_one_id(listings).is_none() {
+            return;
+        }
+        for listing in listings {
+            let ids = listing.entries.iter_mut().map(|e| &mut e.id);
+            for id in ids.chain(listing.faults.iter_mut().filter_map(|fault| fault.id.as_mut())) {
+                *id = format!("{}/{id}", listing.name);
+            }
+        }
+    }
+
+    /// [`tell_splits_apart`](Self::tell_splits_apart), unless the photographs of the first id in common are the same one:
+    /// then it is in both splits, and that is to be reported.
+    pub fn tell_photographs_apart(tree: &Tree, listings: &mut [Listing]) {
+        let photographs = Self::of_one_id(listings).map(|pair| pair.map(|entry| entry.source.photograph(tree)));
+        if photographs.is_some_and(|[one, other]| one != other) {
+            Self::tell_splits_apart(listings);
+        }
+    }
+
     /// Gives every sample whose id an earlier one has already an id of its own: results are named by id, and would
     /// overwrite those of the other.
     pub fn make_ids_unique(&mut self) {
@@ -172,6 +210,17 @@ impl Source {
             Source::Files { image, mask } => image.is_err() || mask.is_err(),
             Source::Shapes { image, drawing, .. } => image.is_err() || drawing.is_err(),
             Source::Record(_) | Source::Row(_) => false,
+        }
+    }
+
+    /// The bytes of the photograph's file, where it has one or is a cell of a table.
+    fn photograph(&self, tree: &Tree) -> Option<Vec<u8>> {
+        match self {
+            Source::Files { image: Ok(path), .. } | Source::Shapes { image: Ok(Photograph::File(path)), .. } => {
+                tree.read("the photograph", path).ok()
+            }
+            Source::Row(row) => row.image().ok(),
+            _ => None,
         }
     }
 

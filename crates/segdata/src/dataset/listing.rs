@@ -71,11 +71,28 @@ impl Files {
         ids
     }
 
+    /// The id that a line means which is none as it stands: lists of other programs hold paths (`images/a.jpg`), and a column
+    /// for the photograph and one for the mask.
+    fn meant(&self, line: String) -> String {
+        let known = |id: &str| self.images.knows(id) || self.masks.knows(id);
+        if known(&line) {
+            return line;
+        }
+        let columns = line.split([' ', '\t', ',']).next().unwrap_or(&line).to_string();
+        let folder = self.images.dir.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default();
+        let found = [&line, &columns].into_iter().find_map(|id| {
+            let below = id.rsplit_once(&folder).filter(|_| folder.len() > 1).map_or(id.as_str(), |(_, below)| below);
+            [id.as_str(), below].into_iter().find(|id| known(id)).map(str::to_string)
+        });
+        found.unwrap_or(line)
+    }
+
     /// The listing `name` of `ids`, with every fault of it. The first one says what was left out.
     pub fn resolve(&mut self, name: &str, ids: Vec<ListedId>) -> Listing {
         let mut listing = Listing { left_out: std::mem::take(&mut self.left_out), ..Listing::empty(name) };
         let mut seen = HashSet::new();
         for ListedId { id, line } in ids {
+            let id = if line.is_some() { self.meant(id) } else { id };
             let place = line.map_or(String::new(), |n| format!(" (line {n} of {name}.txt)"));
             if let Some(why) = unsafe_id(&id) {
                 let shown: String = id.escape_debug().collect();
@@ -102,13 +119,13 @@ impl Files {
             }
             for (code, found) in [("missing_image", &image), ("missing_mask", &mask)] {
                 if let Err(message) = found {
-                    listing.faults.push(Fault {
-                        code,
-                        id: Some(id.clone()),
-                        cause: None,
-                        message: message.clone(),
-                        hint: "add the file, or take the id out of the list".into(),
-                    });
+                    let hint = match (message.contains(TWO), line) {
+                        (true, _) => "remove one of the two",
+                        (_, Some(_)) => "add the file, or take the id out of the list",
+                        (_, None) => UNPAIRED,
+                    };
+                    let (message, hint) = (message.clone(), hint.into());
+                    listing.faults.push(Fault { code, id: Some(id.clone()), cause: None, message, hint });
                 }
             }
             let source = Source::Files { image: image.map(|f| f.path), mask: mask.map(|f| f.path) };
@@ -117,6 +134,13 @@ impl Files {
         listing
     }
 }
+
+/// What says in a message that there are two files of one id.
+const TWO: &str = " two ";
+
+/// What to do about a photograph or mask without its other half.
+const UNPAIRED: &str = "add the missing half, remove the file, or say what the names of masks have behind those of photographs with \
+                        `mask_suffix`; where there is a train.txt and a val.txt, the ids in them alone are used";
 
 struct Found {
     id: String,
@@ -131,10 +155,15 @@ impl Half {
         match known(&id).or_else(|| known(without_image_extension(&id))) {
             Some((id, [path])) => Ok(Found { id, path: path.clone() }),
             Some((id, [first, second, ..])) => {
-                Err(format!("{id}: two {what} files, {} and {}{place}", first.display(), second.display()))
+                Err(format!("{id}:{TWO}{what} files, {} and {}{place}", first.display(), second.display()))
             }
             _ => Err(format!("{id}: no {what} in {}{place}{}", self.dir.display(), self.elsewhere(&id))),
         }
+    }
+
+    fn knows(&self, id: &str) -> bool {
+        let id = composed(id);
+        self.by_id.contains_key(&*id) || self.by_id.contains_key(without_image_extension(&id))
     }
 
     /// Names a file that has the name of `id`, and lies in another folder.
@@ -253,6 +282,18 @@ mod tests {
         assert!(listing.faults[3].message.contains("line 5 of train.txt"));
         let found: Vec<&str> = listing.entries.iter().map(|e| e.id.as_str()).collect();
         assert_eq!(found, ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn lists_may_hold_paths_and_two_columns() {
+        let (_dir, mut files) =
+            files(&["a.jpg", "b c.jpg", "d.jpg", "sub/e.jpg"], &["a.png", "b c.png", "d.png", "sub/e.png"]);
+        let lines = ["images/a.jpg masks/a.png", "b c", "data/images/d.jpg,data/masks/d.png", "sub/e.jpg\tsub/e.png"];
+        let lines =
+            lines.iter().enumerate().map(|(n, id)| ListedId { id: id.to_string(), line: Some(n + 1) }).collect();
+        let listing = files.resolve("train", lines);
+        let found: Vec<&str> = listing.entries.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!((found, listing.faults.len()), (vec!["a", "b c", "d", "sub/e"], 0), "{:?}", listing.faults);
     }
 
     #[test]

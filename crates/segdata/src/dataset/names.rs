@@ -7,14 +7,19 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::image::Format;
 
-/// The files of one half of all pairs: those below a folder whose names, without extension, end in `suffix`.
+/// The files of one half of all pairs: those below a folder whose names, without extension, begin with `prefix` and end in
+/// `suffix`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Side {
     pub dir: PathBuf,
+    /// What a name has before the id.
+    pub prefix: String,
     /// What a name has behind the id.
     pub suffix: String,
     /// What names of this half do not end in, where both halves lie in one folder.
     pub not: Option<String>,
+    /// What they do not begin with then.
+    pub not_first: Option<String>,
     /// Whether files are JPEG or not, where both halves lie in one folder under one name.
     pub jpeg: Option<bool>,
 }
@@ -29,14 +34,20 @@ impl Side {
         Side { suffix: suffix.into(), ..self }
     }
 
+    /// The same folder with this before the ids.
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        Side { prefix: prefix.into(), ..self }
+    }
+
     /// The id of a file of this name, and none where the file is no image or of the other half. The mask of `a.jpg` may be
     /// called `a.jpg.png`: both are `a`.
     pub fn id_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         let (stem, format) = split_image_name(name)?;
         let stem = without_image_extension(stem);
-        let other = self.not.as_ref().is_some_and(|not| stem.ends_with(not.as_str()));
+        let other = self.not.as_ref().is_some_and(|not| stem.ends_with(not.as_str()))
+            || self.not_first.as_ref().is_some_and(|not| stem.starts_with(not.as_str()));
         let wanted = !other && self.jpeg.is_none_or(|wanted| wanted == (format == Format::Jpeg));
-        let id = without_image_extension(stem.strip_suffix(self.suffix.as_str())?);
+        let id = without_image_extension(stem.strip_prefix(self.prefix.as_str())?.strip_suffix(self.suffix.as_str())?);
         (wanted && !id.is_empty()).then_some(id)
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn check_sizes(header: &Header, mask: Size) -> Result<()> {
             header.orientation
         ))
         .hint(
-            "turn the pixels of the photograph upright and drop the EXIF tag (for example `jpegtran`, `exiftran -ai`)",
+            "turn the pixels of the photograph upright and drop the EXIF tag (`exiftran -ai`), or let `convert` do it with `exif` upright",
         ));
     }
     Err(Error::data(what)

@@ -15,7 +15,7 @@ use super::header::{Header, read_header};
 use super::mask_png::{MaskHeader, encode_mask_png, read_png, without_alpha};
 use super::options::DEFAULT_MAX_PIXELS;
 use super::raw_mask::{MaskPixels, RawMask};
-use super::tiff::{Meaning, Page, Samples, read_samples};
+use super::tiff::{Meaning, Page, Samples, count_pages, read_samples};
 use crate::error::{Error, Result};
 use crate::files::write::write_bytes_atomically;
 use crate::labels::{Classes, LabelMap, MaskCoding};
@@ -84,15 +84,26 @@ fn pixels(decoded: DynamicImage, format: Format) -> Result<MaskPixels> {
 /// A mask in the first page of a TIFF.
 fn read_tiff(bytes: &[u8]) -> Result<RawMask> {
     let page = Page::read(bytes)?;
+    let pages = count_pages(bytes);
+    if pages > 1 {
+        return Err(Error::data(format!("the mask has {pages} pages; one holds all classes"))
+            .hint("where each page is a class, write one index PNG in which the value says the class"));
+    }
+    if page.meaning == Meaning::WhiteIsZero {
+        return Err(Error::data(
+            "the mask says that 0 is white (WhiteIsZero), and programs disagree on its values then",
+        )
+        .hint("save masks as palette or grey PNG"));
+    }
     let colours = page.colour_bands().len();
     let keep: Vec<usize> = (0..page.bands).collect();
     let read = || read_samples(bytes, &page, &keep, DEFAULT_MAX_PIXELS);
     let pixels = match (page.meaning, colours, page.alpha.len()) {
-        (Meaning::WhiteIsZero | Meaning::BlackIsZero | Meaning::Palette, 1, 0) => match read()? {
+        (Meaning::BlackIsZero | Meaning::Palette, 1, 0) => match read()? {
             Samples::Eight(values) => MaskPixels::Index8(values),
             Samples::Sixteen(values) => MaskPixels::Index16(values),
         },
-        (Meaning::WhiteIsZero | Meaning::BlackIsZero | Meaning::Rgb, 1 | 3, alpha @ (0 | 1)) => match read()? {
+        (Meaning::BlackIsZero | Meaning::Rgb, 1 | 3, alpha @ (0 | 1)) => match read()? {
             Samples::Eight(values) => {
                 let values = if alpha == 1 { without_alpha(&values, page.bands)? } else { values };
                 if colours == 1 { MaskPixels::Index8(values) } else { MaskPixels::Rgb(values) }

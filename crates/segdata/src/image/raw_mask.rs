@@ -99,6 +99,12 @@ impl RawMask {
                     }
                 }
             }
+            // Grey in the colours of the class list, such as an RGB mask that was stored as grey.
+            (MaskPixels::Index8(values), None, MaskValues::Colour)
+                if !self.class_ids && values.iter().all(|&v| coding.id_of_colour([v; 3]).is_some()) =>
+            {
+                Ok(with(MaskPixels::Rgb(values.iter().flat_map(|&v| [v; 3]).collect())))
+            }
             (MaskPixels::Rgb(rgb), _, _) if equal_channels_are_values(rgb, coding)? => {
                 Ok(with(MaskPixels::Index8(rgb.chunks_exact(3).map(|p| p[0]).collect())))
             }

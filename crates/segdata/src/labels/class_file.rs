@@ -70,9 +70,11 @@ fn csv(text: &str) -> Result<String> {
     let column = |names: &[&str]| header.iter().position(|field| names.contains(&field.as_str()));
     let name = column(&["name", "class", "label", "class_name"]);
     let rgb = [column(&["r", "red"]), column(&["g", "green"]), column(&["b", "blue"])];
-    let value = column(&["pixel value", "value", "id", "index", "pixel_value"]);
+    let value =
+        column(&["pixel value", "value", "id", "index", "pixel_value", "class_id", "label_id", "train_id", "trainid"]);
     let columns: Vec<usize> = match (name, rgb, value) {
-        (Some(name), [Some(r), Some(g), Some(b)], _) => vec![r, g, b, name],
+        (Some(name), [Some(r), Some(g), Some(b)], Some(value)) => vec![value, name, r, g, b],
+        (Some(name), [Some(r), Some(g), Some(b)], None) => vec![r, g, b, name],
         (Some(name), _, Some(value)) => vec![value, name],
         _ => return Err(unread(format!("the header of the class list is `{}`", header.join(",")), expected)),
     };
@@ -144,6 +146,7 @@ mod tests {
                 "0 0 0 background\n1 2 3 side walk\n",
             ),
             ("class_dict.csv", "name,r,g,b\nAnimal,64,128,64\r\nVoid,0,0,0\n", "64 128 64 Animal\n0 0 0 Void\n"),
+            ("class_dict.csv", "id,name,r,g,b\n2,dog,1,2,3\n0,background,0,0,0\n", "2 dog 1 2 3\n0 background 0 0 0\n"),
             ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n\n", "0 background\n1 cat\n"),
             ("id2label.json", r#"{"0": "wall", "1": "a cat"}"#, "0 wall\n1 a cat\n"),
             ("config.json", r#"{"id2label": {"0": "wall"}}"#, "0 wall\n"),

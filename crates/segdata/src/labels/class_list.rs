@@ -120,6 +120,8 @@ fn check_values(lines: &[ClassLine]) -> Result<()> {
         }
         match u16::from(line.value) {
             v if v < expected => return Err(line.error(format!("id {v} is listed twice"))),
+            // Masks hold no label under any value that they like.
+            _ if line.is_void() && u16::from(line.value) > expected => continue,
             v if v > expected => {
                 return Err(line.error(format!("id {v} follows a gap: id {expected} is missing")).hint(format!(
                     "ids count from 0 without gaps; write `{expected} void` if masks use {expected} for no label"

@@ -179,7 +179,13 @@ fn read_ids(args: &Args) -> Result<Option<Vec<String>>> {
     let Some(path) = &args.ids else { return Ok(None) };
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the list of ids", path, &e))?;
     let ids = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|id| !id.is_empty());
-    Ok(Some(ids.map(str::to_string).collect()))
+    let ids: Vec<String> = ids.map(str::to_string).collect();
+    match ids.is_empty() {
+        true => {
+            Err(Error::data("the list of ids is empty").at(path).hint("expected one id a line, such as 2007_000033"))
+        }
+        false => Ok(Some(ids)),
+    }
 }
 
 /// The class list of the masks: the one named, one beside them, or VOC's.

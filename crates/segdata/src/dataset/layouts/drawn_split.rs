@@ -37,10 +37,6 @@ pub(super) fn draw(files: &mut Files, mut ids: Vec<String>) -> Vec<Listing> {
         val.entries.retain(|e| Some(&e.id) != fault.id.as_ref());
     }
     train.faults.extend(unpaired);
-    train
-        .faults
-        .iter_mut()
-        .for_each(|f| f.hint = "add the missing half, or list the pairs to use in train.txt and val.txt".into());
     vec![train, val]
 }
 

@@ -83,6 +83,7 @@ impl DataSetLayout for Parquet {
             listings.push(val);
         }
         listings.sort_by(|a, b| a.name.cmp(&b.name));
+        Listing::tell_photographs_apart(tree, &mut listings);
         Ok(Layout { form: Form::Parquet, tree: tree.clone(), coding: None, listings })
     }
 }

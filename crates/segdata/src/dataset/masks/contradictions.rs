@@ -19,20 +19,27 @@ pub(crate) struct MaskFacts {
     pub bits: u8,
     /// Whether it is grey.
     pub grey: bool,
+    /// Whether its pixels are colours.
+    pub rgb: bool,
     /// Values that occur; of a header alone, those that might.
     pub values: BTreeSet<u16>,
 }
 
 impl MaskFacts {
-    /// Of a whole mask; `None` where its numbers cannot be mistaken: colours, and class ids that the file calls so.
+    /// Of a whole mask; `None` where its numbers cannot be mistaken: class ids that the file calls so.
     pub fn of_mask(id: &str, mask: &RawMask) -> Option<MaskFacts> {
-        if mask.class_ids || matches!(mask.pixels, MaskPixels::Rgb(_)) {
+        if mask.class_ids {
             return None;
+        }
+        let (id, rgb) = (id.to_string(), matches!(mask.pixels, MaskPixels::Rgb(_)));
+        if rgb {
+            return Some(MaskFacts { id, rgb, ..MaskFacts::default() });
         }
         let index = |value| if let MaskValue::Index(index) = value { Some(index) } else { None };
         Some(MaskFacts {
-            id: id.to_string(),
+            id,
             grey: mask.palette.is_none(),
+            rgb,
             palette: mask.palette.clone(),
             bits: mask.bits,
             values: mask.histogram().into_keys().filter_map(index).collect(),
@@ -41,18 +48,26 @@ impl MaskFacts {
 
     /// Of a header, as if every value occurred.
     pub fn of_header(id: &str, header: MaskHeader) -> Option<MaskFacts> {
-        if header.class_ids || (header.palette.is_none() && !header.grey) {
+        if header.class_ids {
             return None;
         }
         let highest = header.palette.as_ref().map_or(0, |palette| palette.len() as u16);
         let MaskHeader { palette, bits, grey, .. } = header;
-        Some(MaskFacts { id: id.to_string(), palette, bits, grey, values: (0..highest).collect() })
+        let rgb = palette.is_none() && !grey;
+        Some(MaskFacts { id: id.to_string(), palette, bits, grey, rgb, values: (0..highest).collect() })
     }
 
     /// The values that occur with their colours in the palette.
     fn colours(&self) -> impl Iterator<Item = (u16, [u8; 3])> {
         let palette = self.palette.as_deref().unwrap_or_default();
         self.values.iter().filter_map(|&value| Some((value, *palette.get(usize::from(value))?)))
+    }
+
+    /// Whether index 0 is white and 1 is black, and nothing else occurs.
+    fn begins_white(&self) -> bool {
+        let known = [(0, [255; 3]), (1, [0; 3])];
+        let palette = self.palette.as_deref().unwrap_or_default();
+        palette.starts_with(&[[255; 3], [0; 3]]) && self.colours().all(|found| known.contains(&found))
     }
 
     /// Whether two values that occur have one colour: then the palette does not say which is which.
@@ -65,7 +80,7 @@ impl MaskFacts {
 /// One contradiction, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contradiction {
-    /// A stable name: `palettes_differ`, `palette_order`, `bit_depths_differ`.
+    /// A stable name: `palettes_differ`, `palette_order`, `bit_depths_differ`, `kinds_differ`.
     pub code: &'static str,
     pub message: String,
     pub hint: String,
@@ -75,14 +90,21 @@ pub(crate) struct Contradiction {
 pub(super) fn possible(headers: &[MaskFacts], coding: &MaskCoding) -> bool {
     let depths: BTreeSet<bool> = headers.iter().filter(|mask| mask.grey).map(|mask| mask.bits < 8).collect();
     let moved = |mask: &MaskFacts| mask.colours().any(|(index, rgb)| is_moved(index, rgb, coding));
-    depths.len() > 1 || differing(headers).is_some() || headers.iter().any(moved)
+    let kinds = coding.has_own_colours() && headers.iter().any(|m| m.rgb) && headers.iter().any(|m| m.grey);
+    let inverted = || headers.iter().any(MaskFacts::begins_white);
+    kinds || depths.len() > 1 || differing(headers).is_some() || headers.iter().any(moved) || inverted()
 }
 
 /// Everything in which the masks contradict each other or `coding`. Nothing where the caller has said what counts.
 pub(crate) fn contradictions(masks: &[MaskFacts], coding: &MaskCoding) -> Vec<Contradiction> {
-    let palettes = || differing_palettes(masks, coding).or_else(|| reordered_palettes(masks, coding));
+    let palettes = || {
+        let reordered = || reordered_palettes(masks, coding).or_else(|| inverted_palettes(masks, coding));
+        differing_palettes(masks, coding).or_else(reordered)
+    };
     match coding.mask_values() {
-        MaskValues::Stored => palettes().into_iter().chain(differing_depths(masks)).collect(),
+        MaskValues::Stored => {
+            palettes().into_iter().chain(differing_depths(masks)).chain(differing_kinds(masks, coding)).collect()
+        }
         MaskValues::Colour => differing_depths(masks).into_iter().collect(),
         MaskValues::Index => Vec::new(),
     }
@@ -130,27 +152,76 @@ fn differing_palettes(masks: &[MaskFacts], coding: &MaskCoding) -> Option<Contra
     })
 }
 
-/// Every colour that occurs is that of a class, but not at the index of that class.
+/// Colours that occur are those of classes, but not at the indices of these. Where the class list names no colours of its
+/// own, one of them alone may be chance.
 fn reordered_palettes(masks: &[MaskFacts], coding: &MaskCoding) -> Option<Contradiction> {
     let distinct = || masks.iter().filter(|mask| mask.palette.is_some() && !mask.repeats_a_colour());
-    if !distinct().flat_map(MaskFacts::colours).all(|(_, rgb)| coding.id_of_colour(rgb).is_some()) {
+    let occur: BTreeSet<(u16, [u8; 3])> = distinct().flat_map(MaskFacts::colours).collect();
+    let known = occur.iter().filter(|(_, rgb)| coding.id_of_colour(*rgb).is_some()).count();
+    let moved: BTreeSet<&(u16, [u8; 3])> = occur.iter().filter(|&&(index, rgb)| is_moved(index, rgb, coding)).collect();
+    let all_known = known == occur.len();
+    if !all_known && !coding.has_own_colours() && (moved.len() < 2 || 2 * moved.len() < known) {
         return None;
     }
-    let moved: BTreeSet<(u16, [u8; 3])> =
-        distinct().flat_map(MaskFacts::colours).filter(|&(index, rgb)| is_moved(index, rgb, coding)).collect();
     let (index, rgb) = moved.first()?;
     let masks = distinct().filter(|mask| mask.colours().any(|(index, rgb)| is_moved(index, rgb, coding)));
     Some(Contradiction {
         code: "palette_order",
         message: format!(
-            "the palettes are not in the order of the classes: index {index} has the colour {} of {}; every colour that \
-             occurs is that of a class, but not at its index ({} indices, {} masks)",
+            "the palettes are not in the order of the classes: index {index} has the colour {} of {}; {} colours that occur \
+             are those of classes, but not at their indices ({} indices, {} masks)",
             MaskValue::Colour(*rgb),
             class_of(*rgb, coding),
+            if all_known { "all" } else { "most" },
             moved.len(),
             masks.count()
         ),
-        hint: remedy(true),
+        hint: remedy(all_known),
+    })
+}
+
+/// Palettes of white and black, in this order, under a class list without colours: what quantisers make of a mask of 0 and
+/// 255 with a white object, so that the object has index 0.
+fn inverted_palettes(masks: &[MaskFacts], coding: &MaskCoding) -> Option<Contradiction> {
+    let palettes = || masks.iter().filter(|mask| mask.palette.is_some());
+    let first = palettes().next()?;
+    if coding.has_own_colours() || !palettes().all(MaskFacts::begins_white) {
+        return None;
+    }
+    Some(Contradiction {
+        code: "palette_order",
+        message: format!(
+            "in {} index 0 is white and index 1 is black, as programs number them that make a palette of a mask of 0 and 255: \
+             an object drawn in white would be class 0",
+            first.id
+        ),
+        hint: remedy(false),
+    })
+}
+
+/// Grey masks beside RGB ones under a class list with colours, where a grey is the colour of one class and the value of
+/// another: a program that makes files smaller stores an RGB mask of greys as grey.
+fn differing_kinds(masks: &[MaskFacts], coding: &MaskCoding) -> Option<Contradiction> {
+    let rgb = masks.iter().find(|mask| mask.rgb)?;
+    let by_colour = |value: u16| u8::try_from(value).ok().and_then(|grey| coding.id_of_colour([grey; 3]));
+    let other = |&&value: &&u16| by_colour(value) != coding.id_of_value(value);
+    let grey = || masks.iter().filter(|mask| mask.grey && coding.has_own_colours());
+    if !grey().flat_map(|mask| &mask.values).all(|&value| by_colour(value).is_some()) {
+        return None; // values
+    }
+    let (mask, value) = grey().find_map(|mask| Some((mask, mask.values.iter().find(other)?)))?;
+    Some(Contradiction {
+        code: "kinds_differ",
+        message: format!(
+            "{} is a grey mask and holds {value}, {} is one of colours: by its value that is another class than by its colour \
+             ({})",
+            mask.id,
+            rgb.id,
+            class_of([*value as u8; 3], coding)
+        ),
+        hint: "if the colours are right, read the masks by them with `mask_values colour`; if the values are right, say so with \
+               `mask_values index`"
+            .into(),
     })
 }
 

@@ -51,7 +51,8 @@ impl ClassNames {
         let mut colours = vec![Some([0; 3])];
         let mut ids = HashMap::new();
         for Label { name, colour } in labels {
-            if name.trim().is_empty() || name.chars().any(char::is_control) {
+            let name = &name.trim().to_string();
+            if name.is_empty() || name.chars().any(char::is_control) {
                 return Err(Error::data(format!("{name:?} is no name of a class")).hint("name the label in one line"));
             }
             if is_void(name) || is_background_name(name) || ids.contains_key(name) {
@@ -92,6 +93,7 @@ impl ClassNames {
 
     /// The class id, or void, of the label `name`.
     pub fn id(&self, name: &str) -> std::result::Result<u8, String> {
+        let name = name.trim();
         if let Some(&id) = self.ids.get(name) {
             return Ok(id);
         }
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn background_comes_first_and_void_takes_no_class() {
-        let names = ClassNames::own(&labels(&["cat", "_background_", "__ignore__", "dog", "cat"])).unwrap();
+        let names = ClassNames::own(&labels(&["cat", "_background_", "__ignore__", "dog", "cat "])).unwrap();
         assert_eq!(names.coding.classes.names, ["background", "cat", "dog"]);
         let ids = ["cat", "dog", "_background_", "Background", "__ignore__", "cow"].map(|name| names.id(name).ok());
         assert_eq!(ids, [Some(1), Some(2), Some(0), Some(0), Some(VOID), None]);

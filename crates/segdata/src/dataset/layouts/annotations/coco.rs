@@ -58,7 +58,7 @@ impl DataSetLayout for Coco {
             pictures.extend(found);
             faults.push((split, wrong));
         }
-        let mut listings = listings(pictures);
+        let mut listings = listings(tree, pictures);
         for (split, wrong) in faults {
             let at = listings.iter().position(|l| Some(&l.name) == split.as_ref()).unwrap_or(0);
             if let Some(listing) = listings.get_mut(at) {
@@ -111,7 +111,11 @@ fn json_files(tree: &Tree, folder: &Path) -> Vec<PathBuf> {
 /// file may begin with any of them.
 fn is_coco(tree: &Tree, path: &Path) -> bool {
     let Some(start) = has_extension(path, "json").then(|| start_of(tree, path)).flatten() else { return false };
-    let has = |key: &str| start.contains(&format!("\"{key}\""));
+    let has = |key: &str| {
+        let quoted = format!("\"{key}\"");
+        let mut found = start.match_indices(&quoted).map(|(at, text)| &start[at + text.len()..]);
+        found.any(|rest| rest.trim_start().starts_with(':'))
+    };
     ["images", "annotations", "categories"].into_iter().any(has) && !has("shapes") && !has("splits")
 }
 

@@ -72,7 +72,12 @@ impl DataSetLayout for Cvat {
             .at(&path)
             .hint(format!("put them into {}: CVAT exports them with `save images`", root.join("images").display())));
         }
-        Ok(Layout { form: Form::Cvat, listings: listings(pictures), coding: Some(names.coding), tree: tree.clone() })
+        Ok(Layout {
+            form: Form::Cvat,
+            listings: listings(tree, pictures),
+            coding: Some(names.coding),
+            tree: tree.clone(),
+        })
     }
 }
 

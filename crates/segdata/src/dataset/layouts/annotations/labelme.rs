@@ -74,7 +74,12 @@ impl DataSetLayout for Labelme {
             annotated(tree, &path, split.filter(|_| all_split), file, &names)
         };
         let pictures = files.into_par_iter().map(picture).collect();
-        Ok(Layout { form: Form::Labelme, tree: tree.clone(), coding: Some(names.coding), listings: listings(pictures) })
+        Ok(Layout {
+            form: Form::Labelme,
+            tree: tree.clone(),
+            coding: Some(names.coding),
+            listings: listings(tree, pictures),
+        })
     }
 }
 

@@ -1,13 +1,13 @@
 //! From annotated pictures to lists: their splits, their photographs, and what is wrong with each.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::dataset::entry::{Entry, Fault, Listing, Photograph, Source};
+use crate::dataset::entry::{Entry, Fault, LeftOut, Listing, Photograph, Source};
 use crate::dataset::layouts::drawn_split::{drawn_val, split_name};
 use crate::dataset::listing::{MOST_FOLDERS_DEEP, each_file};
-use crate::dataset::names::{composed, unsafe_id, without_image_extension};
+use crate::dataset::names::{composed, name_of, stem_of_image_name, unsafe_id, without_image_extension};
 use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 
@@ -23,8 +23,10 @@ pub(super) struct Annotated {
     pub labels: Arc<Path>,
 }
 
-/// The lists of `pictures`, by split. Pictures without a split are divided by the fixed draw.
-pub(super) fn listings(mut pictures: Vec<Annotated>) -> Vec<Listing> {
+/// The lists of `pictures` in `tree`, by split. Pictures without a split are divided by the fixed draw. Photographs beside
+/// them that are not among them are counted.
+pub(super) fn listings(tree: &Tree, mut pictures: Vec<Annotated>) -> Vec<Listing> {
+    let left_out = unlabelled(tree, &pictures);
     pictures.sort_by(|a, b| a.name.cmp(&b.name));
     let undecided = pictures.iter().filter(|p| p.split.is_none()).count();
     let mut in_val = drawn_val(undecided).into_iter();
@@ -34,7 +36,7 @@ pub(super) fn listings(mut pictures: Vec<Annotated>) -> Vec<Listing> {
         let drawn = || if in_val.next() == Some(true) { "val" } else { "train" }.to_string();
         let split = picture.split.clone().unwrap_or_else(drawn);
         let listing = lists.entry(split.clone()).or_insert_with(|| Listing::empty(&split));
-        let id = without_image_extension(&picture.name).to_string();
+        let id = id_of(&picture.name);
         if !seen.insert((picture.split.clone(), id.clone())) {
             listing.faults.push(fault(
                 "duplicate_id",
@@ -56,7 +58,36 @@ pub(super) fn listings(mut pictures: Vec<Annotated>) -> Vec<Listing> {
             Source::Shapes { image: picture.image, drawing: picture.drawing.map(Arc::new), labels: picture.labels };
         listing.entries.push(Entry { id, source });
     }
-    lists.into_values().collect()
+    let mut listings: Vec<Listing> = lists.into_values().collect();
+    Listing::tell_photographs_apart(tree, &mut listings);
+    if let Some(first) = listings.first_mut() {
+        first.left_out = left_out;
+    }
+    listings
+}
+
+/// The name of a photograph without extension, and without folders that are not below the data set.
+fn id_of(name: &str) -> String {
+    let name = in_unix_style(name);
+    let of_another_machine =
+        unsafe_id(&name).is_some() || name.split('/').next().is_some_and(|part| part.ends_with(':'));
+    let name = if of_another_machine { name.rsplit('/').next().unwrap_or(&name) } else { &name };
+    let name = name.rsplit(['=', '?']).next().filter(|_| of_another_machine).unwrap_or(name);
+    without_image_extension(name).to_string()
+}
+
+/// The photographs beside those of `pictures` that are not among these.
+fn unlabelled(tree: &Tree, pictures: &[Annotated]) -> LeftOut {
+    let known: HashSet<&Path> =
+        pictures.iter().filter_map(|picture| picture.image.as_ref().ok()).map(|found| found.path().as_path()).collect();
+    let folders: BTreeSet<&Path> = known.iter().filter_map(|path| path.parent()).collect();
+    let mut left_out = LeftOut::default();
+    for path in folders.into_iter().flat_map(|folder| tree.list(folder).unwrap_or_default()) {
+        if stem_of_image_name(&name_of(&path)).is_some() && !known.contains(path.as_path()) {
+            left_out.add_unlabelled(&path);
+        }
+    }
+    left_out
 }
 
 fn fault(code: &'static str, id: &str, message: String, hint: &str) -> Fault {

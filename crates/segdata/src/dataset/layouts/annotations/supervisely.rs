@@ -111,7 +111,7 @@ impl DataSetLayout for Supervisely {
             form: Form::Supervisely,
             tree: tree.clone(),
             coding: Some(names.coding),
-            listings: listings(pictures),
+            listings: listings(tree, pictures),
         })
     }
 }

@@ -179,7 +179,7 @@ fn hostile_coco_files_name_file_and_place() {
     let cases = [
         ("cut", coco(SQUARE)[..90].into(), "line 1 column 90"),
         ("no lists", r#"{"images": []}"#.into(), "has no list `annotations`"),
-        ("list", "[\"images\"]".into(), "cannot be read: "),
+        ("list", "[{\"images\": 1}]".into(), "cannot be read: "),
         ("text", coco("").replace("[{\"id\": 1", "\"a\", \"x\": [{\"id\": 1"), "cannot be read: invalid type: string"),
         ("no id", coco(SQUARE).replace("\"id\": 7, ", ""), "missing field `id` at line"),
         ("no image", r#"{"images": [], "annotations": [], "categories": []}"#.into(), "lists no image"),
@@ -398,6 +398,35 @@ fn hostile_cvat_files_name_file_and_line() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn photographs_of_one_name_in_two_splits_are_told_apart_and_unlabelled_ones_are_counted() {
+    let written = Written::new();
+    written.photograph("train/images/a.png").photograph("valid/images/a.png").photograph("train/images/b.png");
+    // Another photograph: more bytes.
+    let other = RgbImage::filled(Size::new(8, 6), [7; 3]).to_png().unwrap();
+    std::fs::write(written.dir.path().join("valid/images/a.png"), [&other[..], b"more"].concat()).unwrap();
+    written.file("train/labels/a.txt", "0 0 0 1 0 1 1").file("valid/labels/a.txt", "0 0 0 1 0 1 1");
+    written.file("data.yaml", "train: train/images\nval: valid/images\nnames: [dog]\n");
+    let dataset = written.open().unwrap();
+    assert_eq!(dataset.split_as_listed("train").unwrap().id(0), "train/a");
+    assert_eq!(dataset.split_as_listed("val").unwrap().id(0), "val/a");
+
+    let labelled = Written::new();
+    labelled.photograph("a.png").photograph("b.png");
+    labelled
+        .file("a.json", r#"{"version": "5", "shapes": [], "imagePath": "a.png", "imageHeight": 6, "imageWidth": 8}"#);
+    let left_out = labelled.open().unwrap().left_out().map(str::to_string);
+    assert!(left_out.as_deref().is_some_and(|s| s.contains("1 photographs without labels")), "{left_out:?}");
+}
+
+#[test]
+fn boxes_with_key_points_are_named() {
+    let written = Written::new();
+    written.photograph("images/train/a.png").file("labels/train/a.txt", "0 0.5 0.5 0.2 0.2 0.1 0.1 0.2 0.2");
+    written.file("data.yaml", "train: images/train\nval: images/train\nkpt_shape: [2, 2]\nnames: [dog]\n");
+    assert!(written.open().is_err_and(|e| e.message.contains("key points") && e.hint.is_some()));
 }
 
 #[test]

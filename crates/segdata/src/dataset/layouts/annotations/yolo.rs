@@ -59,6 +59,13 @@ impl DataSetLayout for Yolo {
         let tree = &tree.at(&root);
         let config_path = said.or_else(|| Config::beside(tree));
         let config = config_path.as_deref().map(|path| Config::read(tree, path)).transpose()?.unwrap_or_default();
+        if config.key_points {
+            return Err(Error::data(
+                "the text labels are of poses: boxes with key points, as `kpt_shape` in the data.yaml says",
+            )
+            .at(config_path.as_deref().unwrap_or(&root))
+            .hint("export segmentation labels: `class x1 y1 x2 y2 ...`, the corners of a polygon"));
+        }
         let numbered = config.names.clone();
         if numbered.is_empty() {
             return Err(Error::data("nothing says what the numbers of classes in the text labels mean")
@@ -72,7 +79,12 @@ impl DataSetLayout for Yolo {
             pictures.extend(pictures_in(tree, split, &folder, &numbered, &names)?);
         }
         refuse_boxes(&pictures, tree.root())?;
-        Ok(Layout { form: Form::Yolo, tree: tree.clone(), coding: Some(names.coding), listings: listings(pictures) })
+        Ok(Layout {
+            form: Form::Yolo,
+            tree: tree.clone(),
+            coding: Some(names.coding),
+            listings: listings(tree, pictures),
+        })
     }
 }
 

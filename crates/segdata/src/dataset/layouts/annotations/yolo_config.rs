@@ -17,6 +17,8 @@ pub(super) struct Config {
     pub names: Vec<String>,
     /// Folders of photographs by split, as they are written.
     pub splits: Vec<(String, Vec<String>)>,
+    /// Whether labels are boxes with key points, by `kpt_shape`.
+    pub key_points: bool,
     /// The folder that the others start from.
     path: Option<String>,
 }
@@ -59,6 +61,7 @@ impl Config {
         for (way, value) in scalars {
             let [Step::Key(key), rest @ ..] = &way[..] else { continue };
             let is_split = ["train", "val", "test"].contains(&key.as_str()) && matches!(rest, [] | [Step::Item(_)]);
+            config.key_points |= key == "kpt_shape";
             if key == "path" && rest.is_empty() {
                 config.path = Some(value);
             } else if is_split && !matches!(value.trim(), "" | "~" | "null") {

@@ -78,8 +78,15 @@ fn labels_of(tree: &Tree, file: &Path) -> Result<MaskCoding> {
     let labels = parsed.get("labels").and_then(|labels| labels.as_object());
     let labels = labels.ok_or_else(|| Error::data("it has no `labels`").hint(expected))?;
     let mut lines = String::new();
-    for (name, value) in labels {
-        let value = value.as_u64().ok_or_else(|| {
+    // The first version of nnU-Net had the number first; some programs write numbers as text.
+    let number = |value: &serde_json::Value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    let numbered = labels.keys().all(|key| key.trim().parse::<u64>().is_ok());
+    let by_name = |(name, value): (&String, &serde_json::Value)| match value.as_str() {
+        Some(text) if numbered && number(value).is_none() => (text.to_string(), name.as_str().into()),
+        _ => (name.clone(), value.clone()),
+    };
+    for (name, value) in labels.iter().map(by_name) {
+        let value = number(&value).ok_or_else(|| {
             Error::data(format!("label `{name}` is {value}, no number: regions of several values are not read"))
                 .hint("give each class one value")
         })?;

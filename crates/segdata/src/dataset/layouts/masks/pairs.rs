@@ -43,7 +43,7 @@ struct Named {
     name: String,
 }
 
-/// How the names of photographs and masks correspond: of all suffixes that occur, those under which most masks have a
+/// How the names of photographs and masks correspond: of all suffixes and prefixes that occur, those under which most masks have a
 /// photograph. `mask_suffix` of the options decides where it is said.
 ///
 /// # Errors
@@ -80,6 +80,17 @@ pub(super) fn best_sides(
             let not = (one_folder && image_suffix.is_empty()).then(|| suffix.clone());
             let image = Side { not, ..Side::of(images).with_suffix(image_suffix) };
             ways.push((image, Side::of(masks).with_suffix(suffix)));
+        }
+    }
+    if options.mask_suffix.is_none() {
+        let mut image_prefixes = prefixes(&photographs, &IMAGE_WORDS);
+        image_prefixes.insert(String::new());
+        for prefix in prefixes(drawn, &MASK_WORDS) {
+            for image_prefix in &image_prefixes {
+                let not_first = (one_folder && image_prefix.is_empty()).then(|| prefix.clone());
+                let image = Side { not_first, ..Side::of(images).with_prefix(image_prefix) };
+                ways.push((image, Side::of(masks).with_prefix(&prefix)));
+            }
         }
     }
     let count = |(image, mask): &(Side, Side)| {
@@ -121,6 +132,15 @@ fn suffixes(files: &[Named], words: &[&str]) -> BTreeSet<String> {
     files.iter().filter_map(end).collect()
 }
 
+/// The beginnings of names that are one of these words before a separator, as they are written.
+fn prefixes(files: &[Named], words: &[&str]) -> BTreeSet<String> {
+    let start = |file: &Named| {
+        let (at, _) = file.name.match_indices(['_', '-', '.', ' ']).next()?;
+        words.contains(&file.name[..at].to_lowercase().as_str()).then(|| file.name[..=at].to_string())
+    };
+    files.iter().filter_map(start).collect()
+}
+
 fn suffixes_of_images(files: &[Named]) -> Vec<String> {
     suffixes(files, &IMAGE_WORDS).into_iter().collect()
 }
@@ -140,20 +160,10 @@ pub(super) fn list_parts(tree: &Tree, parts: Vec<Part>) -> Result<Vec<Listing>> 
             listings.extend(draw_all(&mut files));
             continue;
         }
-        let mut listing = files.resolve(part.split, unlisted(files.all_ids()));
-        listing.faults.iter_mut().for_each(|fault| fault.hint = "add the missing half, or remove the file".into());
-        listings.push(listing);
+        listings.push(files.resolve(part.split, unlisted(files.all_ids())));
     }
     listings.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut seen = HashSet::new();
-    if listings.iter().flat_map(|l| &l.entries).any(|entry| !seen.insert(entry.id.clone())) {
-        for listing in &mut listings {
-            let ids = listing.entries.iter_mut().map(|e| &mut e.id);
-            for id in ids.chain(listing.faults.iter_mut().filter_map(|fault| fault.id.as_mut())) {
-                *id = format!("{}/{id}", listing.name);
-            }
-        }
-    }
+    Listing::tell_splits_apart(&mut listings);
     Ok(listings)
 }
 

@@ -237,6 +237,12 @@ const USUAL: &[Case] = &[
         &[("images/a_image.jpg", "labels/a-Label.png"), ("images/b_image.jpg", "labels/b-Label.png")],
         &[("train", &["b"]), ("val", &["a"])],
     ),
+    plain(
+        Form::Folder,
+        &[("images/image_01.jpg", "masks/label_01.png"), ("images/image_02.jpg", "masks/label_02.png")],
+        &[("train", &["02"]), ("val", &["01"])],
+    ),
+    plain(Form::Flat, &[("a.png", "mask_a.png"), ("b.png", "mask_b.png")], &[("train", &["b"]), ("val", &["a"])]),
     plain(Form::Flat, &[("a.jpg", "a.png"), ("b.jpg", "b.png")], &[("train", &["b"]), ("val", &["a"])]),
     plain(Form::Flat, &[("a.png", "a_gt.png"), ("b.png", "b_gt.png")], &[("train", &["b"]), ("val", &["a"])]),
     plain(

@@ -23,9 +23,12 @@ pub(super) fn places_in(tree: &Tree, path: &Path) -> Result<Vec<Place>> {
     let mut file = tree.open_file(WHAT, path)?;
     let end = file.size();
     let offsets = RecordReader::new(&mut file).index().map_err(|e| {
-        Error::data(e.to_string())
-            .at(path)
-            .hint("the file is no TFRecord file or is damaged: copy it again, or convert again")
+        let gzip = tree.read_start(WHAT, path, 2).is_ok_and(|start| start == [0x1f, 0x8b]);
+        let hint = match gzip {
+            true => "the file is compressed: `gunzip` it",
+            false => "the file is no TFRecord file or is damaged: copy it again, or convert again",
+        };
+        Error::data(e.to_string()).at(path).hint(hint)
     })?;
     let shard: Arc<Path> = path.into();
     let ends = offsets.iter().skip(1).copied().chain([end]);
