@@ -422,14 +422,6 @@ fn photographs_of_one_name_in_two_splits_are_told_apart_and_unlabelled_ones_are_
 }
 
 #[test]
-fn boxes_with_key_points_are_named() {
-    let written = Written::new();
-    written.photograph("images/train/a.png").file("labels/train/a.txt", "0 0.5 0.5 0.2 0.2 0.1 0.1 0.2 0.2");
-    written.file("data.yaml", "train: images/train\nval: images/train\nkpt_shape: [2, 2]\nnames: [dog]\n");
-    assert!(written.open().is_err_and(|e| e.message.contains("key points") && e.hint.is_some()));
-}
-
-#[test]
 fn yolo_draws_lines_in_their_order() {
     let written = Written::new();
     let line = "0 0 0 0.5 0 0.5 0.66667 0 0.66667\n1.0 0.25 0 0.75 0 0.75 0.33333 0.25 0.33333\n\n";
@@ -488,6 +480,8 @@ fn hostile_yolo_files_name_file_and_line() {
     assert!(written.error().contains("b: no photograph `b`"), "{}", written.error());
     written.file("data.yaml", "train: images/none\nnames: [dog]\n");
     assert!(written.error().contains("which is no folder here"), "{}", written.error());
+    written.file("data.yaml", "train: images/train\nkpt_shape: [2, 2]\nnames: [dog]\n");
+    assert!(written.error().contains("boxes with key points"), "{}", written.error());
     written.file("data.yaml", "train: [images\nnames");
     assert!(written.error().contains("data.yaml: the data.yaml cannot be read"), "{}", written.error());
 }
