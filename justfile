@@ -15,6 +15,18 @@ test:
 quickstart *FLAGS:
     cargo run --release -- quickstart {{ FLAGS }}
 
+# The pages of docs/ as a site (needs mdbook).
+book:
+    mdbook serve docs --open
+
+# The archives of a release, in dist/.
+release *TARGETS:
+    packaging/release.sh {{ TARGETS }}
+
+# The wheel, built and tried in a fresh environment.
+wheel *FLAGS:
+    packaging/test-wheel.sh {{ FLAGS }}
+
 # Licences, duplicate and unmaintained dependencies (needs cargo-deny).
 deny:
     cargo deny check
