@@ -1,8 +1,8 @@
 //! Curves over steps: the data of a chart, its scales and ticks, and the chart as pixels. The report draws the same
 //! [`Chart`] as SVG.
 
-use super::canvas::{Canvas, Rgb};
-use super::font;
+use super::canvas::{Canvas, Rgb, flow};
+use super::font::Font;
 use crate::image::RgbImage;
 use crate::size::Size;
 
@@ -29,6 +29,10 @@ pub struct Chart {
 /// Colours of the curves, readable on light and dark ground (Okabe & Ito 2008, without black and yellow).
 pub const SERIES_COLOURS: [Rgb; 6] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
+
+const INK: Rgb = [40; 3];
+const FRAME: Rgb = [150; 3];
+const GRID: Rgb = [232; 3];
 
 /// The axes of a chart: ranges and the places of their ticks.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,43 +61,39 @@ impl Chart {
         Some(Axes { steps, values, step_ticks: ticks(steps, 6), value_ticks: ticks(values, 5) })
     }
 
-    /// The chart as pixels: white ground, ticks, a legend line below the title.
+    /// The chart as pixels: white ground, ticks, a legend below the title.
     pub fn draw(&self, size: Size) -> RgbImage {
-        const INK: Rgb = [40; 3];
-        const GRID: Rgb = [225; 3];
-        let (left, right, top, bottom) = (64usize, 16usize, 44usize, 28usize);
-        let Size { width, height } = size;
+        const LEFT: usize = 72;
+        const RIGHT: usize = 24;
+        const BOTTOM: usize = 36;
         let mut canvas = Canvas::new(size, [255; 3]);
-        canvas.text(left as i64, 8, 2, INK, &self.title);
-        let mut x = left as i64;
-        for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
-            canvas.fill(x, 30, 10, 7, *colour);
-            canvas.text(x + 13, 30, 1, INK, &series.name);
-            x += 13 + (font::width(&series.name) + 8) as i64;
-        }
+        canvas.text(LEFT as i64, 12, Font::LARGE, INK, &self.title);
+        let top = 42 + self.draw_legend(&mut canvas, LEFT as i64, 40, size.width.saturating_sub(LEFT + RIGHT));
+        let plot =
+            Size::new(size.width.saturating_sub(LEFT + RIGHT).max(1), size.height.saturating_sub(top + BOTTOM).max(1));
         let Some(axes) = self.axes() else {
-            canvas.text(left as i64, height as i64 / 2, 1, INK, "no values yet");
+            canvas.text(LEFT as i64, size.height as i64 / 2, Font::SMALL, INK, "no values yet");
             return canvas.into_image();
         };
-        let plot_width = width.saturating_sub(left + right).max(1) as f64;
-        let plot_height = height.saturating_sub(top + bottom).max(1) as f64;
         let place = |(step, value): (f64, f64)| {
             let (u, v) = axes.place(step, value);
-            (left as f64 + u * plot_width, top as f64 + (1.0 - v) * plot_height)
+            (LEFT as f64 + u * plot.width as f64, top as f64 + (1.0 - v) * plot.height as f64)
         };
+        let half_line = Font::SMALL.height() as i64 / 2;
         for &tick in &axes.value_ticks {
             let y = place((axes.steps.0, tick)).1 as i64;
-            canvas.fill(left as i64, y, plot_width as usize, 1, GRID);
+            canvas.fill(LEFT as i64, y, plot.width, 1, GRID);
             let label = number(tick);
-            canvas.text(left as i64 - 6 - font::width(&label) as i64, y - 3, 1, INK, &label);
+            canvas.text(LEFT as i64 - 8 - Font::SMALL.width(&label) as i64, y - half_line, Font::SMALL, INK, &label);
         }
         for &tick in &axes.step_ticks {
             let x = place((tick, axes.values.0)).0 as i64;
-            canvas.fill(x, top as i64, 1, plot_height as usize, GRID);
+            canvas.fill(x, top as i64, 1, plot.height, GRID);
             let label = number(tick);
-            canvas.text(x - font::width(&label) as i64 / 2, height as i64 - bottom as i64 + 8, 1, INK, &label);
+            let (x, y) = (x - Font::SMALL.width(&label) as i64 / 2, (top + plot.height) as i64 + 8);
+            canvas.text(x, y, Font::SMALL, INK, &label);
         }
-        canvas.frame(left as i64, top as i64, plot_width as usize + 1, plot_height as usize + 1, INK);
+        canvas.frame(LEFT as i64, top as i64, plot.width + 1, plot.height + 1, FRAME);
         for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
             for run in series.finite_runs() {
                 if let [only] = run {
@@ -103,6 +103,20 @@ impl Chart {
             }
         }
         canvas.into_image()
+    }
+
+    /// A stroke of its colour and the name of each curve, in lines of `width`; gives back their height.
+    fn draw_legend(&self, canvas: &mut Canvas, left: i64, top: i64, width: usize) -> usize {
+        const STROKE: usize = 18;
+        let widths: Vec<usize> = self.series.iter().map(|s| STROKE + 6 + Font::SMALL.width(&s.name) + 14).collect();
+        let places = flow(&widths, width);
+        let colours = SERIES_COLOURS.iter().cycle();
+        for ((series, colour), &(row, x)) in self.series.iter().zip(colours).zip(&places) {
+            let (x, y) = (left + x as i64, top + (row * Font::SMALL.height()) as i64);
+            canvas.fill(x, y + 7, STROKE, 4, *colour);
+            canvas.text(x + (STROKE + 6) as i64, y, Font::SMALL, INK, &series.name);
+        }
+        places.last().map_or(0, |(row, _)| (row + 1) * Font::SMALL.height() + 6)
     }
 }
 
@@ -185,7 +199,7 @@ mod tests {
             let image = chart(points).draw(Size::new(400, 240));
             assert_eq!(image.rgb_hwc.len(), 400 * 240 * 3, "{what}");
             let blue = image.rgb_hwc.chunks(3).filter(|p| *p == SERIES_COLOURS[0]).count();
-            let legend = 70;
+            let legend = 4 * 18;
             let curve_expected = points.iter().any(|p| p.1.is_finite());
             assert_eq!(blue > legend, curve_expected, "{what}: {blue} pixels");
         }

@@ -1,8 +1,8 @@
 //! The legend of a picture.
 
-use super::canvas::{Canvas, Rgb};
+use super::canvas::{Canvas, Rgb, flow};
 use super::colours::colour_of;
-use super::font;
+use super::font::Font;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
@@ -10,32 +10,22 @@ use crate::size::Size;
 /// The picture with a legend below: a colour field and the name of each class in `maps`, the most frequent first. The
 /// result is wider than the picture where a name needs more space.
 pub fn with_legend(picture: &RgbImage, maps: &[&LabelMap], classes: &Classes) -> RgbImage {
-    let scale = (picture.width / 400).clamp(1, 4);
+    let font = Font::for_width(picture.width);
+    let (line, pad) = (font.height() * 5 / 4, font.height() / 4);
+    let swatch = font.height() * 3 / 2;
     let entries = legend_entries(maps, classes);
-    let entry_width = |name: &str| (14 + font::width(name) + 10) * scale;
-    let width = entries.iter().map(|(_, name)| entry_width(name)).max().unwrap_or(0).max(picture.width);
-    let line = 12 * scale;
-    let mut rows: Vec<Vec<&(Rgb, String)>> = Vec::new();
-    let mut used = width;
-    for entry in &entries {
-        if used + entry_width(&entry.1) > width {
-            rows.push(Vec::new());
-            used = 0;
-        }
-        used += entry_width(&entry.1);
-        rows.last_mut().into_iter().for_each(|row| row.push(entry));
-    }
-    let mut canvas = Canvas::new(Size::new(width, picture.height + rows.len() * line + 2 * scale), [255; 3]);
+    let entry_width = |name: &str| swatch + pad + font.width(name) + 4 * pad;
+    let widths: Vec<usize> = entries.iter().map(|(_, name)| entry_width(name)).collect();
+    let width = (2 * pad + widths.iter().copied().max().unwrap_or(0)).max(picture.width);
+    let places = flow(&widths, width - 2 * pad);
+    let rows = places.last().map_or(0, |(row, _)| row + 1);
+    let mut canvas = Canvas::new(Size::new(width, picture.height + rows * line + 2 * pad), [255; 3]);
     canvas.place(picture, 0, 0);
-    for (i, row) in rows.iter().enumerate() {
-        let y = (picture.height + i * line + 3 * scale) as i64;
-        let mut x = 3 * scale as i64;
-        for (colour, name) in row {
-            canvas.fill(x, y, 9 * scale, 7 * scale, *colour);
-            canvas.frame(x, y, 9 * scale, 7 * scale, [90; 3]);
-            canvas.text(x + 12 * scale as i64, y, scale, [20; 3], name);
-            x += entry_width(name) as i64;
-        }
+    for ((colour, name), (row, x)) in entries.iter().zip(places) {
+        let (x, y) = ((pad + x) as i64, (picture.height + pad + row * line) as i64);
+        canvas.fill(x, y + pad as i64 / 2, swatch, font.height() - pad, *colour);
+        canvas.frame(x, y + pad as i64 / 2, swatch, font.height() - pad, [90; 3]);
+        canvas.text(x + (swatch + pad) as i64, y, font, [20; 3], name);
     }
     canvas.into_image()
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Photographs, label maps and numbers come in, an [`RgbImage`](crate::image::RgbImage) goes out. Label maps that
-//! programs read back are index PNGs (see [`crate::image`]); everything here is for looking at. All drawing is this
-//! crate's own, down to the font, so that a run needs nothing but the binary to show its results.
+//! programs read back are index PNGs (see [`crate::image`]); everything here is for looking at. A run needs nothing
+//! but the binary to show its results: the letters are tables in it.
 
 pub mod canvas;
 pub(crate) mod chart;

@@ -2,6 +2,7 @@
 
 use super::canvas::{Canvas, blend};
 use super::colours::colour_of;
+use super::font::Font;
 use super::legend::with_legend;
 use crate::error::{Error, Result};
 use crate::image::RgbImage;
@@ -43,12 +44,12 @@ pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<Rg
 ///
 /// Fails when a map differs in size from the photograph.
 pub fn overlay_pair(photo: &RgbImage, raw: &LabelMap, refined: &LabelMap, classes: &Classes) -> Result<RgbImage> {
-    let scale = (2 * photo.width / 400).clamp(1, 4);
-    let (gap, caption) = (6 * scale, 12 * scale);
+    let font = Font::for_width(2 * photo.width);
+    let (gap, caption) = (font.height() / 2, font.height() * 5 / 4);
     let mut canvas = Canvas::new(Size::new(2 * photo.width + gap, photo.height + caption), [255; 3]);
     for (i, (map, text)) in [(raw, "prediction"), (refined, "after the CRF")].into_iter().enumerate() {
         let x = i * (photo.width + gap);
-        canvas.text((x + scale) as i64, 2 * scale as i64, scale, [20; 3], text);
+        canvas.text(x as i64 + 2, font.height() as i64 / 8, font, [20; 3], text);
         canvas.place(&overlay(photo, map, classes)?, x, caption);
     }
     Ok(with_legend(&canvas.into_image(), &[raw, refined], classes))

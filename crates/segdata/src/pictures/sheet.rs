@@ -2,6 +2,7 @@
 
 use super::canvas::{Canvas, Rgb};
 use super::colours::colourise;
+use super::font::Font;
 use super::legend::with_legend;
 use super::overlay::overlay;
 use super::shrink::fitted;
@@ -34,9 +35,10 @@ pub struct SheetRow {
 /// A row an image: photograph, annotation, prediction and overlay, and prediction and overlay after the CRF where any row
 /// has them; all made small, and one legend.
 pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
-    const TILE: usize = 220;
+    const TILE: usize = 240;
     const GAP: usize = 6;
-    const CAPTION: usize = 14;
+    const CAPTION: usize = 22;
+    const TOP: usize = 64;
     const INK: Rgb = [20; 3];
     let mut tiles = Vec::new();
     for row in rows {
@@ -48,22 +50,22 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
     }
     let columns = tiles.iter().map(Vec::len).max().unwrap_or(4);
     let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
-    let height = 40 + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
+    let height = TOP + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
     let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
-    canvas.text(GAP as i64, 6, 2, INK, title);
+    canvas.text(GAP as i64, 8, Font::LARGE, INK, title);
     for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
-        canvas.text((GAP + i * (TILE + GAP)) as i64, 28, 1, INK, heading);
+        canvas.text((GAP + i * (TILE + GAP)) as i64, 40, Font::SMALL, INK, heading);
     }
-    let mut y = 40;
+    let mut y = TOP;
     for (row, tiles) in rows.iter().zip(&tiles) {
         let share = |miou: Option<f64>| miou.map_or("n/a".to_string(), |v| format!("{v:.3}"));
         let mut caption = format!("{}  mIoU {}", row.name, share(row.miou));
         if let Some((_, miou)) = &row.refined {
             caption += &format!(", after the CRF {}", share(*miou));
         }
-        canvas.text(GAP as i64, y as i64, 1, INK, &caption);
+        canvas.text(GAP as i64, y as i64, Font::SMALL, INK, &caption);
         for (i, tile) in tiles.iter().enumerate() {
-            canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 4);
+            canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 2);
         }
         y += row_height(tiles);
     }
