@@ -17,6 +17,8 @@ pub(crate) struct Font {
 impl Font {
     /// Lines of 16 pixels, for labels.
     pub const SMALL: Font = Font { raster: RasterHeight::Size16, times: 1 };
+    /// Lines of 20 pixels, for what stands beside pictures.
+    pub const MEDIUM: Font = Font { raster: RasterHeight::Size20, times: 1 };
     /// Lines of 24 pixels, for headings.
     pub const LARGE: Font = Font { raster: RasterHeight::Size24, times: 1 };
 

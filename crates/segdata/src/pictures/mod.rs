@@ -1,7 +1,7 @@
-//! Pictures for people: label maps in colour, overlays with a legend, contact sheets, confusion matrices and curves.
+//! Pictures for people: overlays with a legend, contact sheets, confusion matrices and curves.
 //!
 //! ```text
-//! LabelMap -> colours -> overlay -> legend -> sheet          font -> canvas <- chart, heatmap
+//! LabelMap -> colours, fit -> paint -> legend -> overlay, sheet          font -> canvas <- chart, heatmap
 //! ```
 //!
 //! Photographs, label maps and numbers come in, an [`RgbImage`](crate::image::RgbImage) goes out. Label maps that
@@ -11,16 +11,19 @@
 pub mod canvas;
 pub(crate) mod chart;
 mod colours;
+mod fit;
 mod font;
 pub(crate) mod heatmap;
 mod legend;
 mod names;
 mod overlay;
+mod paint;
 mod sheet;
-mod shrink;
 
+pub use colours::picture_colour;
+pub use fit::for_jpeg;
 pub use legend::with_legend;
 pub use names::{PictureKind, file_stem};
-pub use overlay::{OVERLAY_SHARE, overlay, overlay_pair};
+pub use overlay::{overlay, overlay_pair};
+pub use paint::OVERLAY_SHARE;
 pub use sheet::{SheetRow, contact_sheet};
-pub use shrink::for_jpeg;

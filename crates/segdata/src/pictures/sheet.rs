@@ -1,19 +1,20 @@
 //! Contact sheets: what a network makes of some photographs, at a glance.
 
 use super::canvas::{Canvas, Rgb};
-use super::colours::colourise;
+use super::fit::{enlarged, enlarged_map, fitted, fitted_map};
 use super::font::Font;
-use super::legend::with_legend;
-use super::overlay::overlay;
-use super::shrink::fitted;
+use super::legend::{legend_below, legend_entries};
+use super::paint::{painted, same_size};
 use crate::error::Result;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap};
 use crate::size::Size;
 
-/// Columns of a contact sheet, the last two only where there is a CRF.
-const SHEET_HEADINGS: [&str; 6] =
-    ["photograph", "annotation", "prediction", "overlay", "after the CRF", "overlay after the CRF"];
+/// Columns of a contact sheet, the last only where there is a CRF.
+const SHEET_HEADINGS: [&str; 4] = ["photograph", "annotation", "prediction", "after the CRF"];
+
+/// Longer side in pixels of a picture in a sheet at most.
+const TILE: usize = 340;
 
 /// One image of a contact sheet.
 #[derive(Clone, Debug)]
@@ -32,40 +33,52 @@ pub struct SheetRow {
     pub refined: Option<(LabelMap, Option<f64>)>,
 }
 
-/// A row an image: photograph, annotation, prediction and overlay, and prediction and overlay after the CRF where any row
-/// has them; all made small, and one legend.
-pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
-    const TILE: usize = 240;
-    const GAP: usize = 6;
-    const CAPTION: usize = 22;
-    const TOP: usize = 64;
-    const INK: Rgb = [20; 3];
-    let mut tiles = Vec::new();
-    for row in rows {
-        let mut pictures = vec![row.photo.clone(), colourise(&row.truth, classes)];
-        for map in std::iter::once(&row.prediction).chain(row.refined.as_ref().map(|refined| &refined.0)) {
-            pictures.extend([colourise(map, classes), overlay(&row.photo, map, classes)?]);
+impl SheetRow {
+    /// The pictures of the row, at the size of a tile: shrunk, or enlarged by a whole factor.
+    fn tiles(&self, classes: &Classes) -> Result<Vec<RgbImage>> {
+        let times = (TILE / self.photo.width.max(self.photo.height).max(1)).max(1);
+        let photo = enlarged(&fitted(&self.photo, TILE), times);
+        let mut tiles = vec![photo.clone()];
+        for map in
+            [Some(&self.truth), Some(&self.prediction), self.refined.as_ref().map(|r| &r.0)].into_iter().flatten()
+        {
+            same_size(&self.photo, map)?;
+            tiles.push(painted(&photo, &enlarged_map(&fitted_map(map, TILE), times), classes)?);
         }
-        tiles.push(pictures.iter().map(|picture| fitted(picture, TILE)).collect::<Vec<_>>());
+        Ok(tiles)
     }
-    let columns = tiles.iter().map(Vec::len).max().unwrap_or(4);
+
+    /// The name and the scores of the row.
+    fn caption(&self) -> String {
+        let share = |miou: Option<f64>| miou.map_or("n/a".to_string(), |v| format!("{v:.3}"));
+        let refined = self.refined.as_ref().map(|(_, miou)| format!(", after the CRF {}", share(*miou)));
+        format!("{}  mIoU {}{}", self.name, share(self.miou), refined.unwrap_or_default())
+    }
+}
+
+/// A row an image: the photograph, and on it the annotation, the prediction, and the prediction after the CRF where any
+/// row has one; all of one width, and one legend.
+///
+/// Fails when a map differs in size from its photograph.
+pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
+    const GAP: usize = 10;
+    const CAPTION: usize = 30;
+    const TOP: usize = 78;
+    const INK: Rgb = [20; 3];
+    let tiles = rows.iter().map(|row| row.tiles(classes)).collect::<Result<Vec<_>>>()?;
+    let columns = tiles.iter().map(Vec::len).max().unwrap_or(SHEET_HEADINGS.len() - 1);
     let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
     let height = TOP + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
     let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
-    canvas.text(GAP as i64, 8, Font::LARGE, INK, title);
+    canvas.text(GAP as i64, 10, Font::LARGE, INK, title);
     for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
-        canvas.text((GAP + i * (TILE + GAP)) as i64, 40, Font::SMALL, INK, heading);
+        canvas.text((GAP + i * (TILE + GAP)) as i64, 46, Font::MEDIUM, INK, heading);
     }
     let mut y = TOP;
     for (row, tiles) in rows.iter().zip(&tiles) {
-        let share = |miou: Option<f64>| miou.map_or("n/a".to_string(), |v| format!("{v:.3}"));
-        let mut caption = format!("{}  mIoU {}", row.name, share(row.miou));
-        if let Some((_, miou)) = &row.refined {
-            caption += &format!(", after the CRF {}", share(*miou));
-        }
-        canvas.text(GAP as i64, y as i64, Font::SMALL, INK, &caption);
+        canvas.text(GAP as i64, y as i64, Font::MEDIUM, INK, &row.caption());
         for (i, tile) in tiles.iter().enumerate() {
-            canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 2);
+            canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 4);
         }
         y += row_height(tiles);
     }
@@ -73,7 +86,7 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
         .flat_map(|row| [Some(&row.truth), Some(&row.prediction), row.refined.as_ref().map(|refined| &refined.0)])
         .flatten()
         .collect();
-    Ok(with_legend(&canvas.into_image(), &maps, classes))
+    Ok(legend_below(&canvas.into_image(), &legend_entries(&maps, classes), Font::MEDIUM))
 }
 
 #[cfg(test)]
@@ -97,5 +110,7 @@ mod tests {
         let without: Vec<SheetRow> = rows.iter().map(|row| SheetRow { refined: None, ..row.clone() }).collect();
         assert!(contact_sheet("step 200", &without, &Classes::voc()).unwrap().width < sheet.width);
         contact_sheet("empty", &[], &Classes::voc()).unwrap();
+        let torn = SheetRow { truth: LabelMap::filled(Size::new(3, 3), 1), ..rows[1].clone() };
+        assert!(contact_sheet("step 200", &[torn], &Classes::voc()).is_err());
     }
 }
