@@ -18,7 +18,9 @@ use segdata::dataset::{Sample, Split};
 use segdata::files::write::write_bytes_atomically;
 use segdata::image::encode_mask_png;
 use segdata::labels::Classes;
-use segdata::pictures::{PictureKind, SheetRow, contact_sheet, for_jpeg, overlay, overlay_pair, with_legend};
+use segdata::pictures::{
+    Judged, PictureKind, SheetRow, contact_sheet, error_picture, for_jpeg, overlay, overlay_pair, with_legend,
+};
 use segdata::report;
 
 /// Quality of the photographs among the pictures, 1 to 100.
@@ -123,7 +125,7 @@ impl Validator {
         refine(params, &sample.image, predictor.meta().classes.len(), &probabilities).map(Some)
     }
 
-    /// Photograph, annotation, prediction, prediction after the CRF and overlay of one image, each in a file of its own.
+    /// Photograph, annotation, prediction, prediction after the CRF, overlay and errors of one image, each in a file.
     fn save_pictures(
         &self,
         step: u64,
@@ -138,24 +140,29 @@ impl Validator {
             (PictureKind::Annotation, encode_mask_png(&sample.labels, classes)?),
             (PictureKind::Prediction, encode_mask_png(prediction, classes)?),
         ];
-        let drawn = match &refined {
-            Some(refined) => {
-                files.push((PictureKind::PredictionCrf, encode_mask_png(&refined.labels, classes)?));
-                overlay_pair(&sample.image, prediction, &refined.labels, classes)?
-            }
-            None => with_legend(&overlay(&sample.image, prediction, classes)?, &[prediction], classes),
-        };
-        files.push((PictureKind::Overlay, for_jpeg(drawn).to_jpeg(JPEG_QUALITY)?));
-        for (kind, bytes) in files {
-            self.write(&kind.file_name(step, &sample.id), &bytes)?;
-        }
         let refined = match refined {
-            Some(refined) => {
-                let [_, miou] = tally.add(&sample.labels, prediction, &refined.labels)?;
-                Some((refined.labels, miou))
+            Some(Refined { labels, .. }) => {
+                let [_, miou] = tally.add(&sample.labels, prediction, &labels)?;
+                Some((labels, miou))
             }
             None => None,
         };
+        let mut judged = vec![Judged { name: "prediction", map: prediction, miou: scored.miou }];
+        let overlay = match &refined {
+            Some((labels, miou)) => {
+                files.push((PictureKind::PredictionCrf, encode_mask_png(labels, classes)?));
+                judged.push(Judged { name: "after the CRF", map: labels, miou: *miou });
+                overlay_pair(&sample.image, prediction, labels, classes)?
+            }
+            None => with_legend(&overlay(&sample.image, prediction, classes)?, &[prediction], classes),
+        };
+        let errors = error_picture(&sample.image, &sample.labels, &judged, classes)?;
+        for (kind, picture) in [(PictureKind::Overlay, overlay), (PictureKind::Errors, errors)] {
+            files.push((kind, for_jpeg(picture).to_jpeg(JPEG_QUALITY)?));
+        }
+        for (kind, bytes) in files {
+            self.write(&kind.file_name(step, &sample.id), &bytes)?;
+        }
         Ok(SheetRow {
             name: sample.id.clone(),
             photo: sample.image.clone(),

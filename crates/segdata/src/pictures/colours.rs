@@ -44,8 +44,8 @@ pub fn picture_colour(id: u8) -> Rgb {
 
 /// A colour for each of the 255 possible ids: greedy, among 16 levels a channel, neither pale nor dark nor glaring.
 fn farthest_colours() -> Vec<Rgb> {
-    const LIGHTNESS: std::ops::RangeInclusive<f32> = 0.48..=0.88;
-    const CHROMA: std::ops::RangeInclusive<f32> = 0.08..=0.24;
+    const LIGHTNESS: std::ops::RangeInclusive<f32> = 0.46..=0.88;
+    const CHROMA: std::ops::RangeInclusive<f32> = 0.13..=0.25;
     let levels = || (0..=255).step_by(17).map(|v| v as u8);
     let mut left: Vec<(Rgb, [f32; 3], f32)> = levels()
         .flat_map(|r| levels().flat_map(move |g| levels().map(move |b| [r, g, b])))

@@ -1,7 +1,7 @@
-//! Pictures for people: overlays with a legend, contact sheets, confusion matrices and curves.
+//! Pictures for people: overlays with a legend, maps of errors, contact sheets, confusion matrices and curves.
 //!
 //! ```text
-//! LabelMap -> colours, fit -> paint -> legend -> overlay, sheet          font -> canvas <- chart, heatmap
+//! LabelMap -> colours, fit -> paint -> legend -> overlay -> errors -> sheet          font -> canvas <- chart, heatmap
 //! ```
 //!
 //! Photographs, label maps and numbers come in, an [`RgbImage`](crate::image::RgbImage) goes out. Label maps that
@@ -11,6 +11,7 @@
 pub mod canvas;
 pub(crate) mod chart;
 mod colours;
+mod errors;
 mod fit;
 mod font;
 pub(crate) mod heatmap;
@@ -21,6 +22,7 @@ mod paint;
 mod sheet;
 
 pub use colours::picture_colour;
+pub use errors::{Judged, error_picture};
 pub use fit::for_jpeg;
 pub use legend::with_legend;
 pub use names::{PictureKind, file_stem};

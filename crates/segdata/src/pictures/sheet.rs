@@ -1,6 +1,7 @@
 //! Contact sheets: what a network makes of some photographs, at a glance.
 
 use super::canvas::{Canvas, Rgb};
+use super::errors::error_map;
 use super::fit::{enlarged, enlarged_map, fitted, fitted_map};
 use super::font::Font;
 use super::legend::{legend_below, legend_entries};
@@ -10,8 +11,9 @@ use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap};
 use crate::size::Size;
 
-/// Columns of a contact sheet, the last only where there is a CRF.
-const SHEET_HEADINGS: [&str; 4] = ["photograph", "annotation", "prediction", "after the CRF"];
+/// Columns of a contact sheet, the last two only where there is a CRF.
+const SHEET_HEADINGS: [&str; 6] =
+    ["photograph", "annotation", "prediction", "errors (white: missed)", "after the CRF", "errors after the CRF"];
 
 /// Longer side in pixels of a picture in a sheet at most.
 const TILE: usize = 340;
@@ -38,12 +40,15 @@ impl SheetRow {
     fn tiles(&self, classes: &Classes) -> Result<Vec<RgbImage>> {
         let times = (TILE / self.photo.width.max(self.photo.height).max(1)).max(1);
         let photo = enlarged(&fitted(&self.photo, TILE), times);
-        let mut tiles = vec![photo.clone()];
-        for map in
-            [Some(&self.truth), Some(&self.prediction), self.refined.as_ref().map(|r| &r.0)].into_iter().flatten()
-        {
+        let at_tile = |map: &LabelMap| {
             same_size(&self.photo, map)?;
-            tiles.push(painted(&photo, &enlarged_map(&fitted_map(map, TILE), times), classes)?);
+            Ok(enlarged_map(&fitted_map(map, TILE), times))
+        };
+        let truth = at_tile(&self.truth)?;
+        let mut tiles = vec![photo.clone(), painted(&photo, &truth, classes)?];
+        for map in std::iter::once(&self.prediction).chain(self.refined.as_ref().map(|(map, _)| map)) {
+            let map = at_tile(map)?;
+            tiles.extend([painted(&photo, &map, classes)?, error_map(&photo, &truth, &map, classes)?]);
         }
         Ok(tiles)
     }
@@ -56,8 +61,8 @@ impl SheetRow {
     }
 }
 
-/// A row an image: the photograph, and on it the annotation, the prediction, and the prediction after the CRF where any
-/// row has one; all of one width, and one legend.
+/// A row an image: the photograph, and on it the annotation, the prediction and its errors, and the prediction after the
+/// CRF and its errors where any row has one; one legend.
 ///
 /// Fails when a map differs in size from its photograph.
 pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
@@ -66,7 +71,7 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
     const TOP: usize = 78;
     const INK: Rgb = [20; 3];
     let tiles = rows.iter().map(|row| row.tiles(classes)).collect::<Result<Vec<_>>>()?;
-    let columns = tiles.iter().map(Vec::len).max().unwrap_or(SHEET_HEADINGS.len() - 1);
+    let columns = tiles.iter().map(Vec::len).max().unwrap_or(SHEET_HEADINGS.len() - 2);
     let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
     let height = TOP + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
     let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
