@@ -26,6 +26,14 @@ pub(super) fn mark_of(id: u8, classes: &Classes) -> Mark {
     }
 }
 
+/// The colour of a class's bar in a chart: that of its regions, grey where these are left unpainted.
+pub(crate) fn bar_colour(id: usize, classes: &Classes) -> Rgb {
+    match mark_of(u8::try_from(id).unwrap_or(VOID), classes) {
+        Mark::Painted(colour) => colour,
+        Mark::Bare | Mark::Hatched => [150; 3],
+    }
+}
+
 /// A pixel of the diagonal lines, light and dark, that show void on any ground.
 pub(super) fn hatched(under: Rgb, x: usize, y: usize, stroke: usize) -> Rgb {
     match (x + y) / stroke.max(1) % 8 {

@@ -35,10 +35,15 @@ pub struct SheetRow {
     pub refined: Option<(LabelMap, Option<f64>)>,
 }
 
+/// The whole factor by which a photograph that is smaller than a tile is enlarged.
+fn tile_factor(photo: &RgbImage) -> usize {
+    (TILE / photo.width.max(photo.height).max(1)).max(1)
+}
+
 impl SheetRow {
     /// The pictures of the row, at the size of a tile: shrunk, or enlarged by a whole factor.
     fn tiles(&self, classes: &Classes) -> Result<Vec<RgbImage>> {
-        let times = (TILE / self.photo.width.max(self.photo.height).max(1)).max(1);
+        let times = tile_factor(&self.photo);
         let photo = enlarged(&fitted(&self.photo, TILE), times);
         let at_tile = |map: &LabelMap| {
             same_size(&self.photo, map)?;
@@ -94,8 +99,62 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
     Ok(legend_below(&canvas.into_image(), &legend_entries(&maps, classes), Font::MEDIUM))
 }
 
+/// One photograph of a sheet of a data set.
+#[derive(Clone, Debug)]
+pub(crate) struct PhotographTile {
+    /// Sample id.
+    pub name: String,
+    /// The photograph.
+    pub photo: RgbImage,
+    /// Its annotation.
+    pub map: LabelMap,
+}
+
+impl PhotographTile {
+    /// The photograph under its annotation, at the size of a tile.
+    fn drawn(&self, classes: &Classes) -> Result<RgbImage> {
+        same_size(&self.photo, &self.map)?;
+        let times = tile_factor(&self.photo);
+        let (photo, map) = (fitted(&self.photo, TILE), fitted_map(&self.map, TILE));
+        painted(&enlarged(&photo, times), &enlarged_map(&map, times), classes)
+    }
+}
+
+/// Photographs with their annotations on them, four a row, each under its name, and one legend.
+///
+/// Fails when a map differs in size from its photograph.
+pub(crate) fn photograph_sheet(title: &str, tiles: &[PhotographTile], classes: &Classes) -> Result<RgbImage> {
+    const COLUMNS: usize = 4;
+    const NARROWEST: usize = 180;
+    const GAP: usize = 10;
+    const CAPTION: usize = 26;
+    const TOP: usize = 48;
+    let pictures = tiles.iter().map(|tile| tile.drawn(classes)).collect::<Result<Vec<_>>>()?;
+    let cell = pictures.iter().map(|picture| picture.width).max().unwrap_or(0).max(NARROWEST);
+    let row_height = |row: &[RgbImage]| row.iter().map(|picture| picture.height).max().unwrap_or(0) + CAPTION + GAP;
+    let height = TOP + pictures.chunks(COLUMNS).map(row_height).sum::<usize>();
+    let width = (COLUMNS * (cell + GAP) + GAP).max(Font::LARGE.width(title) + 2 * GAP);
+    let mut canvas = Canvas::new(Size::new(width, height), [255; 3]);
+    canvas.text(GAP as i64, 10, Font::LARGE, [20; 3], title);
+    let mut y = TOP;
+    for (row, named) in pictures.chunks(COLUMNS).zip(tiles.chunks(COLUMNS)) {
+        for (i, (picture, tile)) in row.iter().zip(named).enumerate() {
+            let x = GAP + i * (cell + GAP);
+            let name: String = tile.name.chars().take(cell / Font::MEDIUM.advance()).collect();
+            canvas.text(x as i64, y as i64, Font::MEDIUM, [20; 3], &name);
+            canvas.place(picture, x, y + CAPTION);
+        }
+        y += row_height(row);
+    }
+    let maps: Vec<&LabelMap> = tiles.iter().map(|tile| &tile.map).collect();
+    Ok(legend_below(&canvas.into_image(), &legend_entries(&maps, classes), Font::MEDIUM))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::canvas::blend;
+    use super::super::colours::picture_colour;
+    use super::super::paint::OVERLAY_SHARE;
     use super::*;
 
     #[test]
@@ -117,5 +176,23 @@ mod tests {
         contact_sheet("empty", &[], &Classes::voc()).unwrap();
         let torn = SheetRow { truth: LabelMap::filled(Size::new(3, 3), 1), ..rows[1].clone() };
         assert!(contact_sheet("step 200", &[torn], &Classes::voc()).is_err());
+    }
+
+    #[test]
+    fn a_sheet_of_photographs_holds_them_all_under_their_masks() {
+        let tile = |id: u8| PhotographTile {
+            name: "name ".repeat(40),
+            photo: RgbImage::filled(Size::new(200, 100), [100; 3]),
+            map: LabelMap::filled(Size::new(200, 100), id),
+        };
+        let tiles: Vec<_> = (1..=6).map(tile).collect();
+        let sheet = photograph_sheet("six", &tiles, &Classes::voc()).unwrap();
+        for id in 1..=6 {
+            let inside = blend([100; 3], picture_colour(id), OVERLAY_SHARE);
+            assert_eq!(sheet.rgb_hwc.chunks(3).filter(|p| *p == inside).count(), 200 * 100, "class {id}");
+        }
+        photograph_sheet("none", &[], &Classes::voc()).unwrap();
+        let torn = PhotographTile { map: LabelMap::filled(Size::new(3, 3), 1), ..tile(1) };
+        assert!(photograph_sheet("torn", &[torn], &Classes::voc()).is_err());
     }
 }
