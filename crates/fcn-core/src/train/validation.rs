@@ -12,7 +12,7 @@ use crate::infer::predictor::{Extra, Predictor};
 use crate::network::Network;
 use crate::train::events::{Event, StopSignal};
 use crate::train::run_log::RunLog;
-use crate::train::scores::{PicturedScores, Validation};
+use crate::train::scores::{PicturedScores, Validation, keep_the_worst};
 use crate::{Error, Result};
 use segdata::dataset::{Sample, Split};
 use segdata::files::write::write_bytes_atomically;
@@ -66,11 +66,11 @@ impl Validator {
     ) -> Result<Option<Validation>> {
         let classes = &fcn.meta.classes;
         let predictor = Predictor::new(fcn.clone());
-        let mut rows = Vec::new();
+        let (mut rows, mut worst, mut crf_secs) = (Vec::new(), Vec::new(), 0.0);
         let mut tally = CrfTally::new(classes.len());
-        let mut crf_secs = 0.0;
         let evaluation = evaluate(&predictor, &self.split, &mut |scored| {
             emit(Event::Validating(scored.index + 1, self.split.len()));
+            scored.miou.iter().for_each(|&miou| keep_the_worst(&mut worst, &scored.sample.id, miou));
             if self.pictured.contains(&scored.index) {
                 let started = Instant::now();
                 // A photograph that is too large for the CRF is no reason to end a run.
@@ -91,7 +91,7 @@ impl Validator {
             changed: tally.changed(),
             seconds: crf_secs,
         });
-        let validation = Validation { step, evaluation, pictured };
+        let validation = Validation { step, evaluation, pictured, worst };
         let scores = &validation.evaluation.scores;
         log.validation(
             step,

@@ -48,7 +48,7 @@ pub struct Axes {
 }
 
 impl Chart {
-    /// The axes that hold all finite points; `None` when there is no finite point.
+    /// The axes that hold all finite points, with a margin so that no curve runs along the frame; `None` when there is no finite point.
     pub fn axes(&self) -> Option<Axes> {
         let finite = || self.series.iter().flat_map(|s| &s.points).filter(|p| p.0.is_finite() && p.1.is_finite());
         let steps = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), p| (a.min(p.0), b.max(p.0)));
@@ -58,7 +58,8 @@ impl Chart {
         }
         let steps = widened((0f64.min(steps.0), steps.1));
         let values = widened(self.value_range.unwrap_or((0f64.min(found.0), found.1)));
-        Some(Axes { steps, values, step_ticks: ticks(steps, 6), value_ticks: ticks(values, 5) })
+        let (step_ticks, value_ticks) = (ticks(steps, 6), ticks(values, 5));
+        Some(Axes { steps: with_margin(steps, 0.015), values: with_margin(values, 0.04), step_ticks, value_ticks })
     }
 
     /// The chart as pixels: white ground, ticks, a legend below the title.
@@ -140,6 +141,12 @@ fn widened((low, high): (f64, f64)) -> (f64, f64) {
     if high - low > low.abs().max(high.abs()) * 1e-9 { (low, high) } else { (low, low + low.abs().max(1.0)) }
 }
 
+/// The range with `share` of itself more at both ends.
+fn with_margin((low, high): (f64, f64), share: f64) -> (f64, f64) {
+    let margin = (high - low) * share;
+    (low - margin, high + margin)
+}
+
 /// About `wanted` round numbers in the range: multiples of 1, 2 or 5 times a power of ten.
 fn ticks((low, high): (f64, f64), wanted: usize) -> Vec<f64> {
     let rough = (high - low) / wanted as f64;
@@ -182,6 +189,19 @@ mod tests {
             let found = ticks(range, 5);
             assert_eq!(found.len(), expected.len(), "{range:?}: {found:?}");
             found.iter().zip(&expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-9, "{range:?}: {found:?}"));
+        }
+    }
+
+    #[test]
+    fn no_curve_runs_along_the_frame() {
+        let fixed = Chart { value_range: Some((0.0, 1.0)), ..chart(&[(0.0, 0.0), (100.0, 1.0)]) };
+        for chart in [fixed, chart(&[(0.0, 3.0), (100.0, 0.0)]), chart(&[(5.0, -2.0), (900.0, 2.0)])] {
+            let axes = chart.axes().unwrap();
+            for &(step, value) in &chart.series[0].points {
+                let (x, y) = axes.place(step, value);
+                assert!((0.005..0.995).contains(&x) && (0.03..0.97).contains(&y), "({step}, {value}) is at ({x}, {y})");
+            }
+            assert!(axes.value_ticks.iter().all(|tick| (axes.values.0..=axes.values.1).contains(tick)));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::labels::{Classes, VOID};
 
 /// How the pixels of an id are shown on a photograph.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// Not at all: the background of most lists, a class whose colour there is black.
     Bare,
     /// By diagonal lines: pixels without a label.
@@ -18,7 +18,7 @@ pub(super) enum Mark {
 }
 
 /// How an id is shown; ids that are no class have colours too.
-pub(super) fn mark_of(id: u8, classes: &Classes) -> Mark {
+pub(crate) fn mark_of(id: u8, classes: &Classes) -> Mark {
     match classes.palette.get(usize::from(id)) {
         _ if id == VOID => Mark::Hatched,
         Some([0, 0, 0]) => Mark::Bare,

@@ -12,15 +12,15 @@
 mod bars;
 pub mod canvas;
 pub(crate) mod chart;
-mod colours;
-mod errors;
-mod fit;
+pub(crate) mod colours;
+pub(crate) mod errors;
+pub(crate) mod fit;
 mod font;
 pub(crate) mod heatmap;
 mod legend;
 mod names;
-mod overlay;
-mod paint;
+pub(crate) mod overlay;
+pub(crate) mod paint;
 mod sheet;
 
 pub(crate) use bars::{Bar, bar_chart};

@@ -24,7 +24,7 @@ pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<Rg
 }
 
 /// The whole factor by which a photograph of this size is enlarged: 1 to 16.
-pub(super) fn magnification(size: Size) -> usize {
+pub(crate) fn magnification(size: Size) -> usize {
     LEGIBLE_SIDE.div_ceil(size.width.max(size.height).max(1)).clamp(1, 16)
 }
 
