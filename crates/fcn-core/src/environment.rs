@@ -23,13 +23,15 @@ pub struct Environment {
     pub device: String,
     /// Operating system and architecture.
     pub system: String,
+    /// The data set, as it was named.
+    pub data: String,
     /// Fingerprint of the training split.
     pub data_fingerprint: String,
 }
 
 impl Environment {
     /// Looks around.
-    pub fn of(command: &[String], device: &str, data_fingerprint: &str) -> Self {
+    pub fn of(command: &[String], device: &str, data: &Path, data_fingerprint: &str) -> Self {
         Environment {
             version: env!("CARGO_PKG_VERSION"),
             command: command.to_vec(),
@@ -38,6 +40,7 @@ impl Environment {
             threads: rayon::current_num_threads(),
             device: device.to_string(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            data: data.display().to_string(),
             data_fingerprint: data_fingerprint.to_string(),
         }
     }

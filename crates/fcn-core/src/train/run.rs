@@ -135,7 +135,7 @@ pub fn train(options: &TrainOptions, stop: &StopSignal, emit: &mut dyn FnMut(Eve
     let room = CheckpointRoom::of(&run.fcn.meta, config.optimizer, config.keep, config.keep_bytes, &paths.run);
     room.refuse_a_small_disk(&paths.run)?;
     write_text(&paths.run.join("config.toml"), &saved_config)?;
-    Environment::of(&options.command, &options.device_name, &fingerprint).write(&paths.run)?;
+    Environment::of(&options.command, &options.device_name, &paths.data, &fingerprint).write(&paths.run)?;
     let mut log = RunLog::open(&paths.run, run.state.step)?;
     if run.state.step == 0 {
         log.configuration(&saved_config);

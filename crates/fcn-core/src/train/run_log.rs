@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_formats_page_explains_every_key_of_a_line() {
         use crate::evaluate::{Evaluation, Skipped};
-        use crate::train::scores::{PicturedScores, ShortScores, Validation};
+        use crate::train::scores::{ImageScore, PicturedScores, ShortScores, Validation};
         use segdata::metrics::Tally;
 
         let page = include_str!("../../../../docs/formats.md");
@@ -248,6 +248,7 @@ mod tests {
             step: 10,
             evaluation: Evaluation { scores: tally.scores(&[]), loss: None, skipped },
             pictured: Some(PicturedScores { images: 0, raw: short, crf: short, changed: 0.0, seconds: 0.0 }),
+            worst: vec![ImageScore { id: String::new(), miou: 0.0 }],
         };
         lines.validation(10, &report, &[]).unwrap();
 

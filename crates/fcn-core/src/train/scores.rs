@@ -17,6 +17,20 @@ pub struct Validation {
     /// The scores of the pictured images, where they went through the CRF.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pictured: Option<PicturedScores>,
+    /// The images with the lowest mIoU of their own, the lowest first: at most [`WORST`].
+    pub worst: Vec<ImageScore>,
+}
+
+/// How many of the worst images are named.
+pub const WORST: usize = 10;
+
+/// One image and its own score.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageScore {
+    /// Sample id.
+    pub id: String,
+    /// Mean IoU over the classes in the image or its prediction, 0 to 1.
+    pub miou: f64,
 }
 
 /// The images whose pictures are saved, scored without the CRF and with it.
@@ -108,6 +122,31 @@ impl Validation {
     }
 }
 
+/// Takes an image in among the [`WORST`]; of equal ones the earlier stays before the later.
+pub fn keep_the_worst(worst: &mut Vec<ImageScore>, id: &str, miou: f64) {
+    let at = worst.partition_point(|other| other.miou <= miou);
+    if at < WORST {
+        worst.insert(at, ImageScore { id: id.to_string(), miou });
+        worst.truncate(WORST);
+    }
+}
+
 fn number(value: Option<f64>) -> String {
     value.map_or("n/a".to_string(), |value| format!("{value:.4}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_images_are_kept_in_order() {
+        let mut worst = Vec::new();
+        for i in 0..30 {
+            keep_the_worst(&mut worst, &i.to_string(), f64::from(i * 7 % 30 / 2));
+        }
+        let scores: Vec<f64> = worst.iter().map(|image| image.miou).collect();
+        assert_eq!(scores, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+        assert_eq!((worst[0].id.as_str(), worst[1].id.as_str()), ("0", "13"));
+    }
 }

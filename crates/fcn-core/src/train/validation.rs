@@ -12,13 +12,15 @@ use crate::infer::predictor::{Extra, Predictor};
 use crate::network::Network;
 use crate::train::events::{Event, StopSignal};
 use crate::train::run_log::RunLog;
-use crate::train::scores::{PicturedScores, Validation};
+use crate::train::scores::{PicturedScores, Validation, keep_the_worst};
 use crate::{Error, Result};
 use segdata::dataset::{Sample, Split};
 use segdata::files::write::write_bytes_atomically;
 use segdata::image::encode_mask_png;
 use segdata::labels::Classes;
-use segdata::pictures::{PictureKind, SheetRow, contact_sheet, for_jpeg, overlay, overlay_pair, with_legend};
+use segdata::pictures::{
+    Judged, PictureKind, SheetRow, contact_sheet, error_picture, for_jpeg, overlay, overlay_pair, with_legend,
+};
 use segdata::report;
 
 /// Quality of the photographs among the pictures, 1 to 100.
@@ -64,11 +66,11 @@ impl Validator {
     ) -> Result<Option<Validation>> {
         let classes = &fcn.meta.classes;
         let predictor = Predictor::new(fcn.clone());
-        let mut rows = Vec::new();
+        let (mut rows, mut worst, mut crf_secs) = (Vec::new(), Vec::new(), 0.0);
         let mut tally = CrfTally::new(classes.len());
-        let mut crf_secs = 0.0;
         let evaluation = evaluate(&predictor, &self.split, &mut |scored| {
             emit(Event::Validating(scored.index + 1, self.split.len()));
+            scored.miou.iter().for_each(|&miou| keep_the_worst(&mut worst, &scored.sample.id, miou));
             if self.pictured.contains(&scored.index) {
                 let started = Instant::now();
                 // A photograph that is too large for the CRF is no reason to end a run.
@@ -89,7 +91,7 @@ impl Validator {
             changed: tally.changed(),
             seconds: crf_secs,
         });
-        let validation = Validation { step, evaluation, pictured };
+        let validation = Validation { step, evaluation, pictured, worst };
         log.validation(step, &validation, &validation.curves())?;
         if !rows.is_empty() {
             let sheet = contact_sheet(&format!("step {step}"), &rows, classes)?;
@@ -112,7 +114,7 @@ impl Validator {
         refine(params, &sample.image, predictor.meta().classes.len(), &probabilities).map(Some)
     }
 
-    /// Photograph, annotation, prediction, prediction after the CRF and overlay of one image, each in a file of its own.
+    /// Photograph, annotation, prediction, prediction after the CRF, overlay and errors of one image, each in a file.
     fn save_pictures(
         &self,
         step: u64,
@@ -127,24 +129,29 @@ impl Validator {
             (PictureKind::Annotation, encode_mask_png(&sample.labels, classes)?),
             (PictureKind::Prediction, encode_mask_png(prediction, classes)?),
         ];
-        let drawn = match &refined {
-            Some(refined) => {
-                files.push((PictureKind::PredictionCrf, encode_mask_png(&refined.labels, classes)?));
-                overlay_pair(&sample.image, prediction, &refined.labels, classes)?
-            }
-            None => with_legend(&overlay(&sample.image, prediction, classes)?, &[prediction], classes),
-        };
-        files.push((PictureKind::Overlay, for_jpeg(drawn).to_jpeg(JPEG_QUALITY)?));
-        for (kind, bytes) in files {
-            self.write(&kind.file_name(step, &sample.id), &bytes)?;
-        }
         let refined = match refined {
-            Some(refined) => {
-                let [_, miou] = tally.add(&sample.labels, prediction, &refined.labels)?;
-                Some((refined.labels, miou))
+            Some(Refined { labels, .. }) => {
+                let [_, miou] = tally.add(&sample.labels, prediction, &labels)?;
+                Some((labels, miou))
             }
             None => None,
         };
+        let mut judged = vec![Judged { name: "prediction", map: prediction, miou: scored.miou }];
+        let overlay = match &refined {
+            Some((labels, miou)) => {
+                files.push((PictureKind::PredictionCrf, encode_mask_png(labels, classes)?));
+                judged.push(Judged { name: "after the CRF", map: labels, miou: *miou });
+                overlay_pair(&sample.image, prediction, labels, classes)?
+            }
+            None => with_legend(&overlay(&sample.image, prediction, classes)?, &[prediction], classes),
+        };
+        let errors = error_picture(&sample.image, &sample.labels, &judged, classes)?;
+        for (kind, picture) in [(PictureKind::Overlay, overlay), (PictureKind::Errors, errors)] {
+            files.push((kind, for_jpeg(picture).to_jpeg(JPEG_QUALITY)?));
+        }
+        for (kind, bytes) in files {
+            self.write(&kind.file_name(step, &sample.id), &bytes)?;
+        }
         Ok(SheetRow {
             name: sample.id.clone(),
             photo: sample.image.clone(),

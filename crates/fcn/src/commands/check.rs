@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use fcn_core::train::TrainConfig;
 use fcn_core::{Error, Result};
-use segdata::check::{CheckOptions, Problem, Report, Severity, SixteenBits, SplitReport, check};
+use segdata::check::{CheckOptions, CheckPictures, Problem, Report, Severity, SixteenBits, SplitReport, check};
 use segdata::convert::DEFAULT_MIN_SIZE;
+use segdata::dataset::augment::AugmentOptions;
 
 use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
@@ -36,6 +38,10 @@ pub struct Args {
     /// Write the class list that is proposed to this new file
     #[arg(long, value_name = "FILE")]
     write_classes: Option<PathBuf>,
+    /// Write pictures to this folder: photographs under their masks, bars of classes and sizes, and crops as training
+    /// sees them by default
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
 }
 
 /// Problems of one kind that are printed; --verbose and --json show all.
@@ -44,7 +50,10 @@ const SHOWN_OF_A_KIND: usize = 5;
 /// Checks, prints, and fails when anything is wrong.
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let open = args.data_flags.options(args.classes, args.mask_values.given())?;
-    let options = CheckOptions { data: args.data.clone(), open, split: args.split, min_size: args.min_size };
+    let TrainConfig { crop, scale_min, scale_max, flip, .. } = TrainConfig::default();
+    let augment = AugmentOptions { crop, scale_min, scale_max, flip };
+    let pictures = args.pictures.map(|folder| CheckPictures { folder, augment });
+    let options = CheckOptions { data: args.data.clone(), open, split: args.split, min_size: args.min_size, pictures };
     let progress = report::Progress::new("check", 0, global);
     let mut found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);
@@ -55,6 +64,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         report::print_line(&found.layout.line());
         found.splits.iter().for_each(|split| report::print_line(&split_text(split)));
         report::print_line(&problems_text(&found, global.verbose));
+        found.pictures.iter().for_each(|path| report::note(&format!("wrote {}", path.display())));
     }
     if let Some(file) = &args.write_classes {
         found.write_class_list(file)?;

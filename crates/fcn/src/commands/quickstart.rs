@@ -156,7 +156,8 @@ fn say(global: &Global, text: &str) {
 }
 
 fn check_drawn(data: &Path, global: &Global) -> Result<()> {
-    let options = CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 0 };
+    let options =
+        CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 0, pictures: None };
     let progress = Progress::new("check", 0, global);
     let found = check(&options, &|done, total| progress.at(done, total))?;
     drop(progress);

@@ -20,7 +20,8 @@ fn reading(mask_values: MaskValues) -> OpenOptions {
 }
 
 fn look(data: &Path, mask_values: MaskValues) -> Report {
-    let options = CheckOptions { data: data.to_path_buf(), open: reading(mask_values), split: None, min_size: 1 };
+    let options =
+        CheckOptions { data: data.to_path_buf(), open: reading(mask_values), split: None, min_size: 1, pictures: None };
     check(&options, &|_, _| {}).unwrap()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path -> inspect (each file, in parallel) -> rules (all of them together) -> problems  \
-//!                                          -> count (by class and size)    -> splits    -> Report
+//!                                          -> count (by class and size)    -> splits    -> Report, and pictures (show)
 //! ```
 //!
 //! [`CheckOptions`] come in, a [`Report`] goes out. One pass in parallel looks at every file; what it found is then
@@ -14,10 +14,12 @@ mod inspect;
 mod problem;
 mod rules;
 mod run;
+mod show;
 
 pub use count::{ClassCount, SixteenBits, SizeCount, SplitReport};
 pub use problem::{Problem, Severity};
 pub use run::{CheckOptions, Report, check};
+pub use show::CheckPictures;
 
 #[cfg(test)]
 mod masks_tests;

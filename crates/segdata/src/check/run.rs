@@ -6,6 +6,7 @@ use super::count::{SplitReport, count};
 use super::inspect::Library;
 use super::problem::{Problem, Severity};
 use super::rules;
+use super::show::{self, CheckPictures};
 use crate::dataset::masks::explain::{describe_missing_classes, explain};
 use crate::dataset::{Dataset, Form, Layout, OpenOptions};
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ pub struct CheckOptions {
     pub split: Option<String>,
     /// Images with a shorter side below this are reported, in pixels.
     pub min_size: usize,
+    /// Pictures that are drawn too.
+    pub pictures: Option<CheckPictures>,
 }
 
 /// What was found.
@@ -40,6 +43,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Counts by split.
     pub splits: Vec<SplitReport>,
+    /// The pictures drawn, where any were asked for.
+    pub pictures: Vec<PathBuf>,
 }
 
 impl Report {
@@ -66,7 +71,7 @@ impl Report {
 ///
 /// # Errors
 /// Only when nothing can be looked at: no data set at the path, an unreadable list or class list, no such split.
-/// Everything else is in the report.
+/// A folder for pictures that cannot be written. Everything else is in the report.
 pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Report> {
     let layout = Layout::find(&options.data, &options.open)?;
     let named = layout.named_classes(&options.open)?;
@@ -107,6 +112,10 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
     if class_list.is_none() && problems.iter().any(|p| ["unknown_values", "one_class"].contains(&p.code)) {
         class_list = explain(&library.values()).class_list;
     }
+    let pictures = match &options.pictures {
+        Some(wanted) => show::draw(&dataset, &splits, wanted)?,
+        None => Vec::new(),
+    };
     problems.sort_by_key(|p| p.severity); // stable: within a severity the order above stays
     Ok(Report {
         ok: problems.iter().all(|p| p.severity != Severity::Error),
@@ -115,5 +124,6 @@ pub fn check(options: &CheckOptions, progress: &(dyn Fn(usize, usize) + Sync)) -
         class_list,
         problems,
         splits,
+        pictures,
     })
 }

@@ -10,7 +10,8 @@ use crate::labels::{Classes, LabelMap, VOID};
 use crate::size::Size;
 
 fn look(data: &Path) -> Report {
-    let options = CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 24 };
+    let options =
+        CheckOptions { data: data.to_path_buf(), open: Default::default(), split: None, min_size: 24, pictures: None };
     check(&options, &|_, _| {}).unwrap()
 }
 
@@ -130,7 +131,7 @@ fn the_range_of_16_bit_photographs_is_reported_and_must_be_said() {
         let reading = ReadOptions { scale_16bit, ..ReadOptions::default() };
         let open = OpenOptions { reading, ..OpenOptions::default() };
         let data = folder.path().to_path_buf();
-        check(&CheckOptions { data, open, split: None, min_size: 0 }, &|_, _| {}).unwrap()
+        check(&CheckOptions { data, open, split: None, min_size: 0, pictures: None }, &|_, _| {}).unwrap()
     };
     let cases: [(Option<Scale16>, &[&str]); 5] = [
         (None, &["range_of_16bit", "range_of_16bit", "range_of_16bit"]),

@@ -1,8 +1,8 @@
 //! Curves over steps: the data of a chart, its scales and ticks, and the chart as pixels. The report draws the same
 //! [`Chart`] as SVG.
 
-use super::canvas::{Canvas, Rgb};
-use super::font;
+use super::canvas::{Canvas, Rgb, flow};
+use super::font::Font;
 use crate::image::RgbImage;
 use crate::size::Size;
 
@@ -30,6 +30,10 @@ pub struct Chart {
 pub const SERIES_COLOURS: [Rgb; 6] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
+const INK: Rgb = [40; 3];
+const FRAME: Rgb = [150; 3];
+const GRID: Rgb = [232; 3];
+
 /// The axes of a chart: ranges and the places of their ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axes {
@@ -44,7 +48,7 @@ pub struct Axes {
 }
 
 impl Chart {
-    /// The axes that hold all finite points; `None` when there is no finite point.
+    /// The axes that hold all finite points, with a margin so that no curve runs along the frame; `None` when there is no finite point.
     pub fn axes(&self) -> Option<Axes> {
         let finite = || self.series.iter().flat_map(|s| &s.points).filter(|p| p.0.is_finite() && p.1.is_finite());
         let steps = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), p| (a.min(p.0), b.max(p.0)));
@@ -54,46 +58,43 @@ impl Chart {
         }
         let steps = widened((0f64.min(steps.0), steps.1));
         let values = widened(self.value_range.unwrap_or((0f64.min(found.0), found.1)));
-        Some(Axes { steps, values, step_ticks: ticks(steps, 6), value_ticks: ticks(values, 5) })
+        let (step_ticks, value_ticks) = (ticks(steps, 6), ticks(values, 5));
+        Some(Axes { steps: with_margin(steps, 0.015), values: with_margin(values, 0.04), step_ticks, value_ticks })
     }
 
-    /// The chart as pixels: white ground, ticks, a legend line below the title.
+    /// The chart as pixels: white ground, ticks, a legend below the title.
     pub fn draw(&self, size: Size) -> RgbImage {
-        const INK: Rgb = [40; 3];
-        const GRID: Rgb = [225; 3];
-        let (left, right, top, bottom) = (64usize, 16usize, 44usize, 28usize);
-        let Size { width, height } = size;
+        const LEFT: usize = 72;
+        const RIGHT: usize = 24;
+        const BOTTOM: usize = 36;
         let mut canvas = Canvas::new(size, [255; 3]);
-        canvas.text(left as i64, 8, 2, INK, &self.title);
-        let mut x = left as i64;
-        for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
-            canvas.fill(x, 30, 10, 7, *colour);
-            canvas.text(x + 13, 30, 1, INK, &series.name);
-            x += 13 + (font::width(&series.name) + 8) as i64;
-        }
+        canvas.text(LEFT as i64, 12, Font::LARGE, INK, &self.title);
+        let top = 42 + self.draw_legend(&mut canvas, LEFT as i64, 40, size.width.saturating_sub(LEFT + RIGHT));
+        let plot =
+            Size::new(size.width.saturating_sub(LEFT + RIGHT).max(1), size.height.saturating_sub(top + BOTTOM).max(1));
         let Some(axes) = self.axes() else {
-            canvas.text(left as i64, height as i64 / 2, 1, INK, "no values yet");
+            canvas.text(LEFT as i64, size.height as i64 / 2, Font::SMALL, INK, "no values yet");
             return canvas.into_image();
         };
-        let plot_width = width.saturating_sub(left + right).max(1) as f64;
-        let plot_height = height.saturating_sub(top + bottom).max(1) as f64;
         let place = |(step, value): (f64, f64)| {
             let (u, v) = axes.place(step, value);
-            (left as f64 + u * plot_width, top as f64 + (1.0 - v) * plot_height)
+            (LEFT as f64 + u * plot.width as f64, top as f64 + (1.0 - v) * plot.height as f64)
         };
+        let half_line = Font::SMALL.height() as i64 / 2;
         for &tick in &axes.value_ticks {
             let y = place((axes.steps.0, tick)).1 as i64;
-            canvas.fill(left as i64, y, plot_width as usize, 1, GRID);
+            canvas.fill(LEFT as i64, y, plot.width, 1, GRID);
             let label = number(tick);
-            canvas.text(left as i64 - 6 - font::width(&label) as i64, y - 3, 1, INK, &label);
+            canvas.text(LEFT as i64 - 8 - Font::SMALL.width(&label) as i64, y - half_line, Font::SMALL, INK, &label);
         }
         for &tick in &axes.step_ticks {
             let x = place((tick, axes.values.0)).0 as i64;
-            canvas.fill(x, top as i64, 1, plot_height as usize, GRID);
+            canvas.fill(x, top as i64, 1, plot.height, GRID);
             let label = number(tick);
-            canvas.text(x - font::width(&label) as i64 / 2, height as i64 - bottom as i64 + 8, 1, INK, &label);
+            let (x, y) = (x - Font::SMALL.width(&label) as i64 / 2, (top + plot.height) as i64 + 8);
+            canvas.text(x, y, Font::SMALL, INK, &label);
         }
-        canvas.frame(left as i64, top as i64, plot_width as usize + 1, plot_height as usize + 1, INK);
+        canvas.frame(LEFT as i64, top as i64, plot.width + 1, plot.height + 1, FRAME);
         for (series, colour) in self.series.iter().zip(SERIES_COLOURS.iter().cycle()) {
             for run in series.finite_runs() {
                 if let [only] = run {
@@ -103,6 +104,20 @@ impl Chart {
             }
         }
         canvas.into_image()
+    }
+
+    /// A stroke of its colour and the name of each curve, in lines of `width`; gives back their height.
+    fn draw_legend(&self, canvas: &mut Canvas, left: i64, top: i64, width: usize) -> usize {
+        const STROKE: usize = 18;
+        let widths: Vec<usize> = self.series.iter().map(|s| STROKE + 6 + Font::SMALL.width(&s.name) + 14).collect();
+        let places = flow(&widths, width);
+        let colours = SERIES_COLOURS.iter().cycle();
+        for ((series, colour), &(row, x)) in self.series.iter().zip(colours).zip(&places) {
+            let (x, y) = (left + x as i64, top + (row * Font::SMALL.height()) as i64);
+            canvas.fill(x, y + 7, STROKE, 4, *colour);
+            canvas.text(x + (STROKE + 6) as i64, y, Font::SMALL, INK, &series.name);
+        }
+        places.last().map_or(0, |(row, _)| (row + 1) * Font::SMALL.height() + 6)
     }
 }
 
@@ -124,6 +139,12 @@ impl Axes {
 /// A range with something between its ends.
 fn widened((low, high): (f64, f64)) -> (f64, f64) {
     if high - low > low.abs().max(high.abs()) * 1e-9 { (low, high) } else { (low, low + low.abs().max(1.0)) }
+}
+
+/// The range with `share` of itself more at both ends.
+fn with_margin((low, high): (f64, f64), share: f64) -> (f64, f64) {
+    let margin = (high - low) * share;
+    (low - margin, high + margin)
 }
 
 /// About `wanted` round numbers in the range: multiples of 1, 2 or 5 times a power of ten.
@@ -172,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn no_curve_runs_along_the_frame() {
+        let fixed = Chart { value_range: Some((0.0, 1.0)), ..chart(&[(0.0, 0.0), (100.0, 1.0)]) };
+        for chart in [fixed, chart(&[(0.0, 3.0), (100.0, 0.0)]), chart(&[(5.0, -2.0), (900.0, 2.0)])] {
+            let axes = chart.axes().unwrap();
+            for &(step, value) in &chart.series[0].points {
+                let (x, y) = axes.place(step, value);
+                assert!((0.005..0.995).contains(&x) && (0.03..0.97).contains(&y), "({step}, {value}) is at ({x}, {y})");
+            }
+            assert!(axes.value_ticks.iter().all(|tick| (axes.values.0..=axes.values.1).contains(tick)));
+        }
+    }
+
+    #[test]
     fn charts_of_odd_data_are_drawn() {
         let cases: [(&str, &[(f64, f64)]); 6] = [
             ("nothing", &[]),
@@ -185,7 +219,7 @@ mod tests {
             let image = chart(points).draw(Size::new(400, 240));
             assert_eq!(image.rgb_hwc.len(), 400 * 240 * 3, "{what}");
             let blue = image.rgb_hwc.chunks(3).filter(|p| *p == SERIES_COLOURS[0]).count();
-            let legend = 70;
+            let legend = 4 * 18;
             let curve_expected = points.iter().any(|p| p.1.is_finite());
             assert_eq!(blue > legend, curve_expected, "{what}: {blue} pixels");
         }

@@ -1,7 +1,7 @@
 //! The confusion matrix as a picture: each row shows where the pixels of one true class went.
 
 use super::canvas::{Canvas, Rgb, blend, ink_on};
-use super::font;
+use super::font::Font;
 use crate::image::RgbImage;
 use crate::size::Size;
 
@@ -17,22 +17,27 @@ pub fn row_shares(row: &[u64]) -> Vec<f64> {
 /// The matrix (rows truth, columns prediction) with names, shares in percent, and the share as colour.
 pub fn confusion_picture(confusion: &[Vec<u64>], names: &[String]) -> RgbImage {
     const INK: Rgb = [40; 3];
+    const FONT: Font = Font::SMALL;
     let k = confusion.len();
-    let cell = if k <= 40 { 26 } else { 8 };
-    let labelled = cell >= 2 * font::GLYPH_HEIGHT;
+    let labelled = k <= 40;
+    let cell = if labelled { 32 } else { 8 };
     let name = |id: usize| -> String { names.get(id).map_or(id.to_string(), |n| n.chars().take(20).collect()) };
-    let longest = (0..k).map(|id| font::width(&name(id))).max().unwrap_or(0);
-    let margin = 30 + if labelled { longest + 8 } else { 0 };
-    let (side, right) = (cell * k, 12);
-    let mut canvas = Canvas::new(Size::new((margin + side + right).max(220), margin + side + right), [255; 3]);
-    canvas.text(8, 8, 1, INK, "columns: predicted");
-    canvas.text_upwards(8, (margin + side) as i64, 1, INK, "rows: truth (share of the row, %)");
+    let longest = (0..k).map(|id| FONT.width(&name(id))).max().unwrap_or(0);
+    let margin = 40 + if labelled { longest + 8 } else { 0 };
+    let (side, right) = (cell * k, 16);
+    let to_middle = (cell as i64 - FONT.height() as i64) / 2;
+    let (above, beside) = ("columns: predicted", "rows: truth (share of the row, %)");
+    let least = (FONT.width(above) + 24, FONT.width(beside) + 24);
+    let size = Size::new((margin + side + right).max(least.0), (margin + side + right).max(least.1));
+    let mut canvas = Canvas::new(size, [255; 3]);
+    canvas.text(12, 10, FONT, INK, above);
+    canvas.text_upwards(10, size.height as i64 - right as i64, FONT, INK, beside);
     for (t, row) in confusion.iter().enumerate() {
         let y = (margin + t * cell) as i64;
         if labelled {
             let label = name(t);
-            canvas.text((margin - 6 - font::width(&label)) as i64, y + (cell / 2) as i64 - 3, 1, INK, &label);
-            canvas.text_upwards(y + (cell / 2) as i64 - 3, (margin - 6) as i64, 1, INK, &name(t));
+            canvas.text((margin - 6 - FONT.width(&label)) as i64, y + to_middle, FONT, INK, &label);
+            canvas.text_upwards(y + to_middle, (margin - 6) as i64, FONT, INK, &label);
         }
         for (p, share) in row_shares(row).into_iter().enumerate() {
             let x = (margin + p * cell) as i64;
@@ -41,8 +46,8 @@ pub fn confusion_picture(confusion: &[Vec<u64>], names: &[String]) -> RgbImage {
             let percent = (share * 100.0).round() as u64;
             if labelled && percent > 0 {
                 let text = percent.to_string();
-                let x = x + (cell - font::width(&text)) as i64 / 2;
-                canvas.text(x, y + (cell / 2) as i64 - 3, 1, ink_on(colour), &text);
+                let x = x + (cell - FONT.width(&text)) as i64 / 2;
+                canvas.text(x, y + to_middle, FONT, ink_on(colour), &text);
             }
         }
     }

@@ -1,26 +1,36 @@
-//! Pictures for people: label maps in colour, overlays with a legend, contact sheets, confusion matrices and curves.
+//! Pictures for people: overlays with a legend, maps of errors, sheets of photographs, confusion matrices, bars and
+//! curves.
 //!
 //! ```text
-//! LabelMap -> colours -> overlay -> legend -> sheet          font -> canvas <- chart, heatmap
+//! LabelMap -> colours, fit -> paint -> legend -> overlay -> errors -> sheet          font -> canvas <- bars, chart, heatmap
 //! ```
 //!
 //! Photographs, label maps and numbers come in, an [`RgbImage`](crate::image::RgbImage) goes out. Label maps that
-//! programs read back are index PNGs (see [`crate::image`]); everything here is for looking at. All drawing is this
-//! crate's own, down to the font, so that a run needs nothing but the binary to show its results.
+//! programs read back are index PNGs (see [`crate::image`]); everything here is for looking at. A run needs nothing
+//! but the binary to show its results: the letters are tables in it.
 
+mod bars;
 pub mod canvas;
 pub(crate) mod chart;
-mod colours;
+pub(crate) mod colours;
+pub(crate) mod errors;
+pub(crate) mod fit;
 mod font;
 pub(crate) mod heatmap;
 mod legend;
 mod names;
-mod overlay;
+pub(crate) mod overlay;
+pub(crate) mod paint;
 mod sheet;
-mod shrink;
 
+pub(crate) use bars::{Bar, bar_chart};
+pub(crate) use colours::bar_colour;
+pub use colours::picture_colour;
+pub use errors::{Judged, error_picture};
+pub use fit::for_jpeg;
 pub use legend::with_legend;
 pub use names::{PictureKind, file_stem};
-pub use overlay::{OVERLAY_SHARE, overlay, overlay_pair};
+pub use overlay::{overlay, overlay_pair};
+pub use paint::OVERLAY_SHARE;
+pub(crate) use sheet::{PhotographTile, photograph_sheet};
 pub use sheet::{SheetRow, contact_sheet};
-pub use shrink::for_jpeg;

@@ -29,15 +29,18 @@ pub enum PictureKind {
     PredictionCrf,
     /// Photograph, prediction and legend in one; the CRF's result beside the raw one where there is a CRF.
     Overlay,
+    /// Where the prediction is wrong, with the image's mIoU; that of the CRF beside it where there is one.
+    Errors,
 }
 
 impl PictureKind {
-    const ALL: [PictureKind; 5] = [
+    const ALL: [PictureKind; 6] = [
         PictureKind::Photo,
         PictureKind::Annotation,
         PictureKind::Prediction,
         PictureKind::PredictionCrf,
         PictureKind::Overlay,
+        PictureKind::Errors,
     ];
 
     /// End of the file name and extension.
@@ -48,6 +51,7 @@ impl PictureKind {
             PictureKind::Prediction => ("prediction", "png"),
             PictureKind::PredictionCrf => ("prediction_crfed", "png"),
             PictureKind::Overlay => ("overlay", "jpg"),
+            PictureKind::Errors => ("errors", "jpg"),
         }
     }
 
@@ -64,6 +68,7 @@ impl PictureKind {
             PictureKind::Prediction => "prediction",
             PictureKind::PredictionCrf => "prediction after the CRF",
             PictureKind::Overlay => "overlay",
+            PictureKind::Errors => "errors",
         }
     }
 

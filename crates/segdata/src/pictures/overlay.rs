@@ -1,41 +1,31 @@
-//! The classes laid over the photograph.
+//! The classes laid over the photograph, large enough to be read.
 
-use super::canvas::{Canvas, blend};
-use super::colours::colour_of;
+use super::canvas::Canvas;
+use super::fit::{enlarged, enlarged_map};
+use super::font::Font;
 use super::legend::with_legend;
-use crate::error::{Error, Result};
+use super::paint::painted;
+use crate::error::Result;
 use crate::image::RgbImage;
-use crate::labels::{Classes, LabelMap, VOID};
+use crate::labels::{Classes, LabelMap};
 use crate::size::Size;
 
-/// Share of the class colour in an overlay; the rest is the photograph.
-pub const OVERLAY_SHARE: f32 = 0.55;
+/// A photograph whose longer side has fewer pixels is shown enlarged.
+const LEGIBLE_SIDE: usize = 640;
 
-/// The photograph with the classes laid over it: [`OVERLAY_SHARE`] of the class colour inside, the full colour along
-/// contours. A black class (the background of most lists) and void leave the photograph as it is.
+/// The photograph with the classes laid over it, each in its [`picture_colour`](super::picture_colour), half transparent
+/// and outlined. A class that is black in the class list (the background of most) leaves the photograph as it is, and
+/// void is hatched. Photographs below 640 pixels are enlarged by a whole factor.
 ///
 /// Fails when the two differ in size.
 pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<RgbImage> {
-    if photo.size() != map.size() {
-        return Err(Error::data(format!("the label map is {} and the photograph {}", map.size(), photo.size())));
-    }
-    let mut out = photo.clone();
-    for (i, pixel) in out.rgb_hwc.chunks_exact_mut(3).enumerate() {
-        let id = map.ids[i];
-        let colour = colour_of(id, classes);
-        if id == VOID || colour == [0; 3] {
-            continue;
-        }
-        let differs = |other: Option<usize>| other.is_some_and(|j| map.ids[j] != id);
-        let x = i % map.width;
-        let contour = differs((x > 0).then(|| i - 1))
-            || differs((x + 1 < map.width).then_some(i + 1))
-            || differs(i.checked_sub(map.width))
-            || differs((i + map.width < map.ids.len()).then_some(i + map.width));
-        let share = if contour { 1.0 } else { OVERLAY_SHARE };
-        pixel.copy_from_slice(&blend([pixel[0], pixel[1], pixel[2]], colour, share));
-    }
-    Ok(out)
+    let times = magnification(photo.size());
+    painted(&enlarged(photo, times), &enlarged_map(map, times), classes)
+}
+
+/// The whole factor by which a photograph of this size is enlarged: 1 to 16.
+pub(crate) fn magnification(size: Size) -> usize {
+    LEGIBLE_SIDE.div_ceil(size.width.max(size.height).max(1)).clamp(1, 16)
 }
 
 /// Two overlays of one photograph beside each other, with their captions above and one legend below: the network's own
@@ -43,66 +33,72 @@ pub fn overlay(photo: &RgbImage, map: &LabelMap, classes: &Classes) -> Result<Rg
 ///
 /// Fails when a map differs in size from the photograph.
 pub fn overlay_pair(photo: &RgbImage, raw: &LabelMap, refined: &LabelMap, classes: &Classes) -> Result<RgbImage> {
-    let scale = (2 * photo.width / 400).clamp(1, 4);
-    let (gap, caption) = (6 * scale, 12 * scale);
-    let mut canvas = Canvas::new(Size::new(2 * photo.width + gap, photo.height + caption), [255; 3]);
-    for (i, (map, text)) in [(raw, "prediction"), (refined, "after the CRF")].into_iter().enumerate() {
-        let x = i * (photo.width + gap);
-        canvas.text((x + scale) as i64, 2 * scale as i64, scale, [20; 3], text);
-        canvas.place(&overlay(photo, map, classes)?, x, caption);
+    let pictures = [
+        ("prediction".to_string(), overlay(photo, raw, classes)?),
+        ("after the CRF".to_string(), overlay(photo, refined, classes)?),
+    ];
+    Ok(with_legend(&side_by_side(&pictures), &[raw, refined], classes))
+}
+
+/// Pictures beside each other, each under its caption.
+pub(super) fn side_by_side(pictures: &[(String, RgbImage)]) -> RgbImage {
+    let font = Font::for_width(pictures.iter().map(|(_, picture)| picture.width).sum());
+    let (gap, caption) = (font.height() / 2, font.height() * 3 / 2);
+    let cell = |(text, picture): &(String, RgbImage)| picture.width.max(font.width(text));
+    let width = pictures.iter().map(|one| cell(one) + gap).sum::<usize>().saturating_sub(gap);
+    let height = pictures.iter().map(|(_, picture)| picture.height).max().unwrap_or(0);
+    let mut canvas = Canvas::new(Size::new(width, height + caption), [255; 3]);
+    let mut x = 0;
+    for one in pictures {
+        canvas.text(x as i64, font.height() as i64 / 4, font, [20; 3], &one.0);
+        canvas.place(&one.1, x, caption);
+        x += cell(one) + gap;
     }
-    Ok(with_legend(&canvas.into_image(), &[raw, refined], classes))
+    canvas.into_image()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::canvas::Rgb;
+    use super::super::canvas::{Rgb, blend};
+    use super::super::colours::picture_colour;
+    use super::super::paint::OVERLAY_SHARE;
     use super::*;
-    use crate::labels::voc_colour;
+
+    const GREY: Rgb = [100; 3];
+
+    fn inside(id: u8) -> Rgb {
+        blend(GREY, picture_colour(id), OVERLAY_SHARE)
+    }
 
     #[test]
-    fn an_overlay_keeps_background_and_void_and_draws_contours_in_full_colour() {
-        let mut map = LabelMap::filled(Size::new(7, 5), 0);
-        (0..5).for_each(|y| (2..7).for_each(|x| map.ids[y * 7 + x] = 15));
-        map.ids[0] = VOID;
-        let out = overlay(&RgbImage::filled(Size::new(7, 5), [100; 3]), &map, &Classes::voc()).unwrap();
-        assert_eq!(out.pixel(0, 0), [100; 3], "void");
-        assert_eq!(out.pixel(1, 2), [100; 3], "background");
-        assert_eq!(out.pixel(2, 2), voc_colour(15), "contour");
-        assert_eq!(out.pixel(5, 2), blend([100; 3], voc_colour(15), OVERLAY_SHARE), "inside");
-        assert!(overlay(&RgbImage::filled(Size::new(5, 7), [0; 3]), &map, &Classes::voc()).is_err());
+    fn small_photographs_are_enlarged_by_whole_factors() {
+        for ((width, height), times) in
+            [((1, 1), 16), ((128, 96), 5), ((500, 375), 2), ((375, 500), 2), ((640, 10), 1), ((4000, 30), 1)]
+        {
+            let size = Size { width, height };
+            let out = overlay(&RgbImage::filled(size, GREY), &LabelMap::filled(size, 3), &Classes::voc()).unwrap();
+            assert_eq!(out.size(), Size::new(width * times, height * times));
+            assert!(out.rgb_hwc.chunks(3).all(|p| p == inside(3)), "{size}: the edge of the picture is no outline");
+        }
     }
 
     #[test]
     fn the_overlays_of_both_results_are_side_by_side() {
         for (width, height) in [(1, 1), (30, 20), (900, 20)] {
-            let (raw, refined) =
-                (LabelMap::filled(Size { width, height }, 1), LabelMap::filled(Size { width, height }, 2));
-            let out =
-                overlay_pair(&RgbImage::filled(Size { width, height }, [100; 3]), &raw, &refined, &Classes::voc())
-                    .unwrap();
-            let blended = |id| blend([100; 3], voc_colour(id), OVERLAY_SHARE);
-            let side = |x: std::ops::Range<usize>, colour: Rgb| {
-                (0..out.height)
-                    .flat_map(|y| x.clone().map(move |x| (x, y)))
-                    .filter(|&(x, y)| out.pixel(x, y) == colour)
-                    .count()
+            let size = Size { width, height };
+            let times = magnification(size);
+            let maps = [1, 2].map(|id| LabelMap::filled(size, id));
+            let out = overlay_pair(&RgbImage::filled(size, GREY), &maps[0], &maps[1], &Classes::voc()).unwrap();
+            let places = |id: u8| -> Vec<usize> {
+                let all = (0..out.width * out.height).map(|i| (i % out.width, i / out.width));
+                all.filter(|&(x, y)| out.pixel(x, y) == inside(id)).map(|(x, _)| x).collect()
             };
-            assert_eq!(side(0..width, blended(1)), width * height, "{width}x{height}");
-            assert_eq!(
-                side(width + 1..(2 * width + 24).min(out.width), blended(2)),
-                width * height,
-                "{width}x{height}"
-            );
+            let (left, right) = (places(1), places(2));
+            assert_eq!([left.len(), right.len()], [size.pixels() * times * times; 2], "{size}");
+            assert!(left.iter().max() < right.iter().min(), "{size}");
         }
-        assert!(
-            overlay_pair(
-                &RgbImage::filled(Size::new(3, 3), [0; 3]),
-                &LabelMap::filled(Size::new(3, 3), 1),
-                &LabelMap::filled(Size::new(3, 2), 1),
-                &Classes::voc()
-            )
-            .is_err()
-        );
+        let (photo, map) = (RgbImage::filled(Size::new(3, 3), GREY), LabelMap::filled(Size::new(3, 3), 1));
+        let other = LabelMap::filled(Size::new(3, 2), 1);
+        assert!(overlay_pair(&photo, &map, &other, &Classes::voc()).is_err());
     }
 }

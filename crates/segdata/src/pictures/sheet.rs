@@ -1,10 +1,11 @@
 //! Contact sheets: what a network makes of some photographs, at a glance.
 
 use super::canvas::{Canvas, Rgb};
-use super::colours::colourise;
-use super::legend::with_legend;
-use super::overlay::overlay;
-use super::shrink::fitted;
+use super::errors::error_map;
+use super::fit::{enlarged, enlarged_map, fitted, fitted_map};
+use super::font::Font;
+use super::legend::{legend_below, legend_entries};
+use super::paint::{painted, same_size};
 use crate::error::Result;
 use crate::image::RgbImage;
 use crate::labels::{Classes, LabelMap};
@@ -12,7 +13,10 @@ use crate::size::Size;
 
 /// Columns of a contact sheet, the last two only where there is a CRF.
 const SHEET_HEADINGS: [&str; 6] =
-    ["photograph", "annotation", "prediction", "overlay", "after the CRF", "overlay after the CRF"];
+    ["photograph", "annotation", "prediction", "errors (white: missed)", "after the CRF", "errors after the CRF"];
+
+/// Longer side in pixels of a picture in a sheet at most.
+const TILE: usize = 340;
 
 /// One image of a contact sheet.
 #[derive(Clone, Debug)]
@@ -31,37 +35,58 @@ pub struct SheetRow {
     pub refined: Option<(LabelMap, Option<f64>)>,
 }
 
-/// A row an image: photograph, annotation, prediction and overlay, and prediction and overlay after the CRF where any row
-/// has them; all made small, and one legend.
-pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
-    const TILE: usize = 220;
-    const GAP: usize = 6;
-    const CAPTION: usize = 14;
-    const INK: Rgb = [20; 3];
-    let mut tiles = Vec::new();
-    for row in rows {
-        let mut pictures = vec![row.photo.clone(), colourise(&row.truth, classes)];
-        for map in std::iter::once(&row.prediction).chain(row.refined.as_ref().map(|refined| &refined.0)) {
-            pictures.extend([colourise(map, classes), overlay(&row.photo, map, classes)?]);
+/// The whole factor by which a photograph that is smaller than a tile is enlarged.
+fn tile_factor(photo: &RgbImage) -> usize {
+    (TILE / photo.width.max(photo.height).max(1)).max(1)
+}
+
+impl SheetRow {
+    /// The pictures of the row, at the size of a tile: shrunk, or enlarged by a whole factor.
+    fn tiles(&self, classes: &Classes) -> Result<Vec<RgbImage>> {
+        let times = tile_factor(&self.photo);
+        let photo = enlarged(&fitted(&self.photo, TILE), times);
+        let at_tile = |map: &LabelMap| {
+            same_size(&self.photo, map)?;
+            Ok(enlarged_map(&fitted_map(map, TILE), times))
+        };
+        let truth = at_tile(&self.truth)?;
+        let mut tiles = vec![photo.clone(), painted(&photo, &truth, classes)?];
+        for map in std::iter::once(&self.prediction).chain(self.refined.as_ref().map(|(map, _)| map)) {
+            let map = at_tile(map)?;
+            tiles.extend([painted(&photo, &map, classes)?, error_map(&photo, &truth, &map, classes)?]);
         }
-        tiles.push(pictures.iter().map(|picture| fitted(picture, TILE)).collect::<Vec<_>>());
+        Ok(tiles)
     }
-    let columns = tiles.iter().map(Vec::len).max().unwrap_or(4);
-    let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
-    let height = 40 + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
-    let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
-    canvas.text(GAP as i64, 6, 2, INK, title);
-    for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
-        canvas.text((GAP + i * (TILE + GAP)) as i64, 28, 1, INK, heading);
-    }
-    let mut y = 40;
-    for (row, tiles) in rows.iter().zip(&tiles) {
+
+    /// The name and the scores of the row.
+    fn caption(&self) -> String {
         let share = |miou: Option<f64>| miou.map_or("n/a".to_string(), |v| format!("{v:.3}"));
-        let mut caption = format!("{}  mIoU {}", row.name, share(row.miou));
-        if let Some((_, miou)) = &row.refined {
-            caption += &format!(", after the CRF {}", share(*miou));
-        }
-        canvas.text(GAP as i64, y as i64, 1, INK, &caption);
+        let refined = self.refined.as_ref().map(|(_, miou)| format!(", after the CRF {}", share(*miou)));
+        format!("{}  mIoU {}{}", self.name, share(self.miou), refined.unwrap_or_default())
+    }
+}
+
+/// A row an image: the photograph, and on it the annotation, the prediction and its errors, and the prediction after the
+/// CRF and its errors where any row has one; one legend.
+///
+/// Fails when a map differs in size from its photograph.
+pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Result<RgbImage> {
+    const GAP: usize = 10;
+    const CAPTION: usize = 30;
+    const TOP: usize = 78;
+    const INK: Rgb = [20; 3];
+    let tiles = rows.iter().map(|row| row.tiles(classes)).collect::<Result<Vec<_>>>()?;
+    let columns = tiles.iter().map(Vec::len).max().unwrap_or(SHEET_HEADINGS.len() - 2);
+    let row_height = |tiles: &[RgbImage]| tiles.iter().map(|t| t.height).max().unwrap_or(0) + CAPTION + GAP;
+    let height = TOP + tiles.iter().map(|tiles| row_height(tiles)).sum::<usize>();
+    let mut canvas = Canvas::new(Size::new(columns * (TILE + GAP) + GAP, height), [255; 3]);
+    canvas.text(GAP as i64, 10, Font::LARGE, INK, title);
+    for (i, heading) in SHEET_HEADINGS.iter().take(columns).enumerate() {
+        canvas.text((GAP + i * (TILE + GAP)) as i64, 46, Font::MEDIUM, INK, heading);
+    }
+    let mut y = TOP;
+    for (row, tiles) in rows.iter().zip(&tiles) {
+        canvas.text(GAP as i64, y as i64, Font::MEDIUM, INK, &row.caption());
         for (i, tile) in tiles.iter().enumerate() {
             canvas.place(tile, GAP + i * (TILE + GAP), y + CAPTION - 4);
         }
@@ -71,11 +96,65 @@ pub fn contact_sheet(title: &str, rows: &[SheetRow], classes: &Classes) -> Resul
         .flat_map(|row| [Some(&row.truth), Some(&row.prediction), row.refined.as_ref().map(|refined| &refined.0)])
         .flatten()
         .collect();
-    Ok(with_legend(&canvas.into_image(), &maps, classes))
+    Ok(legend_below(&canvas.into_image(), &legend_entries(&maps, classes), Font::MEDIUM))
+}
+
+/// One photograph of a sheet of a data set.
+#[derive(Clone, Debug)]
+pub(crate) struct PhotographTile {
+    /// Sample id.
+    pub name: String,
+    /// The photograph.
+    pub photo: RgbImage,
+    /// Its annotation.
+    pub map: LabelMap,
+}
+
+impl PhotographTile {
+    /// The photograph under its annotation, at the size of a tile.
+    fn drawn(&self, classes: &Classes) -> Result<RgbImage> {
+        same_size(&self.photo, &self.map)?;
+        let times = tile_factor(&self.photo);
+        let (photo, map) = (fitted(&self.photo, TILE), fitted_map(&self.map, TILE));
+        painted(&enlarged(&photo, times), &enlarged_map(&map, times), classes)
+    }
+}
+
+/// Photographs with their annotations on them, four a row, each under its name, and one legend.
+///
+/// Fails when a map differs in size from its photograph.
+pub(crate) fn photograph_sheet(title: &str, tiles: &[PhotographTile], classes: &Classes) -> Result<RgbImage> {
+    const COLUMNS: usize = 4;
+    const NARROWEST: usize = 180;
+    const GAP: usize = 10;
+    const CAPTION: usize = 26;
+    const TOP: usize = 48;
+    let pictures = tiles.iter().map(|tile| tile.drawn(classes)).collect::<Result<Vec<_>>>()?;
+    let cell = pictures.iter().map(|picture| picture.width).max().unwrap_or(0).max(NARROWEST);
+    let row_height = |row: &[RgbImage]| row.iter().map(|picture| picture.height).max().unwrap_or(0) + CAPTION + GAP;
+    let height = TOP + pictures.chunks(COLUMNS).map(row_height).sum::<usize>();
+    let width = (COLUMNS * (cell + GAP) + GAP).max(Font::LARGE.width(title) + 2 * GAP);
+    let mut canvas = Canvas::new(Size::new(width, height), [255; 3]);
+    canvas.text(GAP as i64, 10, Font::LARGE, [20; 3], title);
+    let mut y = TOP;
+    for (row, named) in pictures.chunks(COLUMNS).zip(tiles.chunks(COLUMNS)) {
+        for (i, (picture, tile)) in row.iter().zip(named).enumerate() {
+            let x = GAP + i * (cell + GAP);
+            let name: String = tile.name.chars().take(cell / Font::MEDIUM.advance()).collect();
+            canvas.text(x as i64, y as i64, Font::MEDIUM, [20; 3], &name);
+            canvas.place(picture, x, y + CAPTION);
+        }
+        y += row_height(row);
+    }
+    let maps: Vec<&LabelMap> = tiles.iter().map(|tile| &tile.map).collect();
+    Ok(legend_below(&canvas.into_image(), &legend_entries(&maps, classes), Font::MEDIUM))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::canvas::blend;
+    use super::super::colours::picture_colour;
+    use super::super::paint::OVERLAY_SHARE;
     use super::*;
 
     #[test]
@@ -95,5 +174,25 @@ mod tests {
         let without: Vec<SheetRow> = rows.iter().map(|row| SheetRow { refined: None, ..row.clone() }).collect();
         assert!(contact_sheet("step 200", &without, &Classes::voc()).unwrap().width < sheet.width);
         contact_sheet("empty", &[], &Classes::voc()).unwrap();
+        let torn = SheetRow { truth: LabelMap::filled(Size::new(3, 3), 1), ..rows[1].clone() };
+        assert!(contact_sheet("step 200", &[torn], &Classes::voc()).is_err());
+    }
+
+    #[test]
+    fn a_sheet_of_photographs_holds_them_all_under_their_masks() {
+        let tile = |id: u8| PhotographTile {
+            name: "name ".repeat(40),
+            photo: RgbImage::filled(Size::new(200, 100), [100; 3]),
+            map: LabelMap::filled(Size::new(200, 100), id),
+        };
+        let tiles: Vec<_> = (1..=6).map(tile).collect();
+        let sheet = photograph_sheet("six", &tiles, &Classes::voc()).unwrap();
+        for id in 1..=6 {
+            let inside = blend([100; 3], picture_colour(id), OVERLAY_SHARE);
+            assert_eq!(sheet.rgb_hwc.chunks(3).filter(|p| *p == inside).count(), 200 * 100, "class {id}");
+        }
+        photograph_sheet("none", &[], &Classes::voc()).unwrap();
+        let torn = PhotographTile { map: LabelMap::filled(Size::new(3, 3), 1), ..tile(1) };
+        assert!(photograph_sheet("torn", &[torn], &Classes::voc()).is_err());
     }
 }

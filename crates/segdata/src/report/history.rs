@@ -35,8 +35,46 @@ pub struct ClassPoint {
     pub iou: Option<f64>,
     /// Accuracy, if the class is in the truth.
     pub accuracy: Option<f64>,
+    /// IoU of the bands along its contours, if there are any.
+    pub boundary_iou: Option<f64>,
     /// Its pixels in the truth.
     pub pixels: u64,
+}
+
+/// The scores of the pictured images.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ShortPoint {
+    /// Mean IoU.
+    pub miou: Option<f64>,
+    /// Share of the pixels that are right.
+    pub pixel_accuracy: Option<f64>,
+    /// IoU of the bands along contours.
+    pub boundary_iou: Option<f64>,
+}
+
+/// What the CRF does to the pictured images.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct CrfPoint {
+    /// Images.
+    pub images: u64,
+    /// Without it.
+    pub raw: ShortPoint,
+    /// With it.
+    pub crf: ShortPoint,
+    /// Share of the pixels that it changed, 0 to 1.
+    pub changed: f64,
+}
+
+/// One image and its own score.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ImagePoint {
+    /// Sample id.
+    pub id: String,
+    /// Its own mIoU.
+    pub miou: Option<f64>,
 }
 
 /// One validation.
@@ -59,6 +97,12 @@ pub struct ValidationPoint {
     pub boundary_iou: Option<f64>,
     /// Mean of the images' own mIoU.
     pub mean_image_iou: Option<f64>,
+    /// The pictured images, where they went through the CRF.
+    pub pictured: Option<CrfPoint>,
+    /// The images that score worst, the worst first; none in logs of older versions.
+    pub worst: Vec<ImagePoint>,
+    /// Images scored.
+    pub images: u64,
     /// Scores by class.
     pub per_class: Vec<ClassPoint>,
     /// Rows truth, columns prediction.
@@ -74,6 +118,8 @@ pub struct RunHistory {
     pub last_step: Option<StepPoint>,
     /// Validations, in order; only the last keeps its confusion matrix.
     pub validations: Vec<ValidationPoint>,
+    /// When the first and the last line were written, in seconds since 1970.
+    pub times: Option<(f64, f64)>,
     /// Lines that could not be read, a half-written last one not counted.
     pub unreadable_lines: u64,
     stride: u32,
@@ -86,6 +132,7 @@ pub const MAX_STEP_POINTS: usize = 4096;
 #[derive(serde::Deserialize)]
 struct Kind {
     kind: String,
+    time: Option<f64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -114,10 +161,13 @@ impl RunHistory {
             if from.read_until(b'\n', &mut line)? == 0 || line.last() != Some(&b'\n') {
                 break;
             }
-            let known = serde_json::from_slice::<Kind>(&line).and_then(|Kind { kind }| match kind.as_str() {
-                "step" => serde_json::from_slice(&line).map(|step| log.add_step(step)),
-                "validation" => serde_json::from_slice(&line).map(|point| log.add_validation(point)),
-                _ => Ok(()),
+            let known = serde_json::from_slice::<Kind>(&line).and_then(|Kind { kind, time }| {
+                log.at(time);
+                match kind.as_str() {
+                    "step" => serde_json::from_slice(&line).map(|step| log.add_step(step)),
+                    "validation" => serde_json::from_slice(&line).map(|point| log.add_validation(point)),
+                    _ => Ok(()),
+                }
             });
             if known.is_err() && !line.trim_ascii().is_empty() {
                 log.unreadable_lines += 1;
@@ -125,6 +175,11 @@ impl RunHistory {
         }
         log.flush();
         Ok(log)
+    }
+
+    fn at(&mut self, time: Option<f64>) {
+        let Some(time) = time.filter(|time| time.is_finite()) else { return };
+        self.times = Some((self.times.map_or(time, |(first, _)| first), time));
     }
 
     fn add_step(&mut self, line: StepLine) {
@@ -207,11 +262,11 @@ mod tests {
     #[test]
     fn reads_steps_and_validations_and_skips_what_it_does_not_know() {
         let log = parse(
-            "{\"kind\":\"step\",\"step\":10,\"loss\":3.0,\"rate\":0.1,\"images_per_s\":5.0,\"data_wait\":0.0}\n\
+            "{\"kind\":\"step\",\"step\":10,\"loss\":3.0,\"rate\":0.1,\"images_per_s\":5.0,\"data_wait\":0.0,\"time\":100.5}\n\
              {\"kind\":\"note\",\"text\":\"x\"}\n\
              not json\n\n\
              {\"kind\":\"step\",\"step\":20,\"loss\":null,\"rate\":0.1,\"images_per_s\":5.0}\n\
-             {\"kind\":\"validation\",\"step\":20,\"miou\":0.5,\"per_class\":[{\"id\":0,\"name\":\"a\",\"iou\":null}],\
+             {\"kind\":\"validation\",\"step\":20,\"time\":160.5,\"miou\":0.5,\"worst\":[{\"id\":\"x\",\"miou\":0.1}],\"per_class\":[{\"id\":0,\"name\":\"a\",\"iou\":null}],\
              \"confusion\":[[1]]}\n\
              {\"kind\":\"step\",\"step\":30,\"lo",
         );
@@ -220,6 +275,8 @@ mod tests {
         assert_eq!(log.validations[0].miou, Some(0.5));
         assert_eq!(log.validations[0].per_class[0].iou, None);
         assert_eq!(log.unreadable_lines, 1);
+        assert_eq!(log.times, Some((100.5, 160.5)));
+        assert_eq!(log.validations[0].worst[0].id, "x");
         assert_eq!(log.last_step.map(|p| p.step), Some(20.0));
     }
 

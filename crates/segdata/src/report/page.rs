@@ -1,16 +1,16 @@
 //! The page, section by section.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::history::{ClassPoint, RunHistory, StepPoint, ValidationPoint};
-use super::html::{base64, escape};
-use super::svg;
+use super::heading::heading;
+use super::history::{RunHistory, StepPoint, ValidationPoint};
+use super::html::escape;
+use super::layers::Pictures;
+use super::{classes, svg};
 use crate::error::{Error, Result};
 use crate::files::write::write_bytes_atomically;
 use crate::image::RgbImage;
-use crate::pictures::PictureKind;
 use crate::pictures::canvas::Canvas;
 use crate::pictures::chart::{Chart, Series};
 use crate::pictures::heatmap::confusion_picture;
@@ -18,12 +18,6 @@ use crate::size::Size;
 
 /// Name of the report in the run folder.
 const FILE_NAME: &str = "report.html";
-
-/// Bytes of pictures that a report carries at most; the newest validation comes first.
-const MAX_PICTURE_BYTES: u64 = 24 << 20;
-
-/// Classes that the heat map shows at most; a larger matrix is in the run's picture of it.
-const MAX_HEATMAP_CLASSES: usize = 64;
 
 /// Writes `run_dir/report.html` from the files in `run_dir`, and its curves and confusion matrix as pictures too:
 /// `pictures/curves.png` and `pictures/confusion_<step>.png`.
@@ -34,7 +28,7 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let history = RunHistory::read(&run_dir.join("metrics.jsonl"))?;
     let name = run_dir.canonicalize().unwrap_or(run_dir.to_path_buf());
     let name = name.file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let html = page(&name, &history, &pictures_section(run_dir, &history), &files_section(run_dir));
+    let html = page(&name, run_dir, &history);
     write_bytes_atomically(&run_dir.join(FILE_NAME), html.as_bytes())?;
     if history.steps.is_empty() && history.validations.is_empty() {
         return Ok(());
@@ -63,62 +57,30 @@ fn curves_picture(history: &RunHistory) -> RgbImage {
     canvas.into_image()
 }
 
-fn page(name: &str, log: &RunHistory, pictures: &str, files: &str) -> String {
-    let state = match (log.last_step, log.validations.last()) {
-        (Some(step), Some(v)) => format!("trained to step {:.0}, last validated at step {}", step.step, v.step),
-        (Some(step), None) => format!("trained to step {:.0}, not validated yet", step.step),
-        (None, Some(v)) => format!("validated at step {}", v.step),
-        (None, None) => "nothing logged yet".into(),
-    };
+fn page(name: &str, run_dir: &Path, log: &RunHistory) -> String {
+    let last = log.validations.last();
+    let mut pictures = Pictures::find(run_dir, log);
+    let colours = pictures.classes(last);
+    pictures.read(&colours);
     let damaged = match log.unreadable_lines {
         0 => String::new(),
         n => format!("<p class=none>{n} unreadable lines of metrics.jsonl were left out.</p>"),
     };
     format!(
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>\
-         <title>{name} - fcn</title><style>{style}</style></head><body>\
-         <header><h1>{name}</h1><div class=sub>{state}</div></header>{damaged}{cards}\
-         <h2>Curves</h2><div class=charts>{charts}</div>{classes}{confusion}{pictures}{files}</body></html>\n",
-        name = escape(name),
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>\
+         <meta name=viewport content='width=device-width, initial-scale=1'><title>{title} - fcn</title>\
+         <style>{style}</style></head><body>{heading}{damaged}{table}{crf}{pictures}\
+         <h2>Curves</h2><div class=charts>{charts}</div>{confusion}{files}</body></html>\n",
+        title = escape(name),
         style = include_str!("style.css"),
-        cards = cards(log),
+        heading = heading(run_dir, name, log),
+        table = classes::table(&log.validations, &colours),
+        crf = classes::crf(last.and_then(|v| v.pictured.as_ref()), &pictures.crf, &colours),
+        pictures = pictures.section(last, &colours),
         charts = charts(log).iter().map(svg::chart).collect::<String>(),
-        classes = classes_section(&log.validations),
-        confusion = confusion_section(log.validations.last()),
+        confusion = classes::confusion(last),
+        files = files_section(run_dir),
     )
-}
-
-fn cards(log: &RunHistory) -> String {
-    let card = |title: &str, value: String| format!("<div class=card><span>{title}</span><b>{value}</b></div>");
-    let mut out = String::new();
-    if let Some(last) = log.validations.last() {
-        for (title, value) in [
-            ("mIoU", last.miou),
-            ("pixel accuracy", last.pixel_accuracy),
-            ("mean accuracy", last.mean_accuracy),
-            ("frequency-weighted IoU", last.fw_iou),
-            ("boundary IoU", last.boundary_iou),
-            ("mean of per-image mIoU", last.mean_image_iou),
-            ("validation loss", last.loss),
-        ] {
-            out += &card(title, share(value));
-        }
-    }
-    let best = log
-        .validations
-        .iter()
-        .filter(|v| v.miou.is_some())
-        .max_by(|a, b| a.miou.partial_cmp(&b.miou).unwrap_or(std::cmp::Ordering::Equal));
-    if let Some(best) = best {
-        out += &card(&format!("best mIoU, at step {}", best.step), share(best.miou));
-    }
-    if let Some(step) = log.last_step {
-        out += &card("training loss", share(Some(step.loss).filter(|l| l.is_finite())));
-        if step.images_per_s.is_finite() {
-            out += &card("images / s", format!("{:.1}", step.images_per_s));
-        }
-    }
-    format!("<div class=cards>{out}</div>")
 }
 
 /// The curves of a run: loss, scores, learning rate, speed.
@@ -158,124 +120,6 @@ fn charts(log: &RunHistory) -> Vec<Chart> {
     ]
 }
 
-fn classes_section(validations: &[ValidationPoint]) -> String {
-    let Some(last) = validations.last().filter(|v| !v.per_class.is_empty()) else { return String::new() };
-    let total: u64 = last.per_class.iter().map(|c| c.pixels).sum();
-    let absent = last.per_class.iter().filter(|c| c.iou.is_none()).count();
-    let row = |class: &ClassPoint| {
-        let iou_of = |v: &ValidationPoint| v.per_class.iter().find(|c| c.id == class.id).and_then(|c| c.iou);
-        let history: Vec<Option<f64>> = validations.iter().map(iou_of).collect();
-        format!(
-            "<tr><td>{}</td><td>{}</td><td class=bar><div style='width:{:.1}%'></div></td><td>{}</td><td>{:.2} %</td><td>{}</td></tr>",
-            escape(&class.name),
-            share(class.iou),
-            class.iou.unwrap_or(0.0).clamp(0.0, 1.0) * 100.0,
-            share(class.accuracy),
-            100.0 * class.pixels as f64 / total.max(1) as f64,
-            svg::sparkline(&history),
-        )
-    };
-    let note = match absent {
-        0 => String::new(),
-        n => format!(
-            "<p class=none>{n} classes occur neither in the truth nor in the predictions: no IoU, not in the mean.</p>"
-        ),
-    };
-    format!(
-        "<h2>Classes at step {}</h2><div class=scroll><table><tr><th>class</th><th>IoU</th><th></th><th>accuracy</th>\
-         <th>share of pixels</th><th>IoU over the run</th></tr>{}</table></div>{note}",
-        last.step,
-        last.per_class.iter().map(row).collect::<String>()
-    )
-}
-
-fn confusion_section(last: Option<&ValidationPoint>) -> String {
-    let Some(last) = last.filter(|v| !v.confusion.is_empty()) else { return String::new() };
-    let heading = format!("<h2>Confusion at step {}</h2>", last.step);
-    if last.confusion.len() > MAX_HEATMAP_CLASSES {
-        return format!(
-            "{heading}<p class=none>{} classes: see the picture in the run folder.</p>",
-            last.confusion.len()
-        );
-    }
-    let names: Vec<String> = last.per_class.iter().map(|c| c.name.clone()).collect();
-    let map = svg::heatmap(&last.confusion, &names);
-    format!(
-        "{heading}<p class=none>Rows truth, columns prediction; share of the row in percent.</p><div class=scroll>{map}</div>"
-    )
-}
-
-/// The pictures of the newest validation, a row an image; then the first image's prediction over the run.
-fn pictures_section(run_dir: &Path, log: &RunHistory) -> String {
-    let mut by_step = PicturesByStep::new();
-    for entry in fs::read_dir(run_dir.join("pictures")).into_iter().flatten().flatten() {
-        if let Some((step, name, kind)) = PictureKind::parse(&entry.file_name().to_string_lossy()) {
-            by_step.entry(step).or_default().entry(name).or_default().insert(kind, entry.path());
-        }
-    }
-    // A validation whose numbers are logged has all its pictures; a later one may be half written.
-    let validated = log.validations.last().map(|v| v.step).filter(|step| by_step.contains_key(step));
-    let Some(newest) = validated.or(by_step.keys().next_back().copied()) else { return String::new() };
-    let mut budget = MAX_PICTURE_BYTES;
-    let mut left_out = 0;
-    let mut out = format!("<h2>Pictures at step {newest}</h2>");
-    for (name, kinds) in by_step.get(&newest).into_iter().flatten() {
-        let figures: String = (kinds.iter())
-            .filter_map(|(kind, path)| {
-                let shown = embedded(path, &mut budget);
-                left_out += usize::from(shown.is_none());
-                shown.map(|uri| figure(&uri, kind.caption(), *kind))
-            })
-            .collect();
-        if !figures.is_empty() {
-            out += &format!("<h3>{}</h3><div class=pictures>{figures}</div>", escape(name));
-        }
-    }
-    if left_out > 0 {
-        out += &format!("<p class=none>{left_out} more pictures are in the folder pictures/.</p>");
-    }
-    out + &progress_strip(&by_step, newest, &mut budget)
-}
-
-type PicturesByStep = BTreeMap<u64, BTreeMap<String, BTreeMap<PictureKind, PathBuf>>>;
-
-/// How the prediction of the first picture changed: at most ten steps, evenly chosen.
-fn progress_strip(by_step: &PicturesByStep, newest: u64, budget: &mut u64) -> String {
-    const SHOWN: usize = 10;
-    let Some(name) = by_step.get(&newest).and_then(|names| names.keys().next()) else { return String::new() };
-    let paths: Vec<(u64, &PathBuf)> = (by_step.range(..=newest))
-        .filter_map(|(step, names)| Some((*step, names.get(name)?.get(&PictureKind::Prediction)?)))
-        .collect();
-    if paths.len() < 2 {
-        return String::new();
-    }
-    let n = paths.len().min(SHOWN);
-    let figures: String = (0..n)
-        .map(|i| paths[i * (paths.len() - 1) / (n - 1)])
-        .filter_map(|(step, path)| {
-            embedded(path, budget).map(|uri| figure(&uri, &format!("step {step}"), PictureKind::Prediction))
-        })
-        .collect();
-    format!("<h3>{} over the run</h3><div class=pictures>{figures}</div>", escape(name))
-}
-
-fn figure(uri: &str, caption: &str, kind: PictureKind) -> String {
-    let class = if kind.is_mask() { "mask" } else { "photo" };
-    format!("<figure><img class={class} alt='' src='{uri}'><figcaption>{}</figcaption></figure>", escape(caption))
-}
-
-/// The file as a data URI, unless it is gone, of another kind, or beyond the budget.
-fn embedded(path: &Path, budget: &mut u64) -> Option<String> {
-    let kind = match path.extension()?.to_str()? {
-        "png" => "png",
-        "jpg" => "jpeg",
-        _ => return None,
-    };
-    let size = fs::metadata(path).ok().filter(fs::Metadata::is_file)?.len();
-    *budget = budget.checked_sub(size)?;
-    Some(format!("data:image/{kind};base64,{}", base64(&fs::read(path).ok()?)))
-}
-
 /// The run's configuration and environment, as they are.
 fn files_section(run_dir: &Path) -> String {
     const MAX_BYTES: usize = 64 << 10;
@@ -284,22 +128,20 @@ fn files_section(run_dir: &Path) -> String {
         .filter_map(|(title, file)| {
             let bytes = fs::read(run_dir.join(file)).ok()?;
             let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]).into_owned();
-            Some(format!(
-                "<h2>{title}</h2><details open><summary>{file}</summary><pre>{}</pre></details>",
-                escape(&text)
-            ))
+            Some(format!("<h2>{title}</h2><details><summary>{file}</summary><pre>{}</pre></details>", escape(&text)))
         })
         .collect()
 }
 
-/// A score with three places, or `n/a`.
-fn share(value: Option<f64>) -> String {
-    value.map_or("n/a".into(), |v| format!("{v:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::html::data_uri;
     use super::*;
+    use crate::image::{RgbImage, encode_mask_png};
+    use crate::labels::{Classes, LabelMap, VOID};
+    use crate::pictures::{PictureKind, picture_colour};
 
     /// A folder of its own under the system's temporary folder, removed at the end.
     struct Folder(PathBuf);
@@ -349,12 +191,116 @@ mod tests {
         let html = fs::read_to_string(folder.0.join(FILE_NAME)).unwrap();
         assert!(!html.contains("<script") && !html.contains("<img src=x") && !html.contains("http"), "{html}");
         assert!(html.contains("Pictures at step 200"), "the validation that is complete, not the newest file");
-        assert!(html.contains(&base64(b"overlay.jpg")) && html.contains("a&amp;b over the run"));
-        assert!(html.contains("1 classes occur neither"));
+        assert!(html.contains(&data_uri("jpg", b"overlay.jpg")) && html.contains("a&amp;b"), "as they are");
+        assert!(html.contains("<details><summary>1 class occurs neither"));
         for picture in ["curves.png", "confusion_200.png"] {
             assert!(folder.0.join("pictures").join(picture).is_file(), "{picture}");
         }
         let left: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|n| !n.to_string_lossy().contains("tmp")), "{left:?}");
+    }
+    /// A run of VOC's classes with two pictured images, drawn here: `good` is right throughout, `bad` wrong by half.
+    fn run(folder: &Folder) -> Classes {
+        let classes = Classes::voc();
+        let per_class: Vec<String> = (classes.names.iter().enumerate())
+            .map(|(id, name)| {
+                let iou = if [0, 8, 12].contains(&id) { "0.5" } else { "null" };
+                format!(
+                    "{{\"id\":{id},\"name\":\"{name}\",\"iou\":{iou},\"accuracy\":{iou},\"boundary_iou\":{iou},\"pixels\":9}}"
+                )
+            })
+            .collect();
+        let crf = "{\"images\":2,\"raw\":{\"miou\":0.25},\"crf\":{\"miou\":0.375},\"changed\":0.03}";
+        let line = |step: u64| {
+            format!(
+                "{{\"kind\":\"validation\",\"step\":{step},\"time\":{},\"images\":40,\"miou\":0.731,\"pictured\":{crf},\
+                 \"worst\":[{{\"id\":\"worst <one>\",\"miou\":0.012}}],\"per_class\":[{}]}}\n",
+                1_795_946_219 + 100 * step,
+                per_class.join(",")
+            )
+        };
+        fs::write(folder.0.join("metrics.jsonl"), line(1) + &line(2)).unwrap();
+        let photo = RgbImage::filled(Size::new(640, 4), [90, 120, 60]).to_jpeg(90).unwrap();
+        let mut truth = LabelMap::filled(Size::new(640, 4), 0);
+        truth.ids[..640].fill(8);
+        truth.ids[640..700].fill(VOID);
+        let mut half = truth.clone();
+        half.ids[..320].fill(12);
+        for (step, name, prediction) in [(1, "bad", &half), (2, "bad", &half), (2, "a good", &truth)] {
+            let put = |kind: PictureKind, bytes: Vec<u8>| {
+                fs::write(folder.0.join("pictures").join(kind.file_name(step, name)), bytes).unwrap();
+            };
+            put(PictureKind::Photo, photo.clone());
+            put(PictureKind::Annotation, encode_mask_png(&truth, &classes).unwrap());
+            put(PictureKind::Prediction, encode_mask_png(prediction, &classes).unwrap());
+            put(PictureKind::PredictionCrf, encode_mask_png(&truth, &classes).unwrap());
+        }
+        classes
+    }
+
+    #[test]
+    fn the_page_says_first_how_well_what_and_when() {
+        let folder = Folder::new("facts");
+        run(&folder);
+        fs::write(
+            folder.0.join("config.toml"),
+            "model = \"fcn\"\nvariant = \"8s\"\nbackbone = \"vgg16\"\nwidth = 0.5\n",
+        )
+        .unwrap();
+        let environment =
+            "{\"version\":\"9.8\",\"command\":[\"fcn\",\"train\",\"a & b\"],\"data\":\"/d/<voc>\",\"device\":\"cpu\"}";
+        fs::write(folder.0.join("environment.json"), environment).unwrap();
+        write(&folder.0).unwrap();
+        let html = fs::read_to_string(folder.0.join(FILE_NAME)).unwrap();
+        let score = html.find("<b>0.731</b><span>mIoU of 40 images at step 2").unwrap();
+        assert!(score < html.find("<h1>").unwrap(), "the mIoU comes first");
+        for part in [
+            "<dd>FCN-8s on vgg16, width 0.5</dd>",
+            "<dd>/d/&lt;voc&gt;</dd>",
+            "<dd>fcn train &#39;a &amp; b&#39;</dd>",
+            "<dd>2026-11-29 09:58 to 2026-11-29 10:00 UTC</dd>",
+            "1 min 40 s",
+            "worst &lt;one&gt; <b>0.012</b>",
+        ] {
+            assert!(html.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn classes_have_the_colours_of_the_pictures_and_absent_ones_are_folded_away() {
+        let folder = Folder::new("classes");
+        let classes = run(&folder);
+        write(&folder.0).unwrap();
+        let html = fs::read_to_string(folder.0.join(FILE_NAME)).unwrap();
+        let (table, folded) = (html.find("<h2>Classes").unwrap(), html.find("18 classes occur neither").unwrap());
+        for (id, name) in classes.names.iter().enumerate().skip(1) {
+            let [r, g, b] = picture_colour(id as u8);
+            let cell = format!("<i class=swatch style='background:#{r:02x}{g:02x}{b:02x}'></i>{name}<");
+            let at = html.find(&cell).unwrap_or_else(|| panic!("no {cell}"));
+            assert_eq!((table..folded).contains(&at), [8, 12].contains(&id), "{name}");
+        }
+        assert!(html.contains("<i class='swatch bare'></i>background"));
+        assert!(html.contains("<th>boundary IoU</th>"));
+        assert!(html.contains("<td>mIoU</td><td>0.250</td><td>0.375</td><td>+0.125</td>"), "the CRF as logged");
+        assert!(html.contains("</i>IoU of cat</td><td>0.750</td><td>1.000</td><td>+0.250</td>"), "the CRF by class");
+    }
+
+    #[test]
+    fn layers_are_switched_without_a_script_and_the_worst_image_comes_first() {
+        let folder = Folder::new("layers");
+        run(&folder);
+        write(&folder.0).unwrap();
+        let html = fs::read_to_string(folder.0.join(FILE_NAME)).unwrap();
+        assert!(["<script", "onclick", "javascript:"].iter().all(|part| !html.contains(part)));
+        assert_eq!(html.matches("<section class=views>").count(), 2);
+        assert_eq!((html.matches("<input type=radio").count(), html.matches("<input type=checkbox").count()), (12, 12));
+        assert_eq!(html.matches(" checked>").count(), 2, "one layer of each image is shown");
+        for title in ["prediction", "after the CRF", "truth", "errors", "errors after the CRF", "photograph"] {
+            assert_eq!(html.matches(&format!("alt='{title}'")).count(), 2, "{title}");
+        }
+        let hatched = html.match_indices("<i class='swatch hatched'></i>void").count();
+        assert_eq!(hatched, 2, "void in the legend of each image");
+        assert!(html.find("<h3>bad ").unwrap() < html.find("<h3>a good ").unwrap());
+        assert!(html.contains("<h3>bad over the run</h3>"));
     }
 }

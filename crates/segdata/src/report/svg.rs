@@ -56,10 +56,10 @@ pub fn chart(chart: &Chart) -> String {
         }
     }
     let legend: String = (chart.series.iter().enumerate())
-        .map(|(i, s)| format!("<span class='key s{}'></span>{} ", i % 6, escape(&s.name)))
+        .map(|(i, s)| format!("<span class=name><span class='key s{}'></span>{}</span> ", i % 6, escape(&s.name)))
         .collect();
     format!(
-        "<figure><figcaption>{}<span class=legend>{legend}</span></figcaption>\
+        "<figure class=chart><figcaption>{}<span class=legend>{legend}</span></figcaption>\
          <svg viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{0}'>{body}</svg></figure>",
         escape(&chart.title)
     )

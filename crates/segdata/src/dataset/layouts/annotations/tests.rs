@@ -588,7 +588,7 @@ fn check_looks_at_shapes_as_at_masks() {
     written.file("annotations/instances_train.json", &both).photograph("train/a.png");
     written.file("annotations/instances_val.json", both.replace("a.png", "b.png")).photograph("val/b.png");
     let data = written.dir.path().into();
-    let options = CheckOptions { data, split: None, min_size: 0, open: Default::default() };
+    let options = CheckOptions { data, split: None, min_size: 0, open: Default::default(), pictures: None };
     let report = check(&options, &|_, _| ()).unwrap();
     assert!(report.ok, "{:?}", report.problems);
     assert_eq!(report.splits[0].per_class[2].pixels, 4);
