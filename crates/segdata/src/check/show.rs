@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::count::SplitReport;
+use super::count::{ClassCount, SplitReport};
 use crate::dataset::augment::AugmentOptions;
 use crate::dataset::loader::{BatchPlan, Loader};
 use crate::dataset::{Dataset, Split};
@@ -90,7 +90,7 @@ fn crops(split: &Split, augment: AugmentOptions) -> Result<Vec<PhotographTile>> 
 
 fn class_bars(report: &SplitReport, classes: &Classes) -> Vec<Bar> {
     let pixels = report.per_class.iter().map(|c| c.pixels).sum::<u64>().max(1);
-    let bar = |class: &super::ClassCount| Bar {
+    let bar = |class: &ClassCount| Bar {
         name: class.name.clone(),
         amount: class.images,
         label: format!("{}   {:.2} % of the pixels", class.images, 100.0 * class.pixels as f64 / pixels as f64),

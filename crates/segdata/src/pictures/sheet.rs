@@ -15,7 +15,7 @@ use crate::size::Size;
 const SHEET_HEADINGS: [&str; 6] =
     ["photograph", "annotation", "prediction", "errors (white: missed)", "after the CRF", "errors after the CRF"];
 
-/// Longer side in pixels of a picture in a sheet at most.
+/// Longer side in pixels of a picture in a sheet.
 const TILE: usize = 340;
 
 /// One image of a contact sheet.
@@ -35,24 +35,29 @@ pub struct SheetRow {
     pub refined: Option<(LabelMap, Option<f64>)>,
 }
 
-/// The whole factor by which a photograph that is smaller than a tile is enlarged.
-fn tile_factor(photo: &RgbImage) -> usize {
-    (TILE / photo.width.max(photo.height).max(1)).max(1)
+/// The whole factor after which a picture of this size fills a tile.
+fn tile_factor(size: Size) -> usize {
+    TILE.div_ceil(size.width.max(size.height).max(1))
+}
+
+/// A photograph at the size of a tile: its longer side has [`TILE`] pixels.
+fn tiled(photo: &RgbImage) -> RgbImage {
+    fitted(&enlarged(photo, tile_factor(photo.size())), TILE)
+}
+
+/// A map of this photograph at the size of a tile.
+fn tiled_map(map: &LabelMap, photo: &RgbImage) -> Result<LabelMap> {
+    same_size(photo, map)?;
+    Ok(fitted_map(&enlarged_map(map, tile_factor(map.size())), TILE))
 }
 
 impl SheetRow {
-    /// The pictures of the row, at the size of a tile: shrunk, or enlarged by a whole factor.
+    /// The pictures of the row, at the size of a tile.
     fn tiles(&self, classes: &Classes) -> Result<Vec<RgbImage>> {
-        let times = tile_factor(&self.photo);
-        let photo = enlarged(&fitted(&self.photo, TILE), times);
-        let at_tile = |map: &LabelMap| {
-            same_size(&self.photo, map)?;
-            Ok(enlarged_map(&fitted_map(map, TILE), times))
-        };
-        let truth = at_tile(&self.truth)?;
+        let (photo, truth) = (tiled(&self.photo), tiled_map(&self.truth, &self.photo)?);
         let mut tiles = vec![photo.clone(), painted(&photo, &truth, classes)?];
         for map in std::iter::once(&self.prediction).chain(self.refined.as_ref().map(|(map, _)| map)) {
-            let map = at_tile(map)?;
+            let map = tiled_map(map, &self.photo)?;
             tiles.extend([painted(&photo, &map, classes)?, error_map(&photo, &truth, &map, classes)?]);
         }
         Ok(tiles)
@@ -113,10 +118,7 @@ pub(crate) struct PhotographTile {
 impl PhotographTile {
     /// The photograph under its annotation, at the size of a tile.
     fn drawn(&self, classes: &Classes) -> Result<RgbImage> {
-        same_size(&self.photo, &self.map)?;
-        let times = tile_factor(&self.photo);
-        let (photo, map) = (fitted(&self.photo, TILE), fitted_map(&self.map, TILE));
-        painted(&enlarged(&photo, times), &enlarged_map(&map, times), classes)
+        painted(&tiled(&self.photo), &tiled_map(&self.map, &self.photo)?, classes)
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
         let sheet = photograph_sheet("six", &tiles, &Classes::voc()).unwrap();
         for id in 1..=6 {
             let inside = blend([100; 3], picture_colour(id), OVERLAY_SHARE);
-            assert_eq!(sheet.rgb_hwc.chunks(3).filter(|p| *p == inside).count(), 200 * 100, "class {id}");
+            assert_eq!(sheet.rgb_hwc.chunks(3).filter(|p| *p == inside).count(), 340 * 170, "class {id}");
         }
         photograph_sheet("none", &[], &Classes::voc()).unwrap();
         let torn = PhotographTile { map: LabelMap::filled(Size::new(3, 3), 1), ..tile(1) };
