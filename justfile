@@ -15,6 +15,10 @@ test:
 quickstart *FLAGS:
     cargo run --release -- quickstart {{ FLAGS }}
 
+# The wheel, built and tried in a fresh environment.
+wheel *FLAGS:
+    packaging/test-wheel.sh {{ FLAGS }}
+
 # Licences, duplicate and unmaintained dependencies (needs cargo-deny).
 deny:
     cargo deny check
