@@ -79,11 +79,64 @@ fn every_flag_that_takes_a_number_or_a_word_says_its_default() {
 }
 
 #[test]
+fn every_subcommand_has_a_manual_page_with_its_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("share/man1");
+    let out = fcn(&["man", pages.to_str().unwrap()]);
+    assert!(out.status.success(), "{}", stderr(&out));
+    let mut findings = Vec::new();
+    for name in subcommands() {
+        let page = std::fs::read_to_string(pages.join(format!("fcn-{name}.1"))).unwrap_or_default().replace("\\-", "-");
+        for (flag, _) in flags(&stdout(&fcn(&[&name, "--help"]))) {
+            let long = flag.split([' ', ',']).find(|word| word.starts_with("--")).unwrap();
+            if !page.contains(long) {
+                findings.push(format!("fcn-{name}.1: no {long}"));
+            }
+        }
+    }
+    if !std::fs::read_to_string(pages.join("fcn.1")).unwrap_or_default().contains("SUBCOMMANDS") {
+        findings.push("fcn.1: no list of subcommands".to_string());
+    }
+    assert_none(findings);
+}
+
+#[test]
+fn completions_know_the_words_of_flags_and_help_says_them() {
+    let cases = [
+        ("crf", "--preset", "paper reference"),
+        ("check", "--layout", "records voc cityscapes"),
+        ("predict", "--conv", "direct accurate fast"),
+        ("predict", "--dtype", "f32 bf16"),
+        ("import", "--input-convention", "torchvision caffe caffe-vgg"),
+        ("export", "--to", "onnx torchvision pytorch-fcn"),
+        ("bench", "--backbone", "vgg16 vgg16-bn"),
+    ];
+    let script = stdout(&fcn(&["completions", "bash"]));
+    let mut findings = Vec::new();
+    for (name, flag, words) in cases {
+        let own = script.split(&format!("fcn__subcmd__{name})")).last().unwrap();
+        let offered = own.split(&format!("{flag})")).nth(1).unwrap_or_default().lines().nth(1).unwrap_or_default();
+        if !offered.contains(words) {
+            findings.push(format!("fcn {name} {flag}: completions offer {offered:?}, expected {words:?}"));
+        }
+        let help = flags(&stdout(&fcn(&[name, "--help"])));
+        let (_, text) = help.iter().find(|(line, _)| line.starts_with(flag)).unwrap();
+        if !words.split(' ').all(|word| text.contains(word)) {
+            findings.push(format!("fcn {name} --help: {flag} does not say {words:?}: {text}"));
+        }
+    }
+    assert_none(findings);
+}
+
+#[test]
 fn a_misspelt_word_is_refused_with_the_nearest_one() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["chekc"], "check"),
         (&["train", "--stpes", "3"], "--steps"),
         (&["convert", "x", "--shrads", "3"], "--shards"),
+        (&["check", "x", "--layout", "cityscape"], "cityscapes"),
+        (&["predict", "x.jpg", "--weights", "w", "--out", "o", "--conv", "fats"], "fast"),
+        (&["export", "--weights", "w", "--out", "o", "--to", "pytorch-fnc"], "pytorch-fcn"),
     ];
     let mut findings = Vec::new();
     for (args, nearest) in cases {

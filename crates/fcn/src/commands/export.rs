@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use fcn_core::export::onnx::{OPSETS, OnnxOptions};
 use fcn_core::export::state_dict::Names;
 use fcn_core::export::{Exported, Target, export};
 use fcn_core::weights::weights_file;
 use fcn_core::{Error, Result};
 
-use crate::flags::choice::choice;
+use crate::flags::choice::{choice, words};
 use crate::flags::global::Global;
 use crate::report;
 
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// onnx, or the names of a state dict: torchvision (trunk and score_fr as a classifier), pytorch-fcn (all of it)
-    #[arg(long, value_name = "FORMAT", default_value = "onnx")]
+    #[arg(long, value_name = "FORMAT", default_value = "onnx", value_parser = formats())]
     to: String,
     /// ONNX: also give `probabilities`, float32 [N, classes, H, W]
     #[arg(long)]
@@ -51,6 +52,11 @@ pub struct Args {
     force: bool,
 }
 
+/// The words of `--to`.
+fn formats() -> PossibleValuesParser {
+    PossibleValuesParser::new(std::iter::once("onnx").chain(words::<Names>().iter().copied()))
+}
+
 pub fn run(args: Args, global: &Global) -> Result<()> {
     let options = OnnxOptions {
         opset: args.opset,
@@ -60,9 +66,7 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
     };
     let target = match args.to.as_str() {
         "onnx" => Target::Onnx(options),
-        names if options == OnnxOptions::default() => Target::StateDict(
-            choice::<Names>("--to", names).map_err(|e| e.hint("expected onnx, torchvision or pytorch-fcn"))?,
-        ),
+        names if options == OnnxOptions::default() => Target::StateDict(choice("--to", names)?),
         names => {
             return Err(Error::usage(format!(
                 "--softmax, --argmax, --embed-preprocessing and --opset belong to onnx; --to is {names}"

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use fcn_core::Result;
 use fcn_core::import::Convention;
 use fcn_core::import::{ImportOptions, ImportReport, Taken, import};
+use fcn_core::network::Geometry;
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::MaskCoding;
 
-use crate::flags::choice::choice;
+use crate::flags::choice::one_of;
 use crate::flags::global::Global;
 use crate::report;
 
@@ -27,28 +28,26 @@ pub struct Args {
     /// Weights file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the weights expect to see: torchvision, caffe, caffe-vgg, tf-slim, torchvision-features or unit [default: as
-    /// the file, its published name or its hash says; an error where none does]
-    #[arg(long, value_name = "NAME")]
-    input_convention: Option<String>,
+    /// What the weights expect to see [default: as the file, its published name or its hash says; an error where none
+    /// does]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<Convention>())]
+    input_convention: Option<Convention>,
     /// Class list of a whole network, `id name [r g b]` a line
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
-    /// Border treatment of a whole network: same or caffe [default: as the file says; caffe for pytorch-fcn]
-    #[arg(long, value_name = "NAME")]
-    geometry: Option<String>,
+    /// Border treatment of a whole network [default: as the file says; caffe for pytorch-fcn]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<Geometry>())]
+    geometry: Option<Geometry>,
     /// The FCN-8s was trained at once: fold the factors .01 and .0001 of its pools into the score layers
     #[arg(long)]
     at_once: bool,
 }
 
 pub fn run(args: Args, global: &Global) -> Result<()> {
-    let convention: Option<Convention> =
-        args.input_convention.as_deref().map(|word| choice("--input-convention", word)).transpose()?;
     let options = ImportOptions {
-        convention,
+        convention: args.input_convention,
         classes: args.classes.map(|path| MaskCoding::read(&path).map(|coding| coding.classes)).transpose()?,
-        geometry: args.geometry.as_deref().map(|word| choice("--geometry", word)).transpose()?,
+        geometry: args.geometry,
         at_once: args.at_once,
     };
     let mut imported = import(&args.file, &args.out, &options)?;

@@ -52,6 +52,7 @@ pub enum Command {
     Info(info::Args),
     Bench(bench::Args),
     Completions(completions::Args),
+    Man(completions::ManArgs),
 }
 
 impl Command {
@@ -115,6 +116,7 @@ pub fn run(command: Command, global: &Global) -> Result<()> {
         Command::Info(args) => info::run(args, global),
         Command::Bench(args) => bench::run(args, global),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
+        Command::Man(args) => completions::write_manual(args, Cli::command()),
     }
 }
 

@@ -3,15 +3,15 @@
 use fcn_core::infer::{CrfParams, CrfPreset};
 use fcn_core::{Error, Result};
 
-use super::choice::choice;
+use super::choice::one_of;
 
 /// What the CRF does. Each flag overrides the preset.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "CRF")]
 pub struct CrfFlags {
     /// Parameters to start from: paper is (3; 3) + (80, 13; 10), reference (10; 3) + (50, 20; 10) [default: paper]
-    #[arg(long)]
-    preset: Option<String>,
+    #[arg(long, value_parser = one_of::<CrfPreset>())]
+    preset: Option<CrfPreset>,
     /// Mean-field iterations, at most 1000; 0 changes nothing [default: 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     iterations: Option<usize>,
@@ -39,11 +39,9 @@ impl CrfFlags {
     /// The parameters that the flags ask for.
     ///
     /// # Errors
-    /// An unknown preset; a value out of range.
+    /// A value out of range.
     pub fn params(&self) -> Result<CrfParams> {
-        let preset: CrfPreset =
-            self.preset.as_deref().map_or(Ok(CrfPreset::default()), |word| choice("--preset", word))?;
-        let start = CrfParams::from(preset);
+        let start = CrfParams::from(self.preset.unwrap_or_default());
         let params = CrfParams {
             iterations: self.iterations.unwrap_or(start.iterations),
             gaussian_sxy: self.gaussian_sxy.unwrap_or(start.gaussian_sxy),
@@ -124,9 +122,10 @@ mod tests {
             typed(&reference),
             "--iterations 5 --gaussian-sxy 10 --gaussian-compat 3 --bilateral-sxy 50 --bilateral-srgb 20 --bilateral-compat 10"
         );
-        for wrong in ["--preset papr", "--gaussian-sxy -1", "--bilateral-srgb nan", "--iterations 1001"] {
+        for wrong in ["--gaussian-sxy -1", "--bilateral-srgb nan", "--iterations 1001"] {
             assert_eq!(parsed(wrong).params().unwrap_err().kind, fcn_core::ErrorKind::Usage, "{wrong}");
         }
+        assert!(Line::try_parse_from(["x", "--preset", "papr"]).is_err());
     }
 
     #[test]

@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 
 use fcn_core::Result;
-use segdata::dataset::OpenOptions;
+use segdata::dataset::{Form, OpenOptions};
 use segdata::labels::MaskValues;
 
-use super::choice::choice;
+use super::choice::one_of;
 use super::reading::ReadingFlags;
 
 /// How a data set lies on disk, for commands that read one.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DataFlags {
-    /// Layout of the data: records, voc, cityscapes, ade20k, pets, nnunet, parquet, mmseg, carvana, nested, splits, folder,
-    /// flat, coco, labelme, cvat, yolo or supervisely [default: recognised by what is there]
-    #[arg(long, value_name = "NAME")]
-    layout: Option<String>,
+    /// Layout of the data [default: recognised by what is there]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<Form>())]
+    layout: Option<Form>,
     /// Folder of photographs in the data, where no layout names it
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
@@ -38,7 +37,7 @@ impl DataFlags {
         Ok(OpenOptions {
             classes,
             mask_values: mask_values.unwrap_or_default(),
-            layout: self.layout.as_deref().map(|word| choice("--layout", word)).transpose()?,
+            layout: self.layout,
             images: self.images.clone(),
             masks: self.masks.clone(),
             mask_suffix: self.mask_suffix.clone(),

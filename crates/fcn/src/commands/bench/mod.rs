@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use self::measure::{BenchOptions, BenchRow, CrfBenchOptions, CrfBenchRow, LayerRow};
 use fcn_core::infer::{CrfParams, CrfPreset};
-use fcn_core::network::WeightForm;
-use fcn_core::train::TrainConfig;
+use fcn_core::network::{Backbone, Variant, WeightForm};
+use fcn_core::train::{Model, TrainConfig};
 use fcn_core::{Error, Result, device};
 
-use crate::flags::choice::choice;
+use crate::flags::choice::one_of;
 use crate::flags::data::DataFlags;
 use crate::flags::global::Global;
 use crate::flags::inference::Inference;
@@ -45,24 +45,24 @@ pub struct Args {
     /// Multiplier on the channel counts
     #[arg(long, default_value_t = 1.0)]
     width: f32,
-    /// fcn, or unet or unet-bn, to which variant and backbone do not belong
-    #[arg(long, default_value = "fcn")]
-    model: String,
-    /// 8s, 16s or 32s
-    #[arg(long, default_value = "8s")]
-    variant: String,
-    /// vgg16 or vgg16-bn
-    #[arg(long, default_value = "vgg16")]
-    backbone: String,
+    /// Family of the network; variant and backbone belong to fcn alone
+    #[arg(long, default_value = "fcn", value_parser = one_of::<Model>())]
+    model: Model,
+    /// How fine the scores are
+    #[arg(long, default_value = "8s", value_parser = one_of::<Variant>())]
+    variant: Variant,
+    /// Trunk of the network
+    #[arg(long, default_value = "vgg16", value_parser = one_of::<Backbone>())]
+    backbone: Backbone,
     /// Labels, for crf
     #[arg(long, value_name = "N", default_value_t = 21)]
     labels: usize,
     /// Mean-field iterations, for crf
     #[arg(long, value_name = "N", default_value_t = 10)]
     iterations: usize,
-    /// Parameters of the kernels, for crf: paper or reference
-    #[arg(long, default_value = "paper")]
-    preset: String,
+    /// Parameters of the kernels, for crf
+    #[arg(long, default_value = "paper", value_parser = one_of::<CrfPreset>())]
+    preset: CrfPreset,
     /// Arithmetic, for crf
     #[arg(long, value_enum, default_value = "exact")]
     mode: Mode,
@@ -120,11 +120,11 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
         What::Load | What::Convert => ([224, 224], 16),
     };
     let config = TrainConfig {
-        model: choice("--model", &args.model)?,
+        model: args.model,
         width: args.width,
-        variant: choice("--variant", &args.variant)?,
-        backbone: choice("--backbone", &args.backbone)?,
-        conv: args.inference.algorithm()?,
+        variant: args.variant,
+        backbone: args.backbone,
+        conv: args.inference.conv,
         ..TrainConfig::default()
     };
     config.validate()?;
@@ -172,7 +172,6 @@ pub fn run(args: Args, global: &Global) -> Result<()> {
 }
 
 fn run_crf(args: &Args, size: [usize; 2], global: &Global) -> Result<()> {
-    let preset: CrfPreset = choice("--preset", &args.preset)?;
     let modes: &[bool] = match args.mode {
         _ if args.fast => &[true],
         Mode::Exact => &[false],
@@ -182,7 +181,7 @@ fn run_crf(args: &Args, size: [usize; 2], global: &Global) -> Result<()> {
     let rows = modes
         .iter()
         .map(|&fast| {
-            let params = CrfParams { iterations: args.iterations, fast, ..preset.into() };
+            let params = CrfParams { iterations: args.iterations, fast, ..args.preset.into() };
             measure::crf(&CrfBenchOptions { size, labels: args.labels, params, runs: args.runs })
         })
         .collect::<Result<Vec<CrfBenchRow>>>()?;
