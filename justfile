@@ -15,6 +15,10 @@ test:
 quickstart *FLAGS:
     cargo run --release -- quickstart {{ FLAGS }}
 
+# The archives of a release, in dist/.
+release *TARGETS:
+    packaging/release.sh {{ TARGETS }}
+
 # The wheel, built and tried in a fresh environment.
 wheel *FLAGS:
     packaging/test-wheel.sh {{ FLAGS }}
