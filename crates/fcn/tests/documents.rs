@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Documents whose every path and command is checked.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -17,15 +17,18 @@ const DOCUMENTS: [&str; 14] = [
     "docs/configuration.md",
     "docs/export.md",
     "docs/formats.md",
+    "docs/install.md",
     "docs/numerics.md",
     "docs/performance.md",
     "docs/release.md",
     "docs/reproduce.md",
     "docs/weights.md",
+    "packaging/python/README.md",
 ];
 
 /// The first folder of a path that means a file of this repository.
-const OWN_FOLDERS: [&str; 8] = ["crates/", "docs/", "configs/", "reference/", "testdata/", "fuzz/", ".ci/", "src/"];
+const OWN_FOLDERS: [&str; 10] =
+    ["crates/", "docs/", "configs/", "packaging/", "reference/", "testdata/", "fuzz/", ".ci/", ".github/", "src/"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
