@@ -15,6 +15,10 @@ test:
 quickstart *FLAGS:
     cargo run --release -- quickstart {{ FLAGS }}
 
+# The pages of docs/ as a site (needs mdbook).
+book:
+    mdbook serve docs --open
+
 # The archives of a release, in dist/.
 release *TARGETS:
     packaging/release.sh {{ TARGETS }}

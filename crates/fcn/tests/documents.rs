@@ -1,13 +1,15 @@
 //! What the documents say must be true: paths they name exist, commands they show parse, and the test command of the
-//! README is the one that `.ci/run` runs.
+//! README is the one that `.ci/run` runs. The tutorial is followed from its first command to its last.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use segdata::synthetic::draw_scene;
+
 /// Documents whose every path and command is checked.
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,10 +20,12 @@ const DOCUMENTS: [&str; 16] = [
     "docs/export.md",
     "docs/formats.md",
     "docs/install.md",
+    "docs/introduction.md",
     "docs/numerics.md",
     "docs/performance.md",
     "docs/release.md",
     "docs/reproduce.md",
+    "docs/tutorial.md",
     "docs/weights.md",
     "packaging/python/README.md",
 ];
@@ -117,6 +121,78 @@ fn shown_commands(text: &str) -> Vec<(usize, Vec<String>)> {
         commands.push((from, code.split_whitespace().map(str::to_string).collect()));
     }
     commands
+}
+
+/// The folders of the tutorial with less in them: photographs with an outline each, as labelme writes it, and new ones.
+fn draw_kitchen(folder: &Path) {
+    for (name, images) in [("kitchen", 0..10), ("new", 10..12)] {
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        for index in images {
+            let (photograph, _) = draw_scene(0, index);
+            std::fs::write(folder.join(format!("IMG_{index:04}.jpg")), photograph.to_jpeg(90).unwrap()).unwrap();
+            if name == "kitchen" {
+                let shape = serde_json::json!({
+                    "label": if index % 2 == 0 { "cup" } else { "plate" },
+                    "points": [[20, 20], [100, 30], [60, 120]],
+                    "shape_type": "polygon",
+                });
+                let file = serde_json::json!({
+                    "imagePath": format!("IMG_{index:04}.jpg"),
+                    "imageWidth": photograph.width,
+                    "imageHeight": photograph.height,
+                    "shapes": [shape],
+                });
+                std::fs::write(folder.join(format!("IMG_{index:04}.json")), file.to_string()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tutorial_can_be_followed() {
+    // A training of two steps is enough to see that it runs.
+    const SHORTER: [(&str, &str); 2] = [("--steps 600", "--steps 2 --crop 64"), ("--batch 8", "--batch 2")];
+    // Needs a file of 550 MB.
+    const LEFT_OUT: &str = "--init imagenet";
+
+    let text = std::fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    draw_kitchen(dir.path());
+    let mut run = Vec::new();
+    for (line, words) in shown_commands(&text) {
+        let shown = words.join(" ");
+        if shown.contains(LEFT_OUT) {
+            continue;
+        }
+        let shorter = SHORTER.iter().fold(shown, |text, (long, short)| text.replace(long, short));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_fcn"));
+        let out = program.args(shorter.split(' ')).current_dir(dir.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "docs/tutorial.md:{line}: `fcn {shorter}` ends with {}: {said}", out.status);
+        run.push(words[0].clone());
+    }
+    assert_eq!(run, ["check", "train", "eval", "predict", "predict", "export"]);
+    for made in ["runs/kitchen/report.html", "masks/IMG_0010.png", "drafts/IMG_0011.json", "kitchen.onnx"] {
+        assert!(dir.path().join(made).exists(), "the tutorial promises {made}");
+    }
+}
+
+#[test]
+fn the_book_has_every_page_once() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let mut findings = Vec::new();
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let times = summary.matches(&format!("({name})")).count();
+        if name.ends_with(".md") && name != "SUMMARY.md" && times != 1 {
+            findings.push(format!("docs/SUMMARY.md names {name} {times} times, expected once"));
+        }
+        if name.ends_with(".md") && name != "SUMMARY.md" && !DOCUMENTS.contains(&format!("docs/{name}").as_str()) {
+            findings.push(format!("no test reads docs/{name}: add it to DOCUMENTS"));
+        }
+    }
+    assert_none(findings);
 }
 
 fn help(subcommand: &str) -> Option<String> {
