@@ -315,7 +315,7 @@ fn validation_pictures_show_the_crf_and_their_scores_are_logged() {
     let size = |path: PathBuf| decode_rgb(&fs::read(path).unwrap()).map(|image| (image.width, image.height)).unwrap();
     assert!(size(name("overlay.jpg")).0 > 2 * size(name("img.jpg")).0);
     let report = fs::read_to_string(folder.join("run/report.html")).unwrap();
-    assert!(report.contains("prediction after the CRF"));
+    assert!(report.contains("errors after the CRF"));
 
     // Without the CRF there is nothing of it, and the weights are the same.
     fs::write(folder.join("no-crf.toml"), "crf = false\n").unwrap();
