@@ -9,7 +9,7 @@ use burn_flex::{Flex, FlexTensor};
 use conv_kernels::Scratch;
 use rayon::prelude::*;
 
-use super::tape::{host, on_tape, record_keeping, tensor, values};
+use super::tape::{host, on_tape, record_keeping, register_each, tensor, values};
 
 /// `[N, A, H, W]` and `[N, B, H, W]`, both on the CPU, to `[N, A + B, H, W]`.
 pub(crate) fn concat(first: Tensor<4>, second: Tensor<4>) -> Tensor<4> {
@@ -65,10 +65,6 @@ impl Backward<Flex, 2> for Planes {
 
     fn backward(self, ops: Ops<(), 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
-        for (which, parent) in ops.parents.into_iter().enumerate() {
-            if let Some(parent) = parent {
-                gradients.register::<Flex>(parent.id, self.part(values(&gradient), which));
-            }
-        }
+        register_each(ops, gradients, |which, ()| self.part(values(&gradient), which));
     }
 }

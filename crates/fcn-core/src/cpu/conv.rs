@@ -15,7 +15,7 @@ use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{Activation, Algorithm, Conv2d, Conv2dShape, PreparedWeights, Purpose, Scratch};
 use rayon::prelude::*;
 
-use super::tape::{Tracked, host, listed, on_tape, record_layer, sizes_fit, tensor, values};
+use super::tape::{Tracked, host, listed, on_tape, record_layer, register_each, sizes_fit, tensor, values};
 
 /// Values that one task masks.
 const CHUNK: usize = 1 << 16;
@@ -146,16 +146,12 @@ impl Convolution {
 impl<const PARENTS: usize> Backward<Flex, PARENTS> for Convolution {
     type State = Kept;
 
-    fn backward(self, ops: Ops<Kept, PARENTS>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = self.through_activation(gradients.consume::<Flex>(&ops.node), ops.state.output);
-        for (role, parent) in ops.parents.into_iter().enumerate() {
-            let Some(parent) = parent else { continue };
-            let result = match role {
-                0 => self.to_input(&gradient, &ops.state.weight),
-                1 => self.to_weight(&gradient, &ops.state.x),
-                _ => self.to_bias(&gradient),
-            };
-            gradients.register::<Flex>(parent.id, result);
-        }
+    fn backward(self, mut ops: Ops<Kept, PARENTS>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = self.through_activation(gradients.consume::<Flex>(&ops.node), ops.state.output.take());
+        register_each(ops, gradients, |role, kept| match role {
+            0 => self.to_input(&gradient, &kept.weight),
+            1 => self.to_weight(&gradient, &kept.x),
+            _ => self.to_bias(&gradient),
+        });
     }
 }

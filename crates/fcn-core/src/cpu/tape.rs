@@ -72,6 +72,19 @@ where
     }
 }
 
+/// Hands to every parent that wants one its gradient, computed from its place among the parents and what was kept.
+pub(crate) fn register_each<const N: usize, S: Clone + Send + Debug + 'static>(
+    ops: Ops<S, N>,
+    gradients: &mut Gradients,
+    of_parent: impl Fn(usize, &S) -> FlexTensor,
+) {
+    for (place, parent) in ops.parents.into_iter().enumerate() {
+        if let Some(parent) = parent {
+            gradients.register::<Flex>(parent.id, of_parent(place, &ops.state));
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Recorded<G>(G);
 

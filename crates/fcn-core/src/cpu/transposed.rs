@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use conv_kernels::{ConvTranspose2d, Scratch};
 
-use super::tape::{host, listed, on_tape, record_layer, sizes_fit, tensor, values};
+use super::tape::{host, listed, on_tape, record_layer, register_each, sizes_fit, tensor, values};
 
 /// Whether the kernels compute it: a kernel whose side is the stride, without padding, or twice the stride.
 pub(crate) fn computes(taps: usize, stride: usize, padding: usize) -> bool {
@@ -89,14 +89,10 @@ impl<const PARENTS: usize> Backward<Flex, PARENTS> for TransposedConvolution {
 
     fn backward(self, ops: Ops<Kept, PARENTS>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
-        for (role, parent) in ops.parents.into_iter().enumerate() {
-            let Some(parent) = parent else { continue };
-            let result = match role {
-                0 => self.to_input(&gradient, &ops.state.weight),
-                1 => self.to_weight(&gradient, &ops.state.x),
-                _ => self.to_bias(&gradient),
-            };
-            gradients.register::<Flex>(parent.id, result);
-        }
+        register_each(ops, gradients, |role, kept| match role {
+            0 => self.to_input(&gradient, &kept.weight),
+            1 => self.to_weight(&gradient, &kept.x),
+            _ => self.to_bias(&gradient),
+        });
     }
 }

@@ -106,8 +106,7 @@ const NOT_MISSED: [&str; 2] = ["thumbs.db", "desktop.ini"];
 impl LeftOut {
     /// Counts a photograph that nothing is said about.
     pub fn add_unlabelled(&mut self, path: &Path) {
-        *self.by_kind.entry("photographs without labels".into()).or_default() += 1;
-        self.first.get_or_insert_with(|| path.to_path_buf());
+        self.count("photographs without labels".into(), path);
     }
 
     /// Counts a file. One that is an image lacks the suffix that the names of its half have.
@@ -121,6 +120,10 @@ impl LeftOut {
             (None, Some((_, extension))) => format!(".{extension}"),
             (None, None) => "without an extension".into(),
         };
+        self.count(kind, path);
+    }
+
+    fn count(&mut self, kind: String, path: &Path) {
         *self.by_kind.entry(kind).or_default() += 1;
         self.first.get_or_insert_with(|| path.to_path_buf());
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::entry::{Entry, Fault, LeftOut, Listing, Source};
 use super::names::{Side, composed, name_of, stem_of_image_name, unsafe_id, without_image_extension};
 use crate::error::{Error, Result};
+use crate::files::MOST_FOLDERS_DEEP;
 use crate::files::tree::Tree;
 
 /// The two halves of a data set in files, and what lies in them.
@@ -105,7 +106,7 @@ impl Files {
                 });
                 continue;
             }
-            let (image, mask) = (self.images.find(&id, &place), self.masks.find(&id, &place));
+            let [image, mask] = [&self.images, &self.masks].map(|half| half.find(&id, &place, line.is_some()));
             let id = image.as_ref().or(mask.as_ref()).map_or(id.clone(), |found| found.id.clone());
             if !seen.insert(id.clone()) {
                 listing.faults.push(Fault {
@@ -118,25 +119,25 @@ impl Files {
                 continue;
             }
             for (code, found) in [("missing_image", &image), ("missing_mask", &mask)] {
-                if let Err(message) = found {
-                    let hint = match (message.contains(TWO), line) {
-                        (true, _) => "remove one of the two",
-                        (_, Some(_)) => "add the file, or take the id out of the list",
-                        (_, None) => UNPAIRED,
-                    };
-                    let (message, hint) = (message.clone(), hint.into());
+                if let Err(Lacking { message, hint }) = found {
+                    let (message, hint) = (message.clone(), (*hint).into());
                     listing.faults.push(Fault { code, id: Some(id.clone()), cause: None, message, hint });
                 }
             }
-            let source = Source::Files { image: image.map(|f| f.path), mask: mask.map(|f| f.path) };
+            let [image, mask] =
+                [image, mask].map(|half| half.map(|found| found.path).map_err(|lacking| lacking.message));
+            let source = Source::Files { image, mask };
             listing.entries.push(Entry { id, source });
         }
         listing
     }
 }
 
-/// What says in a message that there are two files of one id.
-const TWO: &str = " two ";
+/// Why an id has no file of one half, and what to do about it.
+struct Lacking {
+    message: String,
+    hint: &'static str,
+}
 
 /// What to do about a photograph or mask without its other half.
 const UNPAIRED: &str = "add the missing half, remove the file, or say what the names of masks have behind those of photographs with \
@@ -148,16 +149,20 @@ struct Found {
 }
 
 impl Half {
-    /// The file of `id`, which may bring its extension, or a sub-folder; or the sentence that says what is missing.
-    fn find(&self, id: &str, place: &str) -> std::result::Result<Found, String> {
+    /// The file of `id`, which may bring its extension, or a sub-folder, and which a list names or nothing does.
+    fn find(&self, id: &str, place: &str, listed: bool) -> std::result::Result<Found, Lacking> {
         let (what, id) = (self.what, composed(id));
         let known = |id: &str| self.by_id.get(id).map(|paths| (id.to_string(), paths.as_slice()));
         match known(&id).or_else(|| known(without_image_extension(&id))) {
             Some((id, [path])) => Ok(Found { id, path: path.clone() }),
-            Some((id, [first, second, ..])) => {
-                Err(format!("{id}:{TWO}{what} files, {} and {}{place}", first.display(), second.display()))
-            }
-            _ => Err(format!("{id}: no {what} in {}{place}{}", self.dir.display(), self.elsewhere(&id))),
+            Some((id, [first, second, ..])) => Err(Lacking {
+                message: format!("{id}: two {what} files, {} and {}{place}", first.display(), second.display()),
+                hint: "remove one of the two",
+            }),
+            _ => Err(Lacking {
+                message: format!("{id}: no {what} in {}{place}{}", self.dir.display(), self.elsewhere(&id)),
+                hint: if listed { "add the file, or take the id out of the list" } else { UNPAIRED },
+            }),
         }
     }
 
@@ -178,9 +183,6 @@ impl Half {
         })
     }
 }
-
-/// Folders in folders that are looked into: a link to a folder above would go on for ever.
-pub(crate) const MOST_FOLDERS_DEEP: usize = 12;
 
 /// Calls `take` with each file below `dir`, in order: the path of its folder from `dir`, with a slash at its end unless it
 /// is `dir` itself, its name, both as text, and its path; until that returns false. Folders whose names begin with a dot

@@ -25,6 +25,9 @@ pub(crate) mod tree;
 pub mod write;
 pub(crate) mod yaml;
 
+/// Folders in folders that are looked into: a link to a folder above would go on for ever.
+pub const MOST_FOLDERS_DEEP: usize = 12;
+
 /// Whether a name is one that systems put beside the files of people: macOS keeps what other file systems have no place for
 /// in `._NAME` (AppleDouble, RFC 1740), and in `__MACOSX/` in archives. What is in it is no photograph, mask or list,
 /// whatever its extension says.

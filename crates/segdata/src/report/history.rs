@@ -109,6 +109,13 @@ pub struct ValidationPoint {
     pub confusion: Vec<Vec<u64>>,
 }
 
+impl ValidationPoint {
+    /// The first of those with the highest mean IoU; `None` where none has one.
+    pub fn best(validations: &[ValidationPoint]) -> Option<&ValidationPoint> {
+        validations.iter().filter(|v| v.miou.is_some()).reduce(|best, v| if v.miou > best.miou { v } else { best })
+    }
+}
+
 /// Everything read.
 #[derive(Clone, Debug, Default)]
 pub struct RunHistory {

@@ -22,7 +22,7 @@ use fcn_core::{Error, Result};
 use segdata::dataset::{Dataset, Form};
 use segdata::image::preprocessing::Preprocessing;
 use segdata::labels::Classes;
-use segdata::report::history::RunHistory;
+use segdata::report::history::{RunHistory, ValidationPoint};
 
 /// What was found at a path.
 #[derive(Clone, Debug, Serialize)]
@@ -387,10 +387,9 @@ fn runs(path: &Path) -> Result<Vec<RunLine>> {
         .collect()
 }
 
-/// The first validation with the highest mean IoU.
 fn best(history: &RunHistory) -> Option<Best> {
-    let validations = history.validations.iter().filter_map(|v| Some(Best { step: v.step, miou: v.miou? }));
-    validations.reduce(|best, v| if v.miou > best.miou { v } else { best })
+    let best = ValidationPoint::best(&history.validations)?;
+    Some(Best { step: best.step, miou: best.miou? })
 }
 
 fn run(path: &Path, size: [usize; 2]) -> Result<Run> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fcn_core::{Error, Result};
 use segdata::files::glob::{matcher, pattern_in};
-use segdata::files::is_left_by_system;
+use segdata::files::{MOST_FOLDERS_DEEP, is_left_by_system};
 use segdata::image::{Format, IMAGE_EXTENSIONS};
 
 /// Bytes that stdin may bring.
@@ -138,9 +138,6 @@ pub fn collect(arguments: &[OsString], recursive: bool) -> Result<(Vec<Input>, L
     }
     Ok((inputs, left_out))
 }
-
-/// Folders in folders that are entered: a link to a folder above would go on for ever.
-const MOST_FOLDERS_DEEP: usize = 12;
 
 /// The photographs in `folder`, and with `recursive` in the folders below it; what else is there is counted.
 fn photographs_below(folder: &Path, recursive: bool, left_out: &mut LeftOut) -> Result<Vec<Input>> {

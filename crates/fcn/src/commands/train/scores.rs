@@ -24,16 +24,11 @@ pub fn newest(run: &Path) -> fcn_core::Result<Option<String>> {
 /// A log that cannot be read.
 pub fn best(run: &Path) -> fcn_core::Result<Option<String>> {
     let history = RunHistory::read(&run.join(fcn_core::train::METRICS_FILE))?;
-    Ok(best_of(&history.validations).map(|best| text(best, &[])))
-}
-
-/// The first of those with the highest mean IoU.
-fn best_of(validations: &[ValidationPoint]) -> Option<&ValidationPoint> {
-    validations.iter().filter(|v| v.miou.is_some()).reduce(|best, v| if v.miou > best.miou { v } else { best })
+    Ok(ValidationPoint::best(&history.validations).map(|best| text(best, &[])))
 }
 
 fn text(newest: &ValidationPoint, before: &[ValidationPoint]) -> String {
-    let (last, best) = (before.last(), best_of(before));
+    let (last, best) = (before.last(), ValidationPoint::best(before));
     let iou_in = |other: Option<&ValidationPoint>, id: usize| other?.per_class.iter().find(|c| c.id == id)?.iou;
     let share = |value: Option<f64>| value.map_or("n/a".to_string(), |value| format!("{value:.4}"));
     let mut classes: Vec<_> = newest.per_class.iter().filter(|c| c.iou.is_some()).collect();

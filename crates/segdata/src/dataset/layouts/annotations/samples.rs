@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::dataset::entry::{Entry, Fault, LeftOut, Listing, Photograph, Source};
 use crate::dataset::layouts::drawn_split::{drawn_val, split_name};
-use crate::dataset::listing::{MOST_FOLDERS_DEEP, each_file};
+use crate::dataset::listing::each_file;
 use crate::dataset::names::{composed, name_of, stem_of_image_name, unsafe_id, without_image_extension};
+use crate::files::MOST_FOLDERS_DEEP;
 use crate::files::tree::Tree;
 use crate::image::shapes::Drawing;
 

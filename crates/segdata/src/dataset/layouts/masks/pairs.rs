@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::dataset::entry::Listing;
 use crate::dataset::layout::OpenOptions;
 use crate::dataset::layouts::drawn_split::{draw_all, split_name};
-use crate::dataset::listing::{Files, MOST_FOLDERS_DEEP, each_file, read_list, unlisted};
+use crate::dataset::listing::{Files, each_file, read_list, unlisted};
 use crate::dataset::names::{Side, composed, stem_of_image_name, without_image_extension};
 use crate::error::{Error, Result};
+use crate::files::MOST_FOLDERS_DEEP;
 use crate::files::tree::Tree;
 
 /// Words that tools put behind the name of a photograph for its mask, after a separator.
